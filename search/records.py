@@ -1,0 +1,221 @@
+"""The record of a run: one JSON object a line, appended and flushed as things happen.
+
+`records.jsonl` is the one source for every figure, for `result.json` and for `--resume`. Only the driver writes it. A line
+that a power cut tore is dropped when the file is opened for writing again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TextIO
+
+from ser_core.report import EpochReport
+
+Value = float | int | str | bool
+
+
+class TrialState(StrEnum):
+    """How a trial stands; the words are Optuna's."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAIL = "FAIL"
+
+
+class Phase(StrEnum):
+    """What a training run of the finals is for."""
+
+    FINALIST = "finalist"
+    REFIT = "refit"
+
+
+@dataclass
+class TrialRecord:
+    """One trial of the search.
+
+    Attributes:
+        number: the same in Optuna, here, in figures and in checkpoint folders.
+        params: dotted name -> value, as the sampler proposed them.
+        origin: "first" (a configuration of the space to try first), "warm-start" or "sampler".
+        state, reason: how it stands; why it failed.
+        value: best validation UAR of any epoch so far, NaN before the first.
+        epochs: every epoch in order.
+        worker: node and process that trained it last.
+        started, ended: seconds since 1970; `ended` is None while it runs.
+        setup_seconds: building the model and placing the data, before the first epoch.
+        train_seconds: sum of the epochs' seconds.
+    """
+
+    number: int
+    params: Mapping[str, Value]
+    origin: str
+    started: float
+    state: TrialState = TrialState.RUNNING
+    reason: str = ""
+    epochs: list[EpochReport] = field(default_factory=list)
+    worker: str = ""
+    ended: float | None = None
+    setup_seconds: float = 0.0
+
+    @property
+    def value(self) -> float:
+        return max((e.val_uar for e in self.epochs if math.isfinite(e.val_uar)), default=math.nan)
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch of `value`, counted from 1; the earliest of equals; 0 before the first."""
+        return next((e.epoch for e in self.epochs if e.val_uar == self.value), 0)
+
+    @property
+    def train_seconds(self) -> float:
+        return sum(e.seconds for e in self.epochs)
+
+
+@dataclass
+class FinalRun:
+    """One training run of the finals: a finalist with one seed, or a refit of the winner.
+
+    `trial` is the search trial whose configuration it repeats. A refit has no validation: its `val_uar`s are NaN.
+    """
+
+    phase: Phase
+    trial: int
+    seed: int
+    started: float
+    epochs: list[EpochReport] = field(default_factory=list)
+    ended: float | None = None
+    reason: str = ""
+
+    @property
+    def value(self) -> float:
+        return max((e.val_uar for e in self.epochs if math.isfinite(e.val_uar)), default=math.nan)
+
+    @property
+    def best_epoch(self) -> int:
+        return next((e.epoch for e in self.epochs if e.val_uar == self.value), 0)
+
+
+@dataclass
+class RunRecords:
+    """All that records.jsonl says. `trials` is ordered by number; `sessions` are the starts of the driver."""
+
+    trials: dict[int, TrialRecord] = field(default_factory=dict)
+    finals: list[FinalRun] = field(default_factory=list)
+    sessions: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def final(self, phase: Phase, trial: int, seed: int) -> FinalRun | None:
+        """The run of the finals with these three, or None."""
+        return next((f for f in self.finals if (f.phase, f.trial, f.seed) == (phase, trial, seed)), None)
+
+
+def read_records(path: Path) -> RunRecords:
+    """Read a records file; a last line without its newline is ignored.
+
+    Raises:
+        ValueError: a line in the middle that is not JSON or an event that is not known, with its number.
+    """
+    records = RunRecords()
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for number, line in enumerate(text.split("\n")[:-1], start=1):  # what follows the last newline is torn
+        try:
+            apply(records, json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} line {number} is not a record ({error!r}); the run cannot be read beyond it: restore the file "
+                f"from a copy, or delete from that line on to fall back to the trials before it"
+            ) from error
+    return records
+
+
+def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
+    """Bring `records` up to date with one event."""
+    kind = event["event"]
+    if kind == "session":
+        records.sessions.append(event)
+    elif kind == "trial_start":
+        records.trials[event["trial"]] = TrialRecord(
+            number=event["trial"], params=event["params"], origin=event["origin"], started=event["time"]
+        )
+    elif kind == "epochs":
+        trial = records.trials[event["trial"]]
+        trial.worker, trial.setup_seconds = event["worker"], trial.setup_seconds + event["setup_seconds"]
+        _extend(trial.epochs, event["reports"])
+    elif kind == "trial_end":
+        trial = records.trials[event["trial"]]
+        trial.state, trial.reason, trial.ended = TrialState(event["state"]), event["reason"], event["time"]
+    elif kind == "final_start":
+        if records.final(Phase(event["phase"]), event["trial"], event["seed"]) is None:
+            records.finals.append(FinalRun(Phase(event["phase"]), event["trial"], event["seed"], event["time"]))
+    elif kind in ("final_epochs", "final_end"):
+        final = records.final(Phase(event["phase"]), event["trial"], event["seed"])
+        if final is None:
+            raise ValueError(f"{kind} of a final run that never started")
+        if kind == "final_epochs":
+            _extend(final.epochs, event["reports"])
+        else:
+            final.ended, final.reason = event["time"], event["reason"]
+    else:
+        raise ValueError(f"unknown event {kind!r}")
+
+
+def _extend(epochs: list[EpochReport], reports: Iterable[Mapping[str, Any]]) -> None:
+    """Append reports; an epoch that is trained again after a lost checkpoint replaces itself and all after it."""
+    for report in reports:
+        values = {key: math.nan if value is None else value for key, value in report.items()}
+        epoch = EpochReport(**values)
+        del epochs[epoch.epoch - 1 :]
+        epochs.append(epoch)
+
+
+class RecordWriter:
+    """Appends events to a run's records and keeps `records` equal to what a reader would see."""
+
+    def __init__(self, path: Path) -> None:
+        """Open for appending; repair a torn last line first.
+
+        Raises:
+            ValueError: see `read_records`.
+        """
+        self.records = read_records(path)
+        if path.exists():
+            whole = path.read_bytes().rfind(b"\n") + 1
+            os.truncate(path, whole)
+        self._file: TextIO = path.open("a", encoding="utf-8")
+
+    def write(self, event: str, **values: Any) -> None:
+        """Append one event with the present time, hand it to the operating system, and apply it.
+
+        Raises:
+            OSError: a full or read-only disk; nothing of the event is applied.
+        """
+        line = {"event": event, "time": time.time(), **values}
+        self._file.write(json.dumps(_finite(line), allow_nan=False) + "\n")
+        self._file.flush()
+        apply(self.records, line)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def report_fields(report: EpochReport) -> dict[str, Any]:
+    """An epoch as plain values for an event."""
+    return asdict(report)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: not-finite numbers become null, which readers take as NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,177 @@
+"""A corpus as a list of labelled clips, and the words for emotions.
+
+Nothing here opens an audio file: `ser_core.corpora` finds clips, `ser_core.audio` reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+EMOTION_SYNONYMS: Mapping[str, str] = {
+    "anger": "angry", "ang": "angry",
+    "happiness": "happy", "joy": "happy", "hap": "happy",
+    "sadness": "sad", "sadnes": "sad",
+    "fear": "fearful", "fea": "fearful",
+    "disgusted": "disgust", "dis": "disgust",
+    "surprise": "surprised", "sur": "surprised", "pleasant_surprise": "surprised",
+    "neu": "neutral", "calmness": "calm",
+}  # fmt: skip
+"""Other corpora's words and codes -> this project's words. Words not named here are kept as they are, in lower case."""
+
+CLASS_SETS: Mapping[str, tuple[str, ...]] = {
+    "4": ("neutral", "happy", "sad", "angry"),
+    "6": ("neutral", "happy", "sad", "angry", "fearful", "disgust"),
+    "8": ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"),
+}
+"""Named subsets for `--classes`."""
+
+
+class CorpusError(ValueError):
+    """A corpus, manifest or class selection that cannot be used; the message says why and what to do."""
+
+
+def emotion_word(text: str) -> str:
+    """The project's word for an emotion: trimmed, lower case, synonyms folded."""
+    word = text.strip().lower()
+    return EMOTION_SYNONYMS.get(word, word)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One recording of one speaker showing one emotion.
+
+    Attributes:
+        clip_id: name that is unique in its manifest and the same on every machine (a relative path or file stem).
+        path: where the audio lies.
+        speaker: speaker name, unique in the corpus.
+        emotion: word from `emotion_word`.
+        gender: "female", "male" or None where the corpus does not say.
+        part: "train", "validation" or "test" where the corpus brings a split of its own, else None.
+    """
+
+    clip_id: str
+    path: Path
+    speaker: str
+    emotion: str
+    gender: str | None = None
+    part: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkippedFile:
+    """A file that could not be used, with the reason a person can act on."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The clips of one corpus in a fixed order, with all that a report must say about it.
+
+    Attributes:
+        corpus: name, such as "ravdess".
+        clips: in an order that does not depend on the file system.
+        classes: emotion words; the position of a word is its label.
+        skipped: bad files that were left out.
+        synthetic: True for audio that no person spoke; every output must say so.
+        licence, citation: of the corpus; empty where unknown (a user's own manifest).
+
+    Raises:
+        CorpusError: no clips, an id named twice, or a clip whose emotion is not among the classes.
+    """
+
+    corpus: str
+    clips: tuple[Clip, ...]
+    classes: tuple[str, ...]
+    skipped: tuple[SkippedFile, ...] = ()
+    synthetic: bool = False
+    licence: str = ""
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.clips:
+            raise CorpusError(f"corpus {self.corpus!r} holds no usable clip; {len(self.skipped)} files were left out")
+        doubles = [clip_id for clip_id, count in Counter(clip.clip_id for clip in self.clips).items() if count > 1]
+        if doubles:
+            raise CorpusError(f"clip ids must be unique; named more than once: {', '.join(sorted(doubles)[:5])}")
+        unknown = sorted({clip.emotion for clip in self.clips} - set(self.classes))
+        if unknown:
+            raise CorpusError(f"emotions {unknown} are not among the classes {list(self.classes)}")
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class index per clip: (clips,) int64."""
+        index = {word: position for position, word in enumerate(self.classes)}
+        return np.array([index[clip.emotion] for clip in self.clips], dtype=np.int64)
+
+    @cached_property
+    def speakers(self) -> np.ndarray:
+        """Speaker name per clip: (clips,) str."""
+        return np.array([clip.speaker for clip in self.clips])
+
+    def fingerprint(self) -> str:
+        """Hash of ids, speakers, emotions and classes (not of audio content): equal on machines with other paths."""
+        lines = [f"{c.clip_id}\t{c.speaker}\t{c.emotion}\t{c.part or ''}" for c in self.clips]
+        return hashlib.sha256("\n".join(["\t".join(self.classes), *lines]).encode()).hexdigest()[:16]
+
+    def with_classes(self, selection: str | None) -> Manifest:
+        """The manifest cut down to, or merged into, the classes that `selection` asks for.
+
+        Args:
+            selection: None for all; "4", "6" or "8" (`CLASS_SETS`); or a comma-separated list of words, in which
+                `negative=angry+sad` merges several into one new class.
+
+        Raises:
+            CorpusError: a word that no clip bears, a word used twice, or fewer than two classes.
+        """
+        if selection is None:
+            return self
+        groups = _parse_classes(selection)
+        words = [word for members in groups.values() for word in members]
+        absent = [word for word in words if word not in self.classes]
+        if absent:
+            raise CorpusError(
+                f"--classes {selection}: no clip of {self.corpus} is {', '.join(absent)}; it has {', '.join(self.classes)}"
+            )
+        doubles = [word for word, count in Counter(words).items() if count > 1]
+        if doubles:
+            raise CorpusError(f"--classes {selection}: each emotion may be used once; used twice: {', '.join(doubles)}")
+        if len(groups) < 2:
+            raise CorpusError(f"--classes {selection}: at least two classes are needed; got {len(groups)}")
+        name_of = {word: name for name, members in groups.items() for word in members}
+        clips = tuple(replace(c, emotion=name_of[c.emotion]) for c in self.clips if c.emotion in name_of)
+        return replace(self, clips=clips, classes=tuple(groups))
+
+
+def _parse_classes(selection: str) -> dict[str, tuple[str, ...]]:
+    """"6" or "a,b,n=c+d" -> {class name: words merged into it}."""
+    if selection in CLASS_SETS:
+        return {word: (word,) for word in CLASS_SETS[selection]}
+    groups: dict[str, tuple[str, ...]] = {}
+    for item in selection.split(","):
+        name, _, members = item.partition("=")
+        if not name.strip() or (members == "" and "=" in item):
+            raise CorpusError(
+                f"--classes {selection}: expected {', '.join(CLASS_SETS)} or words such as happy,sad,tense=angry+fearful"
+            )
+        words = tuple(emotion_word(word) for word in (members or name).split("+"))
+        label = name.strip().lower() if members else words[0]
+        if label in groups:
+            raise CorpusError(f"--classes {selection}: class {label!r} is named twice")
+        groups[label] = words
+    return groups
+
+
+def order_classes(words: Sequence[str] | set[str]) -> tuple[str, ...]:
+    """Classes in RAVDESS order where known, the rest alphabetically after them; each once."""
+    known = CLASS_SETS["8"]
+    present = set(words)
+    return tuple([w for w in known if w in present] + sorted(present - set(known)))

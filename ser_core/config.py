@@ -1,0 +1,262 @@
+"""The configuration of one training run: frozen dataclasses, every field with default, bounds and unit.
+
+A field's dotted name (`optim.learning_rate`) is its only name: it is the knob in `spaces/`, the parameter in the Optuna
+study and in the records, and the attribute that the training step reads.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+Value = float | int | str | bool
+
+
+class ConfigError(ValueError):
+    """One or more settings that break a rule, all of them reported together."""
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Value, ...] | None = None,
+) -> Any:
+    """A dataclass field with inclusive bounds or choices; `help` states meaning and unit."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """What a model sees of a clip. All but `clip_seconds` and `crop` decide the content of the feature store."""
+
+    kind: str = setting(
+        "log_mel",
+        "log_mel: log mel spectrogram; mfcc: cepstra over time; mfcc_stats: one vector of MFCC statistics per clip; "
+        "kaldi_fbank: Kaldi's log mel filter bank as AST uses it; wav2vec2: frames of a wav2vec 2.0 encoder",
+        choices=("log_mel", "mfcc", "mfcc_stats", "kaldi_fbank", "wav2vec2"),
+    )
+    sample_rate_hz: int = setting(16_000, "rate to which audio is resampled, Hz", low=4_000, high=48_000)
+    window_ms: float = setting(25.0, "length of the analysis window, ms", low=5, high=200)
+    hop_ms: float = setting(10.0, "step between frames, ms", low=2, high=100)
+    n_mels: int = setting(64, "mel bins", low=8, high=256)
+    low_hz: float = setting(50.0, "lower edge of the mel filters, Hz", low=0, high=2_000)
+    high_hz: float = setting(8_000.0, "upper edge of the mel filters, Hz, at most half the sample rate", low=1_000, high=24_000)
+    n_mfcc: int = setting(40, "cepstral coefficients (mfcc and mfcc_stats), at most n_mels", low=4, high=128)
+    deltas: int = setting(0, "how many orders of time derivatives are stacked onto log_mel or mfcc bins", low=0, high=2)
+    trim_db: float = setting(
+        0.0, "cut leading and trailing parts that lie this many dB below the clip's peak frame energy; 0 keeps all", low=0, high=100
+    )
+    encoder: str = setting("facebook/wav2vec2-base", "wav2vec 2.0 weights (kind wav2vec2): hub name, local folder, or none for random ones")
+    encoder_layer: int = setting(-1, "hidden state of the encoder that is stored (kind wav2vec2); -1 is the last", low=-1, high=48)
+    clip_seconds: float = setting(3.0, "part of a clip that the model sees, s; shorter clips are padded", low=0.2, high=60)
+    crop: str = setting(
+        "center",
+        "where a longer clip is cut for evaluation; training cuts at random within time_shift_seconds around it",
+        choices=("center", "start"),
+    )
+
+    def __post_init__(self) -> None:
+        raise_problems([*field_problems(self, "features"), *self._joint_problems()])
+
+    def _joint_problems(self) -> list[str]:
+        problems = []
+        if self.high_hz > self.sample_rate_hz / 2:
+            problems.append(
+                f"features.high_hz may be at most half of features.sample_rate_hz = {self.sample_rate_hz}; got {self.high_hz}"
+            )
+        if self.low_hz >= self.high_hz:
+            problems.append(f"features.low_hz must be below features.high_hz = {self.high_hz}; got {self.low_hz}")
+        if self.n_mfcc > self.n_mels:
+            problems.append(f"features.n_mfcc may be at most features.n_mels = {self.n_mels}; got {self.n_mfcc}")
+        if self.hop_ms > self.window_ms:
+            problems.append(f"features.hop_ms may be at most features.window_ms = {self.window_ms}; got {self.hop_ms}")
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """How weights are fitted."""
+
+    optimizer: str = setting("adamw", "adamw: decoupled weight decay (Loshchilov & Hutter 2019); adam", choices=("adamw", "adam"))
+    learning_rate: float = setting(1e-3, "peak learning rate", low=1e-7, high=1.0)
+    weight_decay: float = setting(0.01, "weight decay, not applied to biases and norms", low=0, high=1)
+    batch_size: int = setting(32, "clips per step", low=2, high=4096)
+    epochs: int = setting(40, "full budget, to which the schedule is pinned", low=1, high=10_000)
+    schedule: str = setting(
+        "onecycle",
+        "onecycle: linear warm-up, then cosine to zero; cosine: the same without warm-up; constant",
+        choices=("onecycle", "cosine", "constant"),
+    )
+    warmup_fraction: float = setting(0.3, "share of all steps spent warming up (onecycle)", low=0, high=0.9)
+    label_smoothing: float = setting(0.1, "probability mass spread over all classes", low=0, high=0.9)
+    class_weights: bool = setting(False, "weight the loss by the inverse frequency of the class")
+    clip_norm: float = setting(5.0, "largest gradient norm; 0 does not clip", low=0, high=1_000)
+    early_stop_epochs: int = setting(0, "end after this many epochs without a better validation UAR; 0 never", low=0, high=10_000)
+
+    def __post_init__(self) -> None:
+        raise_problems(field_problems(self, "optim"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """What is done to training batches, on the device, after normalisation."""
+
+    freq_masks: int = setting(2, "SpecAugment frequency masks per clip (Park et al. 2019, section 2)", low=0, high=10)
+    freq_mask_bins: int = setting(10, "largest width of a frequency mask, bins", low=0, high=256)
+    time_masks: int = setting(2, "SpecAugment time masks per clip", low=0, high=10)
+    time_mask_frames: int = setting(24, "largest width of a time mask, frames", low=0, high=2_000)
+    mixup_alpha: float = setting(0.0, "mixup's Beta(alpha, alpha) (Zhang et al. 2018); 0 does not mix", low=0, high=10)
+    noise_std: float = setting(0.0, "Gaussian noise on normalised features, in standard deviations of a bin", low=0, high=5)
+    time_shift_seconds: float = setting(0.3, "largest shift of the crop in either direction, s", low=0, high=30)
+
+    def __post_init__(self) -> None:
+        raise_problems(field_problems(self, "augment"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All that decides a training run but the data and the device.
+
+    `model` is the `Config` of `ser_core.models.<architecture>`; `ser_core.models.default_config` builds the whole.
+    """
+
+    architecture: str
+    model: Any
+    features: FeatureConfig = FeatureConfig()
+    optim: OptimConfig = OptimConfig()
+    augment: AugmentConfig = AugmentConfig()
+    seed: int = setting(0, "seed of weights, order of clips and augmentation", low=0, high=2**31 - 1)
+    precision: str = setting(
+        "auto",
+        "fp32; bf16: autocast; auto: bf16 where the architecture gains from it on the device in use",
+        choices=("auto", "fp32", "bf16"),
+    )
+
+    def __post_init__(self) -> None:
+        raise_problems(field_problems(self, ""))
+
+    def params(self) -> dict[str, Value]:
+        """Every setting by dotted name, the architecture apart."""
+        return {name: _lookup(self, name) for name in _settings(self)}
+
+    def with_params(self, params: Mapping[str, Value]) -> Config:
+        """The configuration with the named settings changed.
+
+        Raises:
+            ConfigError: unknown names (the known ones are listed), wrong types and values out of bounds, all at once.
+        """
+        known = _settings(self)
+        problems = []
+        unknown = [name for name in params if name not in known]
+        if unknown:
+            problems.append(f"unknown settings {', '.join(map(repr, unknown))}; known: {', '.join(known)}")
+        groups: dict[str, dict[str, Value]] = {}
+        for name, value in params.items():
+            if name in known:
+                group, _, leaf = name.rpartition(".")
+                groups.setdefault(group, {})[leaf] = _widened(value, known[name].type_)
+        top: dict[str, Any] = dict(groups.pop("", {}))
+        for group, changes in groups.items():
+            try:
+                top[group] = replace(getattr(self, group), **changes)
+            except ConfigError as error:
+                problems.append(str(error))
+        try:
+            changed = replace(self, **top)
+        except ConfigError as error:
+            problems.append(str(error))
+        raise_problems(problems)
+        return changed
+
+    def parsed(self, name: str, text: str) -> Value:
+        """`text` as the type that setting `name` has, for values that come from a command line.
+
+        Raises:
+            ConfigError: an unknown name, or text that is not of the type.
+        """
+        known = _settings(self)
+        if name not in known:
+            raise ConfigError(f"unknown setting {name!r}; known: {', '.join(known)}")
+        wanted = known[name].type_
+        try:
+            if wanted is bool:
+                return {"true": True, "false": False}[text.strip().lower()]
+            return wanted(text.strip())
+        except (KeyError, ValueError) as error:
+            raise ConfigError(f"{name} must be of type {wanted.__name__}; got {text!r}") from error
+
+
+@dataclass(frozen=True)
+class _Setting:
+    type_: type
+    help: str
+
+
+def field_problems(part: Any, prefix: str) -> list[str]:
+    """What is wrong with the fields of a settings dataclass, one line each; empty when all hold.
+
+    Model `Config`s call it in `__post_init__`, as the parts above do, with prefix "model".
+    """
+    problems = []
+    hints = typing.get_type_hints(type(part))
+    for item in fields(part):
+        if not item.metadata or "help" not in item.metadata:
+            continue
+        name, value, wanted = f"{prefix}.{item.name}".lstrip("."), getattr(part, item.name), hints[item.name]
+        low, high, choices = (item.metadata[key] for key in ("low", "high", "choices"))
+        if not _is_of(value, wanted):
+            problems.append(f"{name} must be of type {wanted.__name__}; got {value!r}")
+        elif choices is not None and value not in choices:
+            problems.append(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            problems.append(f"{name} must be finite; got {value!r}")
+        elif low is not None and value < low or high is not None and value > high:
+            problems.append(f"{name} must lie in [{low}, {high}]; got {value!r}")
+    return problems
+
+
+def raise_problems(problems: list[str]) -> None:
+    """Raise one `ConfigError` with every problem on a line of its own; nothing when there is none."""
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _is_of(value: Any, wanted: type) -> bool:
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is wanted
+
+
+def _widened(value: Any, wanted: type) -> Any:
+    return float(value) if wanted is float and type(value) is int else value
+
+
+def _settings(config: Config) -> dict[str, _Setting]:
+    """Dotted name -> type and help of every setting, in the order of the fields."""
+    known: dict[str, _Setting] = {}
+    for item in fields(config):
+        part = getattr(config, item.name)
+        if is_dataclass(part):
+            hints = typing.get_type_hints(type(part))
+            for leaf in fields(part):  # type: ignore[arg-type]
+                known[f"{item.name}.{leaf.name}"] = _Setting(hints[leaf.name], leaf.metadata["help"])
+        elif "help" in item.metadata:
+            known[item.name] = _Setting(typing.get_type_hints(Config)[item.name], item.metadata["help"])
+    return known
+
+
+def _lookup(config: Config, name: str) -> Value:
+    group, _, leaf = name.rpartition(".")
+    return getattr(getattr(config, group) if group else config, leaf)
+
+
+def setting_help(config: Config) -> Mapping[str, str]:
+    """Dotted name -> what the setting means, for `--help`, `--dry-run` and hover texts."""
+    return types.MappingProxyType({name: item.help for name, item in _settings(config).items()})

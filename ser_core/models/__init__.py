@@ -1,0 +1,69 @@
+"""Architectures, one module each, found by looking into this folder.
+
+A module `ser_core/models/x.py` makes architecture `x`. It holds:
+
+- `Config`: a frozen dataclass of `ser_core.config.setting` fields, validated in `__post_init__` with prefix "model";
+- `DEFAULTS`: dotted name -> value, what this architecture changes of the general defaults (features, optimiser …);
+- `build(config, *, frames, bins, classes) -> nn.Module`, where `config` is the module's own `Config`. The module's
+  `forward(features, lengths)` takes features (batch, frames, bins) float and lengths (batch,) int64, the number of
+  frames before padding, and returns logits (batch, classes);
+- optionally `features_for(config, features) -> FeatureConfig`: where the model's settings decide about the features
+  (an encoder whose lower layers are frozen stores their output);
+- `CITATION`: the paper.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+from torch import nn
+
+from ser_core import config as _config
+from ser_core.config import Config, ConfigError
+
+
+class PretrainedError(RuntimeError):
+    """Pretrained weights that cannot be had or do not fit; the message says which, why and what to do."""
+
+
+def architectures() -> tuple[str, ...]:
+    """Names of all architectures, alphabetically."""
+    return tuple(sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")))
+
+
+def architecture(name: str) -> ModuleType:
+    """The module of an architecture.
+
+    Raises:
+        ConfigError: no such architecture; the known ones are listed.
+    """
+    if name not in architectures():
+        raise ConfigError(f"unknown model {name!r}; known: {', '.join(architectures())}")
+    return import_module(f"{__name__}.{name}")
+
+
+def default_config(name: str, params: Mapping[str, _config.Value] | None = None) -> Config:
+    """The architecture's defaults with `params` changed, and the features that its settings ask for.
+
+    Raises:
+        ConfigError: unknown architecture or settings, values out of bounds.
+    """
+    module = architecture(name)
+    config = Config(architecture=name, model=module.Config()).with_params({**module.DEFAULTS, **(params or {})})
+    if hasattr(module, "features_for"):
+        features = module.features_for(config.model, config.features)
+        config = config.with_params({f"features.{k}": v for k, v in vars(features).items()})
+    return config
+
+
+def build_model(config: Config, *, frames: int, bins: int, classes: int) -> nn.Module:
+    """The architecture's module for clips of (frames, bins) and that many classes, on the CPU.
+
+    Raises:
+        ConfigError: an input that the architecture cannot take.
+        PretrainedError: weights that cannot be loaded.
+    """
+    return architecture(config.architecture).build(config.model, frames=frames, bins=bins, classes=classes)
