@@ -1,7 +1,7 @@
 """The record of a run: one JSON object a line, appended and flushed as things happen.
 
-`records.jsonl` is the one source for every figure, for `result.json` and for `--resume`. Only the driver writes it. A line
-that a power cut tore is dropped when the file is opened for writing again.
+`records.jsonl` is the one source for every figure, for `result.json` and for `--resume`. Only the driver writes it. A
+line that a power cut tore is dropped when the file is opened for writing again.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
 def _extend(epochs: list[EpochReport], reports: Iterable[Mapping[str, Any]]) -> None:
     """Append reports; an epoch that is trained again after a lost checkpoint replaces itself and all after it."""
     for report in reports:
-        values = {key: math.nan if value is None else value for key, value in report.items()}
+        values: dict[str, Any] = {key: math.nan if value is None else value for key, value in report.items()}
         epoch = EpochReport(**values)
         del epochs[epoch.epoch - 1 :]
         epochs.append(epoch)

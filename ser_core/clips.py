@@ -139,7 +139,8 @@ class Manifest:
         absent = [word for word in words if word not in self.classes]
         if absent:
             raise CorpusError(
-                f"--classes {selection}: no clip of {self.corpus} is {', '.join(absent)}; it has {', '.join(self.classes)}"
+                f"--classes {selection}: no clip of {self.corpus} is {', '.join(absent)}; "
+                f"it has {', '.join(self.classes)}"
             )
         doubles = [word for word, count in Counter(words).items() if count > 1]
         if doubles:
@@ -152,7 +153,7 @@ class Manifest:
 
 
 def _parse_classes(selection: str) -> dict[str, tuple[str, ...]]:
-    """"6" or "a,b,n=c+d" -> {class name: words merged into it}."""
+    """ "6" or "a,b,n=c+d" -> {class name: words merged into it}."""
     if selection in CLASS_SETS:
         return {word: (word,) for word in CLASS_SETS[selection]}
     groups: dict[str, tuple[str, ...]] = {}
@@ -160,7 +161,8 @@ def _parse_classes(selection: str) -> dict[str, tuple[str, ...]]:
         name, _, members = item.partition("=")
         if not name.strip() or (members == "" and "=" in item):
             raise CorpusError(
-                f"--classes {selection}: expected {', '.join(CLASS_SETS)} or words such as happy,sad,tense=angry+fearful"
+                f"--classes {selection}: expected {', '.join(CLASS_SETS)} "
+                f"or words such as happy,sad,tense=angry+fearful"
             )
         words = tuple(emotion_word(word) for word in (members or name).split("+"))
         label = name.strip().lower() if members else words[0]

@@ -47,15 +47,26 @@ class FeatureConfig:
     hop_ms: float = setting(10.0, "step between frames, ms", low=2, high=100)
     n_mels: int = setting(64, "mel bins", low=8, high=256)
     low_hz: float = setting(50.0, "lower edge of the mel filters, Hz", low=0, high=2_000)
-    high_hz: float = setting(8_000.0, "upper edge of the mel filters, Hz, at most half the sample rate", low=1_000, high=24_000)
+    high_hz: float = setting(
+        8_000.0, "upper edge of the mel filters, Hz, at most half the sample rate", low=1_000, high=24_000
+    )
     n_mfcc: int = setting(40, "cepstral coefficients (mfcc and mfcc_stats), at most n_mels", low=4, high=128)
     deltas: int = setting(0, "how many orders of time derivatives are stacked onto log_mel or mfcc bins", low=0, high=2)
     trim_db: float = setting(
-        0.0, "cut leading and trailing parts that lie this many dB below the clip's peak frame energy; 0 keeps all", low=0, high=100
+        0.0,
+        "cut leading and trailing parts that lie this many dB below the clip's peak frame energy; 0 keeps all",
+        low=0,
+        high=100,
     )
-    encoder: str = setting("facebook/wav2vec2-base", "wav2vec 2.0 weights (kind wav2vec2): hub name, local folder, or none for random ones")
-    encoder_layer: int = setting(-1, "hidden state of the encoder that is stored (kind wav2vec2); -1 is the last", low=-1, high=48)
-    clip_seconds: float = setting(3.0, "part of a clip that the model sees, s; shorter clips are padded", low=0.2, high=60)
+    encoder: str = setting(
+        "facebook/wav2vec2-base", "wav2vec 2.0 weights (kind wav2vec2): hub name, local folder, or none for random ones"
+    )
+    encoder_layer: int = setting(
+        -1, "hidden state of the encoder that is stored (kind wav2vec2); -1 is the last", low=-1, high=48
+    )
+    clip_seconds: float = setting(
+        3.0, "part of a clip that the model sees, s; shorter clips are padded", low=0.2, high=60
+    )
     crop: str = setting(
         "center",
         "where a longer clip is cut for evaluation; training cuts at random within time_shift_seconds around it",
@@ -69,7 +80,8 @@ class FeatureConfig:
         problems = []
         if self.high_hz > self.sample_rate_hz / 2:
             problems.append(
-                f"features.high_hz may be at most half of features.sample_rate_hz = {self.sample_rate_hz}; got {self.high_hz}"
+                f"features.high_hz may be at most half of features.sample_rate_hz = {self.sample_rate_hz}; "
+                f"got {self.high_hz}"
             )
         if self.low_hz >= self.high_hz:
             problems.append(f"features.low_hz must be below features.high_hz = {self.high_hz}; got {self.low_hz}")
@@ -84,7 +96,9 @@ class FeatureConfig:
 class OptimConfig:
     """How weights are fitted."""
 
-    optimizer: str = setting("adamw", "adamw: decoupled weight decay (Loshchilov & Hutter 2019); adam", choices=("adamw", "adam"))
+    optimizer: str = setting(
+        "adamw", "adamw: decoupled weight decay (Loshchilov & Hutter 2019); adam", choices=("adamw", "adam")
+    )
     learning_rate: float = setting(1e-3, "peak learning rate", low=1e-7, high=1.0)
     weight_decay: float = setting(0.01, "weight decay, not applied to biases and norms", low=0, high=1)
     batch_size: int = setting(32, "clips per step", low=2, high=4096)
@@ -98,7 +112,9 @@ class OptimConfig:
     label_smoothing: float = setting(0.1, "probability mass spread over all classes", low=0, high=0.9)
     class_weights: bool = setting(False, "weight the loss by the inverse frequency of the class")
     clip_norm: float = setting(5.0, "largest gradient norm; 0 does not clip", low=0, high=1_000)
-    early_stop_epochs: int = setting(0, "end after this many epochs without a better validation UAR; 0 never", low=0, high=10_000)
+    early_stop_epochs: int = setting(
+        0, "end after this many epochs without a better validation UAR; 0 never", low=0, high=10_000
+    )
 
     def __post_init__(self) -> None:
         raise_problems(field_problems(self, "optim"))
@@ -113,7 +129,9 @@ class AugmentConfig:
     time_masks: int = setting(2, "SpecAugment time masks per clip", low=0, high=10)
     time_mask_frames: int = setting(24, "largest width of a time mask, frames", low=0, high=2_000)
     mixup_alpha: float = setting(0.0, "mixup's Beta(alpha, alpha) (Zhang et al. 2018); 0 does not mix", low=0, high=10)
-    noise_std: float = setting(0.0, "Gaussian noise on normalised features, in standard deviations of a bin", low=0, high=5)
+    noise_std: float = setting(
+        0.0, "Gaussian noise on normalised features, in standard deviations of a bin", low=0, high=5
+    )
     time_shift_seconds: float = setting(0.3, "largest shift of the crop in either direction, s", low=0, high=30)
 
     def __post_init__(self) -> None:
@@ -129,9 +147,9 @@ class Config:
 
     architecture: str
     model: Any
-    features: FeatureConfig = FeatureConfig()
-    optim: OptimConfig = OptimConfig()
-    augment: AugmentConfig = AugmentConfig()
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = setting(0, "seed of weights, order of clips and augmentation", low=0, high=2**31 - 1)
     precision: str = setting(
         "auto",
@@ -217,7 +235,7 @@ def field_problems(part: Any, prefix: str) -> list[str]:
             problems.append(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}")
         elif isinstance(value, float) and not math.isfinite(value):
             problems.append(f"{name} must be finite; got {value!r}")
-        elif low is not None and value < low or high is not None and value > high:
+        elif (low is not None and value < low) or (high is not None and value > high):
             problems.append(f"{name} must lie in [{low}, {high}]; got {value!r}")
     return problems
 
@@ -245,7 +263,7 @@ def _settings(config: Config) -> dict[str, _Setting]:
         part = getattr(config, item.name)
         if is_dataclass(part):
             hints = typing.get_type_hints(type(part))
-            for leaf in fields(part):  # type: ignore[arg-type]
+            for leaf in fields(part):
                 known[f"{item.name}.{leaf.name}"] = _Setting(hints[leaf.name], leaf.metadata["help"])
         elif "help" in item.metadata:
             known[item.name] = _Setting(typing.get_type_hints(Config)[item.name], item.metadata["help"])

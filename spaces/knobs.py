@@ -60,7 +60,8 @@ class Int:
     """A whole number in [low, high], in steps of `step` from low; on a log scale when `log`.
 
     Raises:
-        KnobError: bounds that are not whole or not in order, a step below 1 or that misses `high`, a step on a log scale.
+        KnobError: bounds that are not whole or not in order, a step below 1 or that misses `high`, a step on a log
+            scale.
     """
 
     low: int
