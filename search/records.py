@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from search.appendfile import AppendFile
 from ser_core.report import EpochReport
 
 Value = float | int | str | bool
@@ -104,12 +104,25 @@ class FinalRun:
 
 
 @dataclass
+class Session:
+    """The driver at work: from its start to the last thing that it wrote, both in seconds since 1970."""
+
+    started: float
+    last: float
+
+
+@dataclass
 class RunRecords:
-    """All that records.jsonl says. `trials` is ordered by number; `sessions` are the starts of the driver."""
+    """All that records.jsonl says: trials by number, runs of the finals in order of their start, sessions of the driver."""
 
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     finals: list[FinalRun] = field(default_factory=list)
-    sessions: list[Mapping[str, Any]] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all sessions together, to the last event of each."""
+        return sum(session.last - session.started for session in self.sessions)
 
     def final(self, phase: Phase, trial: int, seed: int) -> FinalRun | None:
         """The run of the finals with these three, or None."""
@@ -139,7 +152,7 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
     """Bring `records` up to date with one event."""
     kind = event["event"]
     if kind == "session":
-        records.sessions.append(event)
+        records.sessions.append(Session(event["time"], event["time"]))
     elif kind == "trial_start":
         records.trials[event["trial"]] = TrialRecord(
             number=event["trial"], params=event["params"], origin=event["origin"], started=event["time"]
@@ -164,6 +177,8 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
             final.ended, final.reason = event["time"], event["reason"]
     else:
         raise ValueError(f"unknown event {kind!r}")
+    if records.sessions:
+        records.sessions[-1].last = event["time"]
 
 
 def _extend(epochs: list[EpochReport], reports: Iterable[Mapping[str, Any]]) -> None:
@@ -178,27 +193,25 @@ def _extend(epochs: list[EpochReport], reports: Iterable[Mapping[str, Any]]) -> 
 class RecordWriter:
     """Appends events to a run's records and keeps `records` equal to what a reader would see."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         """Open for appending; repair a torn last line first.
 
         Raises:
             ValueError: see `read_records`.
+            OSError: a folder that cannot be written.
         """
         self.records = read_records(path)
-        if path.exists():
-            whole = path.read_bytes().rfind(b"\n") + 1
-            os.truncate(path, whole)
-        self._file: TextIO = path.open("a", encoding="utf-8")
+        self._file = AppendFile(path)
+        self._clock = clock
 
     def write(self, event: str, **values: Any) -> None:
-        """Append one event with the present time, hand it to the operating system, and apply it.
+        """Append one event with the present time, and apply it to `records`.
 
         Raises:
-            OSError: a full or read-only disk; nothing of the event is applied.
+            OSError: a full or read-only disk; nothing of the event is written or applied.
         """
-        line = {"event": event, "time": time.time(), **values}
-        self._file.write(json.dumps(_finite(line), allow_nan=False) + "\n")
-        self._file.flush()
+        line = _finite({"event": event, "time": self._clock(), **values})
+        self._file.append([json.dumps(line, allow_nan=False)])
         apply(self.records, line)
 
     def close(self) -> None:

@@ -1,0 +1,96 @@
+"""Knobs as Optuna sees them, and the samplers that may propose values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+
+from spaces.knobs import Choice, Float, Int, Knob, Space, Value
+
+SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
+    "tpe": lambda seed: TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
+    "gp": lambda seed: GPSampler(seed=seed, warn_independent_sampling=False),
+    "random": lambda seed: RandomSampler(seed=seed),
+    "cmaes": lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
+}
+"""Name -> sampler from a seed. TPE's constant liar keeps parallel workers from being sent to the same place."""
+
+
+def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
+    """The sampler for proposal `number` of a run with `seed`.
+
+    Every proposal gets a fresh sampler with its own seed, so that it depends on the seed, its number and the finished
+    trials alone: a resumed run proposes what the uninterrupted one would have.
+
+    Raises:
+        ValueError: an unknown name; the known ones are listed.
+    """
+    if name not in SAMPLERS:
+        raise ValueError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}")
+    own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return SAMPLERS[name](own_seed)
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
+    """Ask Optuna for a value of every active knob, parents before the knobs that depend on them."""
+    params: dict[str, Value] = {}
+    for name, knob in space.knobs.items():
+        if space.active(name, params):
+            params[name] = _suggest_one(trial, name, knob)
+    return params
+
+
+def _suggest_one(trial: optuna.Trial, name: str, knob: Knob) -> Value:
+    if isinstance(knob, Float):
+        return trial.suggest_float(name, knob.low, knob.high, log=knob.log)
+    if isinstance(knob, Int):
+        return trial.suggest_int(name, knob.low, knob.high, step=knob.step, log=knob.log)
+    return trial.suggest_categorical(name, knob.values)
+
+
+def parse_knob(text: str, old: Knob | None) -> Knob:
+    """A knob from the command line: `1e-5:1e-3:log`, `0:0.5`, `16:64` or `16,32,64`.
+
+    Two whole numbers make an Int, unless the knob that is narrowed is a Float.
+
+    Raises:
+        ValueError: text that is neither; the forms are listed.
+    """
+    if ":" in text:
+        return _parse_range(text, old)
+    values = tuple(_parse_value(item.strip()) for item in text.split(",") if item.strip())
+    if not values:
+        raise ValueError(f"a knob is low:high, low:high:log or value,value,…; got {text!r}")
+    return Choice(values=values)
+
+
+def _parse_range(text: str, old: Knob | None) -> Knob:
+    low, high, *rest = (part.strip() for part in text.split(":"))
+    if rest not in ([], ["log"]):
+        raise ValueError(f"a range is low:high or low:high:log; got {text!r}")
+    try:
+        bounds = (int(low), int(high)) if not isinstance(old, Float) else None
+    except ValueError:
+        bounds = None
+    if bounds is not None:
+        return Int(low=bounds[0], high=bounds[1], log=bool(rest))
+    try:
+        return Float(low=float(low), high=float(high), log=bool(rest))
+    except ValueError as error:
+        raise ValueError(f"a range is low:high or low:high:log with numbers; got {text!r}: {error}") from error
+
+
+def _parse_value(text: str) -> Value:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
