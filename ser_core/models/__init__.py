@@ -9,7 +9,13 @@ A module `ser_core/models/x.py` makes architecture `x`. It holds:
   frames before padding, and returns logits (batch, classes);
 - optionally `features_for(config, features) -> FeatureConfig`: where the model's settings decide about the features
   (an encoder whose lower layers are frozen stores their output);
+- `PRECISION`: "bf16" where training gains from bf16 autocast on hardware that computes in it (GPUs since Ampere, CPUs
+  with AVX512-BF16 or AMX), else "fp32". It decides what `precision=auto` means there; on other CPUs, where bf16 is
+  emulated at a tenth of the speed, auto is fp32 for every architecture;
+- `CHANNELS_LAST`: True where the channels-last memory format makes convolutions faster;
 - `CITATION`: the paper.
+
+Modules whose names begin with an underscore hold what several architectures share.
 """
 
 from __future__ import annotations
