@@ -1,0 +1,58 @@
+# Every target makes .venv first when it is missing or older than pyproject.toml.
+#
+#   make install   .venv with the project and its test extras
+#   make demo      a whole search on the built-in synthetic corpus
+#   make test      the tests that take a few minutes
+#   make test-all  the slow ones too
+#   make check     style, types and import rules
+#   make bench     the benchmarks
+#
+# make install PYTHON=python3.12   uses another interpreter (3.11 to 3.13)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+UV := $(shell command -v uv 2>/dev/null)
+CODE := benchmarks search ser_core spaces tests
+CHECK_PYTHON = $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+  echo "Python 3.11 to 3.13 is needed; $(VENV) has $$($(BIN)/python --version). Remove it and name another:" \
+    "rm -r $(VENV) && make install PYTHON=python3.12" >&2; exit 1; }
+REGISTRIES := py[p]i\.org|python[h]osted\.org|download\.py[t]orch\.org|npm[j]s\.(org|com)|conda\.ana[c]onda\.org
+
+.PHONY: install demo test test-all check bench
+
+install: $(INSTALLED)
+
+# A virtual environment that works is brought up to date; a missing or broken one is made anew. uv finds a fitting
+# interpreter by itself.
+$(INSTALLED): pyproject.toml
+ifdef UV
+	@$(BIN)/python -c '' 2>/dev/null || uv venv --clear $(if $(PYTHON),--python $(PYTHON)) $(VENV)
+	@$(CHECK_PYTHON)
+	uv pip install --python $(BIN)/python --editable '.[test]'
+else
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(or $(PYTHON),python3) -m venv --clear $(VENV)
+	@$(CHECK_PYTHON)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[test]'
+endif
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python search/run.py --model mlp --data demo --trials 12 --run-dir runs/demo-$$(date +%Y%m%d-%H%M%S)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@! grep -rsnIE '$(REGISTRIES)' .ci Makefile *.md *.toml $(CODE) || \
+	  { echo "The files above name a package registry: leave the choice to the user's pip or uv settings." >&2; exit 1; }
+
+bench: $(INSTALLED)
+	@set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
