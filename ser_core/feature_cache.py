@@ -1,0 +1,143 @@
+"""How a feature store lies on disk: `<cache_dir>/features/<fingerprint>/`, complete or not there at all.
+
+A folder holds `frames.npy` (total_frames, bins) float32, `offsets.npy` (clips + 1,) int64 and `store.json` with the
+digest of both. It is made under a temporary name and renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from filelock import FileLock
+
+FRAMES, OFFSETS, DESCRIPTION = "frames.npy", "offsets.npy", "store.json"
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""frames (total_frames, bins) float32 and offsets (clips + 1,) int64."""
+
+
+class FeatureStoreError(RuntimeError):
+    """Features that cannot be read or kept; the message says where, why and what to do."""
+
+
+def cache_folder(cache_dir: Path, fingerprint: str) -> Path:
+    """Where the store with this fingerprint lies."""
+    return cache_dir / "features" / fingerprint
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one process at a time is in here for one `folder`.
+
+    Raises:
+        FeatureStoreError: the folder's parent cannot be made or written.
+    """
+    lock = FileLock(folder.with_suffix(".lock"))
+    with _writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def open_arrays(folder: Path) -> Arrays | None:
+    """The arrays of a complete store, frames memory-mapped and read-only; None when there is none or it is damaged.
+
+    Every byte is compared with its digest (about 1 GB a second), because a damaged cache would spoil a search silently.
+    """
+    try:
+        digest = json.loads((folder / DESCRIPTION).read_text())["sha256"]
+        # asarray drops numpy's memmap subclass, which would pickle as something else than an array
+        frames = np.asarray(np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False))
+        offsets = np.load(folder / OFFSETS, allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if frames.dtype != np.float32 or frames.ndim != 2 or not frames.flags.c_contiguous:
+        return None
+    return (frames, offsets) if _digest(frames, offsets) == digest else None
+
+
+def write_arrays(folder: Path, clips: Iterable[np.ndarray]) -> Arrays:
+    """Write the features of each clip, (frames, bins) float32, as they come, and open the result.
+
+    The caller holds the lock (`locked`), so that what lies under the temporary name is a rest of an interrupted
+    computation. At no time is more than one clip of `clips` held.
+
+    Raises:
+        FeatureStoreError: the disk is full or may not be written.
+    """
+    temporary = folder.with_suffix(".tmp")
+    with _writing(folder):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+    try:
+        offsets = _write_frames(folder, temporary / FRAMES, clips)
+        with _writing(folder):
+            np.save(temporary / OFFSETS, offsets)
+            frames = np.load(temporary / FRAMES, mmap_mode="r")
+            (temporary / DESCRIPTION).write_text(json.dumps({"sha256": _digest(frames, offsets)}))
+            shutil.rmtree(folder, ignore_errors=True)  # a damaged store: a rename does not replace a folder
+            temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    arrays = open_arrays(folder)
+    if arrays is None:
+        raise FeatureStoreError(f"{folder} was damaged as soon as it was written: check the disk")
+    return arrays
+
+
+def _write_frames(folder: Path, path: Path, clips: Iterable[np.ndarray]) -> np.ndarray:
+    """Write the clips' frames end to end as one .npy file; returns their offsets, (clips + 1,) int64.
+
+    The header is written twice, since the number of frames is known only at the end; numpy reserves room in it for the
+    first axis to grow. Plain writes, not a memory map: a full disk is then an error instead of a bus error.
+    """
+    offsets, bins = [0], 0
+    with path.open("wb") as file:
+        for features in clips:
+            with _writing(folder):  # not around the loop: an error in computing `clips` is none in writing
+                if not bins:
+                    bins = features.shape[1]
+                    _write_header(file, 0, bins)
+                file.write(np.ascontiguousarray(features, dtype="<f4").data)
+            offsets.append(offsets[-1] + len(features))
+        with _writing(folder):
+            file.seek(0)
+            _write_header(file, offsets[-1], bins)
+            file.flush()
+            os.fsync(file.fileno())
+    return np.array(offsets, dtype=np.int64)
+
+
+def _write_header(file: BinaryIO, frames: int, bins: int) -> None:
+    description = {"descr": "<f4", "fortran_order": False, "shape": (frames, bins)}
+    np.lib.format.write_array_header_1_0(file, description)
+
+
+def _digest(frames: np.ndarray, offsets: np.ndarray) -> str:
+    digest = hashlib.sha256(repr((frames.shape, offsets.shape)).encode())
+    digest.update(np.ascontiguousarray(offsets).data)
+    digest.update(np.ascontiguousarray(frames).data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn a failure to write into a `FeatureStoreError`."""
+    try:
+        yield
+    except OSError as error:
+        raise FeatureStoreError(
+            f"features cannot be written to {folder.parent}: {error}; make room there or choose another cache folder"
+        ) from error
