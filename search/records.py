@@ -113,7 +113,7 @@ class Session:
 
 @dataclass
 class RunRecords:
-    """All that records.jsonl says: trials by number, runs of the finals in order of their start, sessions of the driver."""
+    """All that records.jsonl says: trials by number, runs of the finals and sessions of the driver by their start."""
 
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     finals: list[FinalRun] = field(default_factory=list)
@@ -136,11 +136,11 @@ def read_records(path: Path) -> RunRecords:
         ValueError: a line in the middle that is not JSON or an event that is not known, with its number.
     """
     records = RunRecords()
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    for number, line in enumerate(text.split("\n")[:-1], start=1):  # what follows the last newline is torn
+    data = path.read_bytes() if path.exists() else b""
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline is torn
         try:
             apply(records, json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} line {number} is not a record ({error!r}); the run cannot be read beyond it: restore the file "
                 f"from a copy, or delete from that line on to fall back to the trials before it"
