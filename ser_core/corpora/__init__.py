@@ -1,0 +1,138 @@
+"""Corpora, one module each, found by looking into this folder.
+
+A module `ser_core/corpora/x.py` makes corpus `x` known to `--data`, by name and as a folder or zip. It holds:
+
+- `CITATION`, `LICENCE`; `SYNTHETIC`: True for audio that no person spoke;
+- `labels(file) -> Labels | None`: what a file's path (relative, `/` between folders) says; None for a file of the
+  corpus that is not for this task; raises `BadName` with the reason;
+- `EXAMPLES`: path -> the `Labels` expected for it, from which the contract test makes audio;
+- `obtain(cache_dir, progress) -> folder`: downloads or makes the corpus unless `cache_dir` has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from rich.progress import Progress
+
+from ser_core.clips import CorpusError, Manifest, SkippedFile, order_classes
+from ser_core.corpora._archive import unpacked_zip
+from ser_core.corpora._check import audio_problems
+from ser_core.corpora._manifest import MANIFEST_SUFFIXES, scan_manifest
+from ser_core.corpora._scan import AUDIO_SUFFIXES, Corpus, Scan, scan_folder
+
+REPORTED_FILES = 20
+"""Bad files that an error lists by name; the rest is counted."""
+
+_log = logging.getLogger(__name__)
+
+
+def corpora() -> tuple[str, ...]:
+    """Names of all corpora, alphabetically."""
+    return tuple(sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")))
+
+
+def corpus_module(name: str) -> Corpus:
+    """The module of a corpus.
+
+    Raises:
+        CorpusError: no such corpus; the known ones are listed.
+    """
+    if name not in corpora():
+        raise CorpusError(f"unknown corpus {name!r}; known: {', '.join(corpora())}")
+    return cast(Corpus, import_module(f"{__name__}.{name}"))
+
+
+def load_corpus(
+    where: str, *, skip_bad: bool, classes: str | None, cache_dir: Path, progress: Progress | None = None
+) -> Manifest:
+    """Find, check and list the clips of a corpus.
+
+    Every file is decoded once; the verdicts are kept in `cache_dir` until a file changes.
+
+    Args:
+        where: name of a corpus (`ravdess` downloads it, `demo` makes it; `./demo` is a folder), a folder, a zip of one,
+            or a manifest (.csv, .tsv, .jsonl).
+        skip_bad: leave bad files out and list them in `Manifest.skipped`, instead of raising.
+        classes: see `Manifest.with_classes`.
+        cache_dir: for what is downloaded, made, unpacked and remembered.
+        progress: shows what takes long.
+
+    Raises:
+        CorpusError: nothing there, no clips of a known corpus, bad files while not `skip_bad` (all of them at once,
+            with reasons), a failed download, or classes that the corpus does not have.
+    """
+    name, scan = _scan(where, cache_dir, progress)
+    unusable = audio_problems([clip.path for clip in scan.clips], cache_dir=cache_dir, progress=progress)
+    skipped = (*scan.problems, *unusable)
+    if skipped and not skip_bad:
+        raise CorpusError(_bad_files(where, skipped, len(scan.clips) + len(scan.problems)))
+    bad_paths = {file.path for file in unusable}
+    clips = tuple(clip for clip in scan.clips if clip.path not in bad_paths)
+    module = corpus_module(name) if name in corpora() else None
+    manifest = Manifest(
+        corpus=name,
+        clips=clips,
+        classes=order_classes({clip.emotion for clip in clips}),
+        skipped=skipped,
+        synthetic=module.SYNTHETIC if module else False,
+        licence=module.LICENCE if module else "",
+        citation=module.CITATION if module else "",
+    )
+    return manifest.with_classes(classes)
+
+
+def _scan(where: str, cache_dir: Path, progress: Progress | None) -> tuple[str, Scan]:
+    """Corpus name and clips for a value of `--data`."""
+    if where in corpora():
+        module = corpus_module(where)
+        return where, scan_folder(module, module.obtain(cache_dir, progress))
+    path = Path(where).expanduser()
+    if path.is_dir():
+        return _scan_known(path, where)
+    if not path.is_file():
+        raise CorpusError(
+            f"--data {where}: no such file or folder, and no corpus of that name ({', '.join(corpora())})"
+        )
+    if path.suffix.lower() == ".zip":
+        return _scan_known(unpacked_zip(path, cache_dir, progress), where)
+    if path.suffix.lower() in MANIFEST_SUFFIXES:
+        return path.stem, scan_manifest(path, {name: corpus_module(name) for name in corpora()})
+    raise CorpusError(
+        f"--data {where}: expected a folder, a .zip or a manifest ({', '.join(MANIFEST_SUFFIXES)}); "
+        f"got a {path.suffix or 'nameless kind of'} file"
+    )
+
+
+def _scan_known(root: Path, where: str) -> tuple[str, Scan]:
+    """The corpus that knows most of the files in a folder."""
+    scans = {name: scan_folder(corpus_module(name), root) for name in corpora()}
+    name = max(scans, key=lambda name: len(scans[name].clips))
+    scan = scans[name]
+    if not scan.clips:
+        song = max(other.left_out for other in scans.values())
+        raise CorpusError(
+            f"--data {where}: no {' or '.join(AUDIO_SUFFIXES)} file there has a name that a known corpus uses "
+            f"({', '.join(corpora())}; {song} files are of another task, such as song). For another corpus, write a "
+            f"manifest with the columns path, speaker, emotion"
+        )
+    if scan.left_out:
+        _log.warning("%s: left out %d files that are not speech clips of %s", where, scan.left_out, name)
+    return name, scan
+
+
+def _bad_files(where: str, bad: tuple[SkippedFile, ...], total: int) -> str:
+    lines = [f"  {file.path}: {file.reason}" for file in bad[:REPORTED_FILES]]
+    if len(bad) > REPORTED_FILES:
+        lines.append(f"  and {len(bad) - REPORTED_FILES} more")
+    return "\n".join(
+        [
+            f"--data {where}: {len(bad)} of {total} files cannot be used:",
+            *lines,
+            "Mend or remove them, or pass --skip-bad to leave them out (result.json will list them).",
+        ]
+    )

@@ -1,0 +1,65 @@
+"""Which audio files are unusable, found by decoding each once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.progress import Progress
+
+from ser_core.audio import AudioError, decode
+from ser_core.clips import SkippedFile
+
+_RULES = 1
+"""Raise it when `ser_core.audio.decode` judges differently, so that old verdicts are forgotten."""
+
+
+def audio_problems(paths: Sequence[Path], *, cache_dir: Path, progress: Progress | None) -> tuple[SkippedFile, ...]:
+    """Files that `ser_core.audio.decode` refuses, in the order of `paths`.
+
+    The verdicts of a whole list are remembered under its files' paths, sizes and times of change: an unchanged corpus
+    costs one `stat` a file.
+    """
+    verdicts = cache_dir / "checked" / f"{_list_key(paths)}.json"
+    if verdicts.exists():
+        reasons = json.loads(verdicts.read_text(encoding="utf-8"))
+    else:
+        reasons = _decode_all(paths, progress)
+        verdicts.parent.mkdir(parents=True, exist_ok=True)
+        temporary = verdicts.with_name(f"{verdicts.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(reasons), encoding="utf-8")
+        temporary.replace(verdicts)
+    return tuple(SkippedFile(path=paths[int(row)], reason=reason) for row, reason in reasons.items())
+
+
+def _decode_all(paths: Sequence[Path], progress: Progress | None) -> dict[str, str]:
+    """Row in `paths` (as text, for JSON) -> reason, for bad files only."""
+    task = progress.add_task("Checking audio", total=len(paths)) if progress else None
+    reasons = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for row, reason in enumerate(pool.map(_reason, paths)):  # libsndfile runs without the interpreter lock
+            if reason:
+                reasons[str(row)] = reason
+            if progress and task is not None:
+                progress.advance(task)
+    return reasons
+
+
+def _reason(path: Path) -> str | None:
+    try:
+        decode(path)
+    except AudioError as error:
+        return str(error)
+    return None
+
+
+def _list_key(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256(f"{_RULES}\n".encode())
+    for path in paths:
+        state = path.stat() if path.exists() else None
+        digest.update(f"{path.resolve()}\t{state and (state.st_size, state.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()[:20]

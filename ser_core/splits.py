@@ -1,0 +1,259 @@
+"""Who trains, who validates, who tests.
+
+Every split but `random` keeps speakers apart: the same model scores 10 to 20 points higher on voices that it has heard.
+A split is a function of the clips' ids, speakers and emotions and of the seed, not of their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from ser_core.clips import Manifest
+
+PARTS = ("train", "validation", "test")
+SPEAKER_SHARES = (0.70, 0.15, 0.15)
+RANDOM_SHARES = (0.80, 0.10, 0.10)
+PUBLISHED_FOLDS = {
+    # Ma et al. 2024, "EmoBox", arXiv 2406.07162; data/ravdess/fold_* of its repository
+    "emobox": ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)),
+    # Luna-Jiménez et al. 2021, Sensors 21(22) 7665, subject-wise 5-fold
+    "luna": ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22)),
+}
+"""Test actors of RAVDESS per fold, as published. Neither names validation actors: they are drawn from the others."""
+
+_RAVDESS_SPEAKERS = tuple(f"{actor:02d}" for actor in range(1, 25))
+_DRAWS, _MAX_DRAWN = 4_000, 8_000_000
+"""Random assignments of speakers that are compared, fewer where draws times speakers would exceed the second number."""
+
+
+class SplitError(ValueError):
+    """A split that cannot be made or that breaks a rule; the message names the rule and the speakers or classes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What one training run may see: rows to fit on and rows to evaluate on (int64; the latter may be empty)."""
+
+    fit: np.ndarray
+    evaluate: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Rows of a manifest by part: each (rows,) int64, ascending."""
+
+    kind: str
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    @property
+    def speaker_independent(self) -> bool:
+        """False when test speakers may have been heard in training."""
+        return self.kind != "random"
+
+    @property
+    def development(self) -> np.ndarray:
+        """Rows that the search and the refit may see: train and validation, ascending."""
+        return np.sort(np.concatenate([self.train, self.validation]))
+
+    def search_fold(self) -> Fold:
+        """Fit on train, evaluate on validation."""
+        return Fold(fit=self.train, evaluate=self.validation)
+
+    def refit_fold(self) -> Fold:
+        """Fit on train and validation, evaluate on nothing."""
+        return Fold(fit=self.development, evaluate=np.empty(0, dtype=np.int64))
+
+
+def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
+    """Divide a manifest.
+
+    Args:
+        manifest: the clips.
+        kind: "speaker" (disjoint speakers, about 70/15/15 by clips, classes and genders balanced as well as speakers
+            allow), "random" (80/10/10 by clips, classes balanced, speakers shared), "emobox:1" to "emobox:6" and
+            "luna:1" to "luna:5" (RAVDESS), or "manifest" (the parts that the clips bring; without validation, it is
+            taken from the train speakers).
+        seed: of every draw.
+
+    Raises:
+        SplitError: an unknown kind, too few speakers, a corpus that a published fold is not for, a speaker in two parts
+            (other than "random"), or a class that is missing from a part.
+    """
+    order = np.argsort([clip.clip_id for clip in manifest.clips], kind="stable")
+    by_id = replace(manifest, clips=tuple(manifest.clips[row] for row in order))
+    name, _, fold = kind.partition(":")
+    if kind == "speaker":
+        parts = _by_speaker(by_id, seed)
+    elif kind == "random":
+        parts = _at_random(by_id, seed)
+    elif kind == "manifest":
+        parts = _as_given(by_id, seed)
+    elif name in PUBLISHED_FOLDS:
+        parts = _published(by_id, name, fold, seed)
+    else:
+        raise SplitError(f"unknown split {kind!r}; known: speaker, random, manifest, emobox:1..6, luna:1..5")
+    rows = {part: np.sort(order[parts == part]).astype(np.int64) for part in PARTS}
+    split = Split(kind=kind, **rows)
+    _check(split, manifest)
+    return split
+
+
+def _check(split: Split, manifest: Manifest) -> None:
+    """Raise `SplitError` for a shared speaker or a class that a part lacks."""
+    rows = {part: getattr(split, part) for part in PARTS}
+    if split.speaker_independent:
+        heard = {part: set(manifest.speakers[rows[part]].tolist()) for part in PARTS}
+        shared = sorted(
+            (heard["train"] & heard["validation"])
+            | (heard["train"] & heard["test"])
+            | (heard["validation"] & heard["test"])
+        )
+        if shared:
+            raise SplitError(
+                f"split {split.kind}: a speaker may be in one part only; in several: {_some(shared)}. Correct the parts, "
+                f"or use --split random, whose score does not hold for new speakers"
+            )
+    lacking = [
+        f"{part} has no {manifest.classes[label]}"
+        for part in PARTS
+        for label in range(len(manifest.classes))
+        if label not in manifest.labels[rows[part]]
+    ]
+    if lacking:
+        raise SplitError(
+            f"split {split.kind}: every part needs every class; {_some(lacking)}. Leave the class out with "
+            f"--classes, or use another split or seed"
+        )
+
+
+def _by_speaker(manifest: Manifest, seed: int) -> np.ndarray:
+    names = sorted(set(manifest.speakers.tolist()))
+    if len(names) < 3:
+        raise SplitError(
+            f"split speaker needs at least 3 speakers, one per part; {manifest.corpus} has {len(names)}: "
+            f"{', '.join(names)}. Use --split random, whose score does not hold for new speakers"
+        )
+    return _assign(manifest, np.arange(len(manifest.clips)), PARTS, SPEAKER_SHARES, seed)
+
+
+def _at_random(manifest: Manifest, seed: int) -> np.ndarray:
+    parts = np.full(len(manifest.clips), "train", dtype=object)
+    rest = np.arange(len(manifest.clips))
+    for part, share in zip(("test", "validation"), (RANDOM_SHARES[2], RANDOM_SHARES[1]), strict=True):
+        size = round(share * len(manifest.clips))
+        try:
+            rest, taken = train_test_split(rest, test_size=size, stratify=manifest.labels[rest], random_state=seed)
+        except ValueError as error:
+            raise SplitError(f"split random needs at least 10 clips of every class: {error}") from error
+        parts[taken] = part
+    return parts
+
+
+def _published(manifest: Manifest, name: str, fold: str, seed: int) -> np.ndarray:
+    folds = PUBLISHED_FOLDS[name]
+    if fold not in map(str, range(1, len(folds) + 1)):
+        raise SplitError(f"split {name} has folds 1 to {len(folds)}, as in {name}:1; got {name}:{fold}")
+    speakers = set(manifest.speakers.tolist())
+    if speakers != set(_RAVDESS_SPEAKERS):
+        missing, foreign = sorted(set(_RAVDESS_SPEAKERS) - speakers), sorted(speakers - set(_RAVDESS_SPEAKERS))
+        raise SplitError(
+            f"split {name} is defined for RAVDESS, whose speakers are 01 to 24; {manifest.corpus} lacks "
+            f"{_some(missing) or 'none'} and has others: {_some(foreign) or 'none'}. Use --split speaker"
+        )
+    test = np.isin(manifest.speakers, [f"{actor:02d}" for actor in folds[int(fold) - 1]])
+    parts = np.full(len(manifest.clips), "test", dtype=object)
+    parts[~test] = _draw_validation(manifest, np.flatnonzero(~test), seed)
+    return parts
+
+
+def _as_given(manifest: Manifest, seed: int) -> np.ndarray:
+    parts = np.array([clip.part for clip in manifest.clips], dtype=object)
+    without = [clip.clip_id for clip in manifest.clips if clip.part is None]
+    if without:
+        raise SplitError(
+            f"split manifest: every clip needs a split (train, validation or test); {len(without)} of {len(parts)} "
+            f"have none: {_some(without)}"
+        )
+    absent = [part for part in ("train", "test") if part not in parts]
+    if absent:
+        raise SplitError(f"split manifest: no clip is marked {' or '.join(absent)}")
+    if "validation" not in parts:
+        train = np.flatnonzero(parts == "train")
+        parts[train] = _draw_validation(manifest, train, seed)
+    return parts
+
+
+def _draw_validation(manifest: Manifest, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Divide development rows by speaker into train and validation, in the proportion that `speaker` uses."""
+    names = sorted(set(manifest.speakers[rows].tolist()))
+    if len(names) < 2:
+        raise SplitError(
+            f"validation speakers are taken from the train speakers, of whom 2 are needed; got {_some(names)}"
+        )
+    share = SPEAKER_SHARES[1] / (SPEAKER_SHARES[0] + SPEAKER_SHARES[1])
+    return _assign(manifest, rows, PARTS[:2], (1 - share, share), seed)
+
+
+def _assign(
+    manifest: Manifest, rows: np.ndarray, parts: Sequence[str], shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """Part of every row, a speaker never in two: the best of many random assignments.
+
+    An assignment costs, summed over the parts, how far the part's share of clips is from the wanted one, plus the total
+    variation distance of its class distribution, and of its gender distribution, from the whole's. A class that a part
+    lacks costs more than all of these.
+
+    Returns:
+        (rows,) part names.
+    """
+    names, who = np.unique(manifest.speakers[rows], return_inverse=True)
+    counts = np.zeros((len(names), len(manifest.classes)))
+    np.add.at(counts, (who, manifest.labels[rows]), 1)
+    kinds, gender = np.unique([manifest.clips[row].gender or "" for row in rows], return_inverse=True)
+    genders = np.zeros((len(names), len(kinds)))
+    np.add.at(genders, (who, gender), 1)
+    drawn = _draw(len(names), shares, seed)
+    costs = _costs(drawn, counts, genders, shares).round(9)  # so that of equals the first wins, whatever the rounding
+    best = drawn[np.argmin(costs)]
+    return np.array(parts, dtype=object)[best[who]]
+
+
+def _draw(speakers: int, shares: Sequence[float], seed: int) -> np.ndarray:
+    """Random part numbers (draws, speakers); no part is empty, and sizes lie around the wanted shares."""
+    generator = np.random.default_rng(seed)
+    draws = max(1, min(_DRAWS, _MAX_DRAWN // speakers))
+    rank = generator.permuted(np.tile(np.arange(speakers), (draws, 1)), axis=1)
+    drawn = np.zeros((draws, speakers), dtype=np.int64)
+    start = np.zeros((draws, 1), dtype=np.int64)
+    for part in range(1, len(shares)):
+        wanted = round(shares[part] * speakers) + generator.integers(-1, 2, size=(draws, 1))
+        room = speakers - start - (len(shares) - part)  # leaves a speaker for each part to come, and one for part 0
+        size = np.clip(wanted, 1, room)
+        drawn[(rank >= start) & (rank < start + size)] = part
+        start = start + size
+    return drawn
+
+
+def _costs(drawn: np.ndarray, counts: np.ndarray, genders: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Costs (draws,) of part numbers (draws, speakers), for clip counts (speakers, classes) and (speakers, genders)."""
+    costs = np.zeros(len(drawn))
+    for part, share in enumerate(shares):
+        members = (drawn == part).astype(np.float64)
+        costs += np.abs(members @ counts.sum(axis=1) / counts.sum() - share)
+        costs += 10 * ((members @ counts == 0) & (counts.sum(axis=0) > 0)).sum(axis=1)
+        for table in (counts, genders):
+            own, whole = members @ table, table.sum(axis=0)
+            costs += 0.5 * np.abs(own / own.sum(axis=1, keepdims=True) - whole / whole.sum()).sum(axis=1)
+    return costs
+
+
+def _some(names: Sequence[str], limit: int = 8) -> str:
+    """The first names, and how many more there are."""
+    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + rest
