@@ -1,6 +1,7 @@
 """Augmentation of training batches: on the device, whole batches at once, a draw of its own for every clip.
 
-All functions draw from torch's global generator of the device, as dropout does; `ser_core.train` seeds it for every epoch.
+All functions draw from torch's global generator of the device, as dropout does; `ser_core.train` seeds it for every
+epoch.
 Features are normalised, so zero is a bin's mean: the value of masks (Park et al. 2019, section 2) and of padding.
 """
 
@@ -56,7 +57,7 @@ def mask_bins(features: Tensor, masks: int, widest: int) -> Tensor:
 
 
 def mask_frames(features: Tensor, lengths: Tensor, masks: int, widest: int) -> Tensor:
-    """SpecAugment time masks on (batch, frames, bins): `masks` a clip, each of 0 to `widest` frames before its padding."""
+    """SpecAugment time masks on (batch, frames, bins): `masks` a clip, 0 to `widest` frames each, none in padding."""
     return features * ~_random_masks(lengths, features.shape[1], masks, widest)[:, :, None]
 
 

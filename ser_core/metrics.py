@@ -43,7 +43,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
     if labels.shape != predictions.shape or labels.ndim != 1:
         raise ValueError(f"labels and predictions must be one per clip; got {labels.shape} and {predictions.shape}")
     for name, indices in (("labels", labels), ("predictions", predictions)):
-        if indices.size and not (0 <= indices.min() and indices.max() < classes):
+        if indices.size and (indices.min() < 0 or indices.max() >= classes):
             raise ValueError(f"{name} must lie in [0, {classes}); got {indices.min()} to {indices.max()}")
     counts = np.bincount(labels.astype(np.int64) * classes + predictions, minlength=classes * classes)
     return counts.reshape(classes, classes)

@@ -78,7 +78,7 @@ class TrainingRun(Iterator[EpochReport]):
 
     Attributes:
         reports: every epoch so far, those before a resume included.
-        best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 before the first or without validation.
+        best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 without validation.
         normalisation: mean and deviation per bin, from `fold.fit` alone.
         precision: "fp32" or "bf16", as `config.precision` came out on this device.
         setup_seconds: building the model and placing the data.
@@ -115,7 +115,7 @@ class TrainingRun(Iterator[EpochReport]):
             frames = clip_frames(config.features)
             model = build_model(config, frames=frames, bins=store.bins, classes=self._classes)
         memory = torch.channels_last if module.CHANNELS_LAST else torch.preserve_format
-        self.model = model.to(device, memory_format=memory)
+        self.model = model.to(memory_format=memory).to(device)  # type: ignore[call-overload]
         self._optimizer = _optimizer(config, self.model)
         self._best: dict[str, Tensor] = {}
         if resume is not None:
@@ -303,7 +303,7 @@ def _batches(order: Tensor, size: int) -> list[Tensor]:
 
 
 def _class_weights(labels: Tensor, classes: int, wanted: bool) -> Tensor | None:
-    """Inverse class frequency, 1 on average over the clips (fit clips,); 0 for a class without clips; None unless wanted."""
+    """Inverse frequency of each class of the fit clips (clips,), 1 on average over them; 0 for a class without clips."""
     if not wanted:
         return None
     counts = torch.bincount(labels, minlength=classes)
