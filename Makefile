@@ -26,6 +26,7 @@ install: $(INSTALLED)
 # A virtual environment that works is brought up to date; a missing or broken one is made anew. uv finds a fitting
 # interpreter by itself.
 $(INSTALLED): pyproject.toml
+	@echo 'Installing into $(VENV); PyTorch with its CUDA libraries is several GB.'
 ifdef UV
 	@$(BIN)/python -c '' 2>/dev/null || uv venv --clear $(if $(PYTHON),--python $(PYTHON)) $(VENV)
 	@$(CHECK_PYTHON)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 Value = float | int | str | bool
 """A value that a knob can take."""
@@ -181,14 +182,26 @@ class Space:
     def replaced(self, changes: Mapping[str, Knob]) -> Space:
         """The space with the knobs in `changes` narrowed, replaced or added.
 
-        A replaced knob keeps its condition. Values of first configurations that no longer fit are left to the sampler.
+        A replaced knob keeps its condition. Another knob whose condition can no longer hold is dropped. Values of first
+        configurations that no longer fit are left to the sampler.
         """
-        knobs = dict(self.knobs)
-        for name, knob in changes.items():
-            old = knobs.get(name)
-            knobs[name] = replace(knob, when=old.when) if old is not None and knob.when is None else knob
-        first = tuple({n: v for n, v in params.items() if knobs[n].accepts(v)} for params in self.first)
+        knobs: dict[str, Knob] = {}
+        for name, knob in {**self.knobs, **changes}.items():
+            old = self.knobs.get(name)
+            if name in changes:
+                knobs[name] = replace(knob, when=old.when) if old is not None and knob.when is None else knob
+            elif knob.when is None:
+                knobs[name] = knob
+            elif when := _still_possible(knob.when, knobs):
+                knobs[name] = replace(knob, when=when)
+        first = tuple({n: v for n, v in params.items() if n in knobs and knobs[n].accepts(v)} for params in self.first)
         return Space(knobs=knobs, first=first)
+
+
+def _still_possible(when: When, knobs: Mapping[str, Knob]) -> When | None:
+    """The condition without the values that its knob cannot take; None when none is left."""
+    values = tuple(value for value in when.values if when.name in knobs and knobs[when.name].accepts(value))
+    return When(name=when.name, values=values) if values else None
 
 
 def _check_bounds(low: float, high: float, log: bool) -> None:
@@ -196,3 +209,25 @@ def _check_bounds(low: float, high: float, log: bool) -> None:
         raise KnobError(f"bounds must be finite and in order, low <= high; got {low!r}:{high!r}")
     if log and low <= 0:
         raise KnobError(f"a log scale needs bounds above 0; got {low!r}:{high!r}")
+
+
+def knob_to_json(knob: Knob) -> dict[str, Any]:
+    """A knob as plain values, with its kind under "type"."""
+    return {"type": type(knob).__name__.lower(), **asdict(knob)}
+
+
+def knob_from_json(values: Mapping[str, Any]) -> Knob:
+    """The inverse of `knob_to_json`, also after a round trip through JSON.
+
+    Raises:
+        KnobError: an unknown type.
+    """
+    kinds: dict[str, type[Float] | type[Int] | type[Choice]] = {"float": Float, "int": Int, "choice": Choice}
+    if values["type"] not in kinds:
+        raise KnobError(f"a knob is one of {', '.join(kinds)}; got {values['type']!r}")
+    fields: dict[str, Any] = {name: value for name, value in values.items() if name != "type"}
+    if fields.get("when") is not None:
+        fields["when"] = When(name=fields["when"]["name"], values=tuple(fields["when"]["values"]))
+    if "values" in fields:
+        fields["values"] = tuple(fields["values"])
+    return kinds[values["type"]](**fields)

@@ -124,14 +124,17 @@ def test_the_earliest_of_equal_epochs_is_the_best(tmp_path: Path) -> None:
     assert writer.records.trials[0].best_epoch == 2
 
 
-def test_a_final_run_started_again_keeps_its_epochs(tmp_path: Path) -> None:
+def test_a_final_run_started_again_keeps_its_epochs_and_is_open(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
-    before = write_run(path)
+    write_run(path)
     writer = RecordWriter(path)
+    writer.write("final_end", phase=Phase.REFIT, trial=0, seed=8, reason="worker lost")
     writer.write("final_start", phase=Phase.REFIT, trial=0, seed=8)
     writer.close()
-    assert len(read_records(path).finals) == len(before.finals)
-    assert repr(read_records(path).finals) == repr(before.finals)
+    finals = read_records(path).finals
+    assert [(one.phase, one.trial, one.seed) for one in finals] == [(Phase.FINALIST, 0, 7), (Phase.REFIT, 0, 8)]
+    assert [epoch.epoch for epoch in finals[1].epochs] == [1]
+    assert (finals[1].ended, finals[1].reason) == (None, "")
 
 
 def test_wall_time_counts_sessions_without_the_pause_between_them(tmp_path: Path) -> None:

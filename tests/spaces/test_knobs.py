@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value, When
+from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value, When, knob_from_json, knob_to_json
 
 NAMES = ("a", "b", "c", "d")
 
@@ -177,3 +178,51 @@ def test_replacing_keeps_conditions_and_drops_first_values_out_of_the_new_bounds
     assert narrowed.knobs["new"] == Float(low=0, high=1)
     assert narrowed.first == ({"kind": "x"},)
     assert space.knobs["width"] == Int(low=1, high=100, when=when)
+
+
+def test_narrowing_a_knob_narrows_and_drops_what_depends_on_it() -> None:
+    space = Space(
+        knobs={
+            "pooling": Choice(values=("mean", "max", "attention")),
+            "heads": Int(low=1, high=8, when=When(name="pooling", values=("attention",))),
+            "head_width": Int(low=8, high=64, when=When(name="heads", values=(2, 4))),
+            "scale": Float(low=0, high=1, when=When(name="pooling", values=("max", "attention"))),
+        },
+        first=({"pooling": "attention", "heads": 4, "scale": 0.5},),
+    )
+    narrowed = space.replaced({"pooling": Choice(values=("mean", "max"))})
+    assert narrowed.knobs == {
+        "pooling": Choice(values=("mean", "max")),
+        "scale": Float(low=0, high=1, when=When(name="pooling", values=("max",))),
+    }
+    assert narrowed.first == ({"scale": 0.5},)
+
+
+def test_a_knob_asked_for_by_name_is_never_dropped_in_silence() -> None:
+    space = Space(
+        knobs={
+            "pooling": Choice(values=("mean", "attention")),
+            "heads": Int(low=1, high=8, when=When(name="pooling", values=("attention",))),
+        }
+    )
+    with pytest.raises(KnobError, match="heads: pooling can never be 'attention'"):
+        space.replaced({"pooling": Choice(values=("mean",)), "heads": Int(low=1, high=4)})
+
+
+@pytest.mark.parametrize(
+    "knob",
+    [
+        Float(low=1e-5, high=1e-2, log=True),
+        Int(low=2, high=8, step=2, when=When(name="kind", values=("x", 1))),
+        Choice(values=("x", 1, 0.5, True)),
+    ],
+)
+def test_knobs_survive_json(knob: Knob) -> None:
+    read = knob_from_json(json.loads(json.dumps(knob_to_json(knob))))
+    assert read == knob
+    assert type(read) is type(knob)
+
+
+def test_json_of_an_unknown_knob_is_refused() -> None:
+    with pytest.raises(KnobError, match="a knob is one of float, int, choice; got 'range'"):
+        knob_from_json({"type": "range", "low": 0})
