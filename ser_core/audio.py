@@ -16,7 +16,7 @@ import torch
 from torchaudio.transforms import Resample
 
 SILENCE_PEAK = 1e-4
-"""A clip counts as silent when no sample is farther from the mean, of full scale (-80 dB); dither alone reaches 6e-5."""
+"""A clip is silent when no sample is this far from the mean, of full scale (-80 dB); dither alone reaches 6e-5."""
 MIN_SECONDS = 0.05
 """Shortest usable clip, s: two analysis windows."""
 

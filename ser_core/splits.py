@@ -116,8 +116,8 @@ def _check(split: Split, manifest: Manifest) -> None:
         )
         if shared:
             raise SplitError(
-                f"split {split.kind}: a speaker may be in one part only; in several: {_some(shared)}. Correct the parts, "
-                f"or use --split random, whose score does not hold for new speakers"
+                f"split {split.kind}: a speaker may be in one part only; in several: {_some(shared)}. Correct the "
+                f"parts, or use --split random, whose score does not hold for new speakers"
             )
     lacking = [
         f"{part} has no {manifest.classes[label]}"
@@ -150,7 +150,10 @@ def _at_random(manifest: Manifest, seed: int) -> np.ndarray:
         try:
             rest, taken = train_test_split(rest, test_size=size, stratify=manifest.labels[rest], random_state=seed)
         except ValueError as error:
-            raise SplitError(f"split random needs at least 10 clips of every class: {error}") from error
+            raise SplitError(
+                f"split random cannot balance {len(manifest.clips)} clips of {len(manifest.classes)} classes: {error} "
+                f"Leave small classes out with --classes"
+            ) from error
         parts[taken] = part
     return parts
 

@@ -17,13 +17,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from rich.progress import Progress
-
 from ser_core.clips import CorpusError, Manifest, SkippedFile, order_classes
 from ser_core.corpora._archive import unpacked_zip
 from ser_core.corpora._check import audio_problems
 from ser_core.corpora._manifest import MANIFEST_SUFFIXES, scan_manifest
-from ser_core.corpora._scan import AUDIO_SUFFIXES, Corpus, Scan, scan_folder
+from ser_core.corpora._scan import AUDIO_SUFFIXES, Corpus, Progress, Scan, scan_folder
 
 REPORTED_FILES = 20
 """Bad files that an error lists by name; the rest is counted."""
@@ -60,12 +58,13 @@ def load_corpus(
         skip_bad: leave bad files out and list them in `Manifest.skipped`, instead of raising.
         classes: see `Manifest.with_classes`.
         cache_dir: for what is downloaded, made, unpacked and remembered.
-        progress: shows what takes long.
+        progress: told what takes long and how far it is.
 
     Raises:
         CorpusError: nothing there, no clips of a known corpus, bad files while not `skip_bad` (all of them at once,
             with reasons), a failed download, or classes that the corpus does not have.
     """
+    progress = progress or _silent
     name, scan = _scan(where, cache_dir, progress)
     unusable = audio_problems([clip.path for clip in scan.clips], cache_dir=cache_dir, progress=progress)
     skipped = (*scan.problems, *unusable)
@@ -86,7 +85,7 @@ def load_corpus(
     return manifest.with_classes(classes)
 
 
-def _scan(where: str, cache_dir: Path, progress: Progress | None) -> tuple[str, Scan]:
+def _scan(where: str, cache_dir: Path, progress: Progress) -> tuple[str, Scan]:
     """Corpus name and clips for a value of `--data`."""
     if where in corpora():
         module = corpus_module(where)
@@ -114,15 +113,21 @@ def _scan_known(root: Path, where: str) -> tuple[str, Scan]:
     name = max(scans, key=lambda name: len(scans[name].clips))
     scan = scans[name]
     if not scan.clips:
-        song = max(other.left_out for other in scans.values())
+        other_task = max(other.left_out for other in scans.values())
+        archives = sorted(path.name for path in root.glob("*.zip"))
         raise CorpusError(
             f"--data {where}: no {' or '.join(AUDIO_SUFFIXES)} file there has a name that a known corpus uses "
-            f"({', '.join(corpora())}; {song} files are of another task, such as song). For another corpus, write a "
-            f"manifest with the columns path, speaker, emotion"
+            f"({', '.join(corpora())}); {other_task} files are of another task, such as song. "
+            + (f"For the archives in it, pass one of {', '.join(archives)}. " if archives else "")
+            + "For another corpus, write a manifest with the columns path, speaker, emotion"
         )
     if scan.left_out:
         _log.warning("%s: left out %d files that are not speech clips of %s", where, scan.left_out, name)
     return name, scan
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 def _bad_files(where: str, bad: tuple[SkippedFile, ...], total: int) -> str:

@@ -10,16 +10,15 @@ import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from filelock import FileLock
-from rich.progress import Progress
 
 from ser_core.clips import CorpusError
-from ser_core.corpora._scan import AUDIO_SUFFIXES, is_visible
+from ser_core.corpora._scan import AUDIO_SUFFIXES, Progress, is_visible
 
 MAX_UNPACKED_BYTES = 16 * 2**30
 """A bound against zip bombs: 28 times what RAVDESS takes."""
 
 
-def unpacked_zip(archive: Path, cache_dir: Path, progress: Progress | None) -> Path:
+def unpacked_zip(archive: Path, cache_dir: Path, progress: Progress) -> Path:
     """The folder below `cache_dir` with the archive's audio; a changed archive gets a new folder.
 
     Raises:
@@ -30,7 +29,7 @@ def unpacked_zip(archive: Path, cache_dir: Path, progress: Progress | None) -> P
     return unpacked(archive, cache_dir / "unpacked" / f"{archive.stem}-{key}", progress=progress)
 
 
-def unpacked(archive: Path, folder: Path, *, progress: Progress | None) -> Path:
+def unpacked(archive: Path, folder: Path, *, progress: Progress) -> Path:
     """Unpack the audio files of `archive` into `folder`, which appears whole or not at all.
 
     Raises:
@@ -84,12 +83,10 @@ def _is_audio(info: zipfile.ZipInfo) -> bool:
     return not info.is_dir() and visible and info.filename.lower().endswith(AUDIO_SUFFIXES)
 
 
-def _extract(source: zipfile.ZipFile, members: list[zipfile.ZipInfo], root: Path, progress: Progress | None) -> None:
-    task = progress.add_task("Unpacking", total=len(members)) if progress else None
-    for info in members:
+def _extract(source: zipfile.ZipFile, members: list[zipfile.ZipInfo], root: Path, progress: Progress) -> None:
+    for done, info in enumerate(members):
+        progress("Unpacking", done, len(members))
         path = root / info.filename.replace("\\", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
         with source.open(info) as member, path.open("wb") as file:
             shutil.copyfileobj(member, file)  # verifies the member's CRC at its end
-        if progress and task is not None:
-            progress.advance(task)

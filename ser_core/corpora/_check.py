@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rich.progress import Progress
-
 from ser_core.audio import AudioError, decode
 from ser_core.clips import SkippedFile
+from ser_core.corpora._scan import Progress
 
 _RULES = 1
 """Raise it when `ser_core.audio.decode` judges differently, so that old verdicts are forgotten."""
 
 
-def audio_problems(paths: Sequence[Path], *, cache_dir: Path, progress: Progress | None) -> tuple[SkippedFile, ...]:
+def audio_problems(paths: Sequence[Path], *, cache_dir: Path, progress: Progress) -> tuple[SkippedFile, ...]:
     """Files that `ser_core.audio.decode` refuses, in the order of `paths`.
 
     The verdicts of a whole list are remembered under its files' paths, sizes and times of change: an unchanged corpus
@@ -36,16 +35,14 @@ def audio_problems(paths: Sequence[Path], *, cache_dir: Path, progress: Progress
     return tuple(SkippedFile(path=paths[int(row)], reason=reason) for row, reason in reasons.items())
 
 
-def _decode_all(paths: Sequence[Path], progress: Progress | None) -> dict[str, str]:
+def _decode_all(paths: Sequence[Path], progress: Progress) -> dict[str, str]:
     """Row in `paths` (as text, for JSON) -> reason, for bad files only."""
-    task = progress.add_task("Checking audio", total=len(paths)) if progress else None
     reasons = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for row, reason in enumerate(pool.map(_reason, paths)):  # libsndfile runs without the interpreter lock
             if reason:
                 reasons[str(row)] = reason
-            if progress and task is not None:
-                progress.advance(task)
+            progress("Checking audio", row + 1, len(paths))
     return reasons
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import requests
 from filelock import FileLock
-from rich.progress import Progress, TaskID
+
+from ser_core.corpora._scan import Progress
 
 CONNECT_SECONDS, SILENCE_SECONDS = 10, 60
 """How long to wait for a connection, and for the next bytes of one, s."""
@@ -21,7 +22,7 @@ class DownloadError(RuntimeError):
     """A file that could not be fetched; what arrived is kept for the next attempt unless it is wrong."""
 
 
-def download(url: str, target: Path, *, md5: str, progress: Progress | None) -> Path:
+def download(url: str, target: Path, *, md5: str, progress: Progress) -> Path:
     """Fetch `url` into `target`; continue what an earlier call left beside it in `<target>.part`.
 
     Raises:
@@ -47,14 +48,13 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _fetch(url: str, part: Path, progress: Progress | None) -> None:
+def _fetch(url: str, part: Path, progress: Progress) -> None:
     """Append to `part` until it is whole, over as many connections as it takes."""
-    task = progress.add_task(f"Downloading {part.stem}", total=None) if progress else None
     failures = 0
     while True:
         before = _size(part)
         try:
-            _fetch_once(url, part, progress, task)
+            _fetch_once(url, part, progress)
         except requests.HTTPError as error:
             raise DownloadError(str(error)) from error
         except requests.RequestException as error:
@@ -67,7 +67,7 @@ def _fetch(url: str, part: Path, progress: Progress | None) -> None:
             return
 
 
-def _fetch_once(url: str, part: Path, progress: Progress | None, task: TaskID | None) -> None:
+def _fetch_once(url: str, part: Path, progress: Progress) -> None:
     """One connection.
 
     Raises:
@@ -84,8 +84,7 @@ def _fetch_once(url: str, part: Path, progress: Progress | None, task: TaskID | 
         with part.open("ab" if resumed else "wb") as file:
             for block in answer.iter_content(_BLOCK_BYTES):
                 file.write(block)
-                if progress and task is not None:
-                    progress.update(task, completed=file.tell(), total=total or None)
+                progress(f"Downloading {part.stem} (bytes)", file.tell(), total)
         if _size(part) < total:
             raise requests.ConnectionError(f"the connection ended after {_size(part)} of {total} bytes")
 

@@ -57,8 +57,8 @@ def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
     """
     try:
         rows = list(_json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path))
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path} is not a table in UTF-8 text ({error}): save it as UTF-8") from error
     clips: dict[str, Clip] = {}
     problems = []
     for number, row in rows:

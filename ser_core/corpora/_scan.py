@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -11,6 +11,9 @@ from typing import Protocol
 from ser_core.clips import Clip, SkippedFile
 
 AUDIO_SUFFIXES = (".wav", ".flac")
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is (0: not known)."""
 
 
 class BadName(ValueError):
@@ -37,7 +40,7 @@ class Corpus(Protocol):
 
     def labels(self, file: PurePosixPath) -> Labels | None: ...
 
-    def obtain(self, cache_dir: Path, progress: object) -> Path: ...
+    def obtain(self, cache_dir: Path, progress: Progress) -> Path: ...
 
 
 @dataclass(frozen=True, kw_only=True)

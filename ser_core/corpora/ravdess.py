@@ -12,12 +12,10 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from rich.progress import Progress
-
 from ser_core.clips import CorpusError
 from ser_core.corpora._archive import unpacked
 from ser_core.corpora._download import DownloadError, download
-from ser_core.corpora._scan import BadName, Labels
+from ser_core.corpora._scan import BadName, Labels, Progress
 
 CITATION = (
     "Livingstone SR, Russo FA (2018). The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS): "
@@ -77,7 +75,7 @@ def labels(file: PurePosixPath) -> Labels | None:
     return Labels(clip_id=file.stem, speaker=actor, emotion=EMOTIONS[emotion], gender=gender)
 
 
-def obtain(cache_dir: Path, progress: Progress | None) -> Path:
+def obtain(cache_dir: Path, progress: Progress) -> Path:
     """Download the speech archive from Zenodo and unpack it, unless that was done before.
 
     Returns:
