@@ -1,7 +1,7 @@
 """THE training function, for every architecture: an iterator over epochs.
 
     run = train(config, fold, store, device="cpu")
-    for report in run:                # or list(run); whoever has seen enough stops asking
+    for report in run:                 # or list(run); whoever has seen enough stops asking
         print(report)
     probabilities = run.predict(rows)  # with the best epoch's weights
 
@@ -15,7 +15,6 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +29,12 @@ from ser_core.config import Config
 from ser_core.device_clips import DeviceClips, normalisation_of
 from ser_core.feature_store import FeatureStore
 from ser_core.features import clip_frames, frame_seconds, settings_key
+from ser_core.inference import evaluate, logits_of, resolve_precision
 from ser_core.models import architecture, build_model
+from ser_core.optim import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
 from ser_core.report import EpochReport
-from ser_core.schedule import learning_rate
+from ser_core.seeding import seeded
 from ser_core.splits import Fold
-
-EVALUATION_BATCH = 64
-"""Clips at a time without gradients; bounds the memory of large models and changes no result."""
 
 
 class Diverged(RuntimeError):
@@ -55,12 +53,15 @@ def train(
 ) -> TrainingRun:
     """Set up training on the clips `fold.fit`, validated on `fold.evaluate`; iterate over the result to train.
 
+    The same arguments give the same result in any process, bit by bit on the CPU; on a GPU up to kernels that add in no
+    fixed order.
+
     Args:
         config: all settings; `optim.epochs` is the full budget to which the learning rate's schedule is pinned.
         fold: rows of the store; without rows to evaluate on (a refit) the last epoch's weights count as the best.
         store: features of at least the fold's clips.
         device: "cpu", "cuda", "cuda:1" …
-        resume: a checkpoint of the same run to go on from; on the CPU the result is that of an uninterrupted run.
+        resume: a checkpoint of the same run to go on from; the result is that of an uninterrupted run.
 
     Raises:
         ValueError: fewer than two clips to fit, or features other than `config` asks for.
@@ -77,9 +78,11 @@ class TrainingRun(Iterator[EpochReport]):
     raises `Diverged` on a loss or gradient that is NaN or infinite.
 
     Attributes:
+        config: as given. classes: emotion words, as in the store.
         reports: every epoch so far, those before a resume included.
         best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 without validation.
         normalisation: mean and deviation per bin, from `fold.fit` alone.
+        model: the module with the weights after the last epoch.
         precision: "fp32" or "bf16", as `config.precision` came out on this device.
         setup_seconds: building the model and placing the data.
     """
@@ -88,39 +91,46 @@ class TrainingRun(Iterator[EpochReport]):
         self, config: Config, fold: Fold, store: FeatureStore, device: torch.device, resume: Path | None
     ) -> None:
         started = time.perf_counter()
-        if len(fold.fit) < 2:
-            raise ValueError(f"training needs at least two clips to fit; got {len(fold.fit)}")
-        if settings_key(store.settings) != settings_key(config.features):
-            raise ValueError(f"the store holds features of {store.settings}, but the run asks for {config.features}")
-        self.config, self.device, self.reports, self.best_epoch = config, device, list[EpochReport](), 0
-        self._evaluate_rows, self._identity = fold.evaluate, _identity(config, fold, store)
+        _check(config, fold, store)
+        self.config, self.classes, self.device = config, store.classes, device
+        self.reports, self.best_epoch = list[EpochReport](), 0
+        self._identity = _identity(config, fold, store)
+        self._place(fold, store)
+        self._build(store.bins)
+        if resume is not None:
+            self._restore(resume)
+        self.setup_seconds = time.perf_counter() - started
+
+    def _place(self, fold: Fold, store: FeatureStore) -> None:
+        """Put the data on the device, once for all epochs."""
+        features = self.config.features
         self.normalisation = normalisation_of(store.frames, store.offsets, fold.fit)
         self._clips = DeviceClips(
             store.frames,
             store.offsets,
             self.normalisation,
-            view_frames=clip_frames(config.features),
-            crop=config.features.crop,
-            device=device,
+            view_frames=clip_frames(features),
+            crop=features.crop,
+            device=self.device,
         )
-        self._largest_shift = round(config.augment.time_shift_seconds / frame_seconds(config.features))
-        self._labels = torch.from_numpy(np.array(store.labels)).to(device)
-        self._fit_rows = torch.from_numpy(np.array(fold.fit)).to(device)
-        self._classes = len(store.classes)
-        self._class_weights = _class_weights(self._labels[self._fit_rows], self._classes, config.optim.class_weights)
+        self._largest_shift = round(self.config.augment.time_shift_seconds / frame_seconds(features))
+        self._labels = torch.tensor(store.labels, device=self.device)
+        self._fit_rows = torch.tensor(fold.fit, device=self.device)
+        self._evaluate_rows = torch.tensor(fold.evaluate, device=self.device)
+        self._class_weights = None
+        if self.config.optim.class_weights:
+            self._class_weights = inverse_frequencies(self._labels[self._fit_rows], len(self.classes))
 
-        module = architecture(config.architecture)
-        self.precision = _precision(config.precision, module.PRECISION, device)
-        with _seeded(config.seed, 0, device):
-            frames = clip_frames(config.features)
-            model = build_model(config, frames=frames, bins=store.bins, classes=self._classes)
+    def _build(self, bins: int) -> None:
+        """The model with its first weights, and its optimiser."""
+        module, frames = architecture(self.config.architecture), clip_frames(self.config.features)
+        self.precision = resolve_precision(self.config.precision, module.PRECISION, self.device)
+        with seeded(self.config.seed, 0, self.device):
+            model = build_model(self.config, frames=frames, bins=bins, classes=len(self.classes))
         memory = torch.channels_last if module.CHANNELS_LAST else torch.preserve_format
-        self.model = model.to(memory_format=memory).to(device)  # type: ignore[call-overload]
-        self._optimizer = _optimizer(config, self.model)
+        self.model: nn.Module = model.to(memory_format=memory).to(self.device)  # type: ignore[call-overload]
+        self._optimizer = build_optimizer(self.model, self.config.optim)
         self._best: dict[str, Tensor] = {}
-        if resume is not None:
-            self._restore(resume)
-        self.setup_seconds = time.perf_counter() - started
 
     def __next__(self) -> EpochReport:
         """Train one epoch and validate.
@@ -160,7 +170,7 @@ class TrainingRun(Iterator[EpochReport]):
         loss_sum = torch.zeros((), device=self.device)  # summed on the device: reading it would wait for every step
         norm_sum = torch.zeros((), device=self.device)
         self.model.train()
-        with _seeded(self.config.seed, epoch, self.device):
+        with seeded(self.config.seed, epoch, self.device):
             order = self._fit_rows[torch.randperm(len(self._fit_rows), device=self.device)]
             batches = _batches(order, optim.batch_size)
             for index, rows in enumerate(batches):
@@ -172,8 +182,8 @@ class TrainingRun(Iterator[EpochReport]):
         if not (math.isfinite(loss_mean) and math.isfinite(norm_sum.item())):
             raise Diverged(
                 epoch,
-                f"training loss {loss_mean}, sum of gradient norms {norm_sum.item()}; lower optim.learning_rate "
-                f"({optim.learning_rate}) or optim.clip_norm ({optim.clip_norm})",
+                f"training loss {loss_mean}, sum of gradient norms {norm_sum.item()}; "
+                f"lower optim.learning_rate ({optim.learning_rate}) or optim.clip_norm ({optim.clip_norm})",
             )
         return loss_mean, rate
 
@@ -182,13 +192,11 @@ class TrainingRun(Iterator[EpochReport]):
         config = self.config
         shifts = random_shifts(len(rows), self._largest_shift, self.device) if self._largest_shift else None
         features, lengths = self._clips.batch(rows, shifts)  # (batch, frames, bins), (batch,)
-        targets = F.one_hot(self._labels[rows], self._classes).float()  # (batch, classes)
+        targets = F.one_hot(self._labels[rows], len(self.classes)).float()  # (batch, classes)
         features, lengths, targets = augment(features, lengths, targets, config.augment)
+        logits = logits_of(self.model, features, lengths, self.precision)  # (batch, classes)
         loss = F.cross_entropy(
-            self._logits(features, lengths),
-            targets,
-            weight=self._class_weights,
-            label_smoothing=config.optim.label_smoothing,
+            logits, targets, weight=self._class_weights, label_smoothing=config.optim.label_smoothing
         )
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -198,37 +206,24 @@ class TrainingRun(Iterator[EpochReport]):
         self._optimizer.step()
         return loss.detach(), norm
 
-    def _logits(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, frames, bins), (batch,) -> (batch, classes) float32."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            return self.model(features, lengths).float()
-
     def _validate(self, epoch: int) -> tuple[float, float, float]:
         """Loss, UAR and WAR on the clips to evaluate, with the present weights; NaN when there are none."""
         if not len(self._evaluate_rows):
             return math.nan, math.nan, math.nan
-        logits = self._evaluate(self._evaluate_rows)
-        labels = self._labels[torch.from_numpy(self._evaluate_rows).to(self.device)]
+        logits = evaluate(self.model, self._clips, self._evaluate_rows, self.precision)
+        labels = self._labels[self._evaluate_rows]
         loss = F.cross_entropy(logits, labels).item()
         if not math.isfinite(loss):
-            raise Diverged(
-                epoch, f"validation loss {loss}; lower optim.learning_rate ({self.config.optim.learning_rate})"
-            )
-        scores = metrics.scores(labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy(), self._classes)
+            rate = self.config.optim.learning_rate
+            raise Diverged(epoch, f"validation loss {loss}; lower optim.learning_rate ({rate})")
+        scores = metrics.scores(labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy(), len(self.classes))
         return loss, scores.uar, scores.war
-
-    @torch.inference_mode()
-    def _evaluate(self, rows: np.ndarray) -> Tensor:
-        """Logits (rows, classes) of clips (rows,) with the present weights, without augmentation."""
-        self.model.eval()
-        batches = torch.from_numpy(rows).to(self.device).split(EVALUATION_BATCH)
-        return torch.cat([self._logits(*self._clips.batch(batch)) for batch in batches])
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (rows, classes) float32 of any clips (rows,) of the store, with the best weights."""
         present = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self._best or present)
-        logits = self._evaluate(rows)
+        logits = evaluate(self.model, self._clips, torch.tensor(rows, device=self.device), self.precision)
         self.model.load_state_dict(present)
         return logits.softmax(dim=1).cpu().numpy()
 
@@ -243,22 +238,15 @@ class TrainingRun(Iterator[EpochReport]):
         Raises:
             OSError: a full or read-only disk; what was at `path` stays.
         """
-        optimizer = {
-            f"{index}.{name}": value
-            for index, state in self._optimizer.state_dict()["state"].items()
-            for name, value in state.items()
-        }
-        write_checkpoint(
-            path,
-            Checkpoint(
-                identity=self._identity,
-                reports=self.reports,
-                best_epoch=self.best_epoch,
-                weights=self.model.state_dict(),
-                best=self._best,
-                optimizer=optimizer,
-            ),
+        checkpoint = Checkpoint(
+            identity=self._identity,
+            reports=self.reports,
+            best_epoch=self.best_epoch,
+            weights=self.model.state_dict(),
+            best=self._best,
+            optimizer=optimizer_tensors(self._optimizer),
         )
+        write_checkpoint(path, checkpoint)
 
     def _restore(self, path: Path) -> None:
         checkpoint = read_checkpoint(path)
@@ -266,34 +254,20 @@ class TrainingRun(Iterator[EpochReport]):
         self.reports, self.best_epoch = list(checkpoint.reports), checkpoint.best_epoch
         self.model.load_state_dict(checkpoint.weights)
         self._best = {name: tensor.to(self.device) for name, tensor in checkpoint.best.items()}
-        states: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in checkpoint.optimizer.items():
-            index, _, name = key.partition(".")
-            states.setdefault(int(index), {})[name] = tensor
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": states})
+        load_optimizer_tensors(self._optimizer, checkpoint.optimizer)
 
     def close(self) -> None:
-        """Free the device's memory; only `reports`, `best_epoch` and `normalisation` can be used afterwards."""
-        del self.model, self._optimizer, self._clips, self._best, self._labels, self._fit_rows, self._class_weights
+        """Free the device's memory. Only plain attributes, such as `reports`, can be used afterwards."""
+        del self.model, self._optimizer, self._best, self._clips
+        del self._labels, self._fit_rows, self._evaluate_rows, self._class_weights
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
-@contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Torch's global generators seeded by (seed, epoch), put back afterwards; epoch 0 is the drawing of weights.
-
-    The generators are the global ones because dropout knows no other. As an epoch's draws follow from its number,
-    a checkpoint needs no random state.
-    """
-    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0])
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.default_generator.manual_seed(mixed)
-        for forked in devices:
-            with torch.cuda.device(forked):
-                torch.cuda.manual_seed(mixed)
-        yield
+def inverse_frequencies(labels: Tensor, classes: int) -> Tensor:
+    """Weights (classes,) for labels (clips,): inverse frequency, 1 on average over clips; 0 for a class without any."""
+    counts = torch.bincount(labels, minlength=classes)
+    return torch.where(counts > 0, len(labels) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:
@@ -302,44 +276,17 @@ def _batches(order: Tensor, size: int) -> list[Tensor]:
     return batches[:-1] if len(batches[-1]) == 1 else batches
 
 
-def _class_weights(labels: Tensor, classes: int, wanted: bool) -> Tensor | None:
-    """Inverse frequency of each class of the fit clips (clips,), 1 on average over them; 0 for a class without clips."""
-    if not wanted:
-        return None
-    counts = torch.bincount(labels, minlength=classes)
-    return torch.where(counts > 0, len(labels) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
-
-
-def _precision(setting: str, module_precision: str, device: torch.device) -> str:
-    """What "auto" means here: bf16 where the architecture gains from it and the hardware computes in it."""
-    if setting != "auto":
-        return setting
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return module_precision if native else "fp32"
-
-
-def _optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """Adam or AdamW over what can be trained; vectors (biases, norms) do not decay."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.optim.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optim.optimizer]
-    return kind(groups, lr=config.optim.learning_rate)
+def _check(config: Config, fold: Fold, store: FeatureStore) -> None:
+    if len(fold.fit) < 2:
+        raise ValueError(f"training needs at least two clips to fit; got {len(fold.fit)}")
+    if settings_key(store.settings) != settings_key(config.features):
+        raise ValueError(f"the store holds features of {store.settings}, but the run asks for {config.features}")
 
 
 def _identity(config: Config, fold: Fold, store: FeatureStore) -> dict[str, object]:
     """What two runs must share for one to go on from the other's checkpoint, as JSON values."""
-    rows = {
-        name: np.asarray(part, dtype="<i8").tobytes() for name, part in (("fit", fold.fit), ("evaluate", fold.evaluate))
+    digests = {
+        f"rows to {name}": hashlib.sha256(np.asarray(rows, dtype="<i8").tobytes()).hexdigest()[:16]
+        for name, rows in (("fit", fold.fit), ("evaluate", fold.evaluate))
     }
-    return {
-        "architecture": config.architecture,
-        **config.params(),
-        "features": store.fingerprint,
-        **{f"rows to {name}": hashlib.sha256(data).hexdigest()[:16] for name, data in rows.items()},
-    }
+    return {"architecture": config.architecture, **config.params(), "features": store.fingerprint, **digests}

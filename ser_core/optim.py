@@ -1,0 +1,57 @@
+"""Optimiser, its state by name, and the learning rate as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ser_core.config import OptimConfig
+
+_KINDS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+
+
+def learning_rate(step: int, total_steps: int, settings: OptimConfig) -> float:
+    """Learning rate of a step, counted from 0, of the `total_steps` that the full budget has.
+
+    Pinned to the full budget: a run that ends early saw the same rates as one that goes on. `onecycle` climbs linearly
+    over the first `warmup_fraction` of the steps and then falls to zero along a cosine (Smith & Topin 2018; cosine:
+    Loshchilov & Hutter 2017, equation 5); `cosine` only falls; `constant` stays at the peak.
+    """
+    peak = settings.learning_rate
+    if settings.schedule == "constant":
+        return peak
+    warmup = round(settings.warmup_fraction * total_steps) if settings.schedule == "onecycle" else 0
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup) / (total_steps - warmup)))
+
+
+def build_optimizer(model: nn.Module, settings: OptimConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW over the parameters that can be trained; vectors (biases, norms) do not decay."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return _KINDS[settings.optimizer](groups, lr=settings.learning_rate)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser as tensors by "<index of the parameter>.<name>"."""
+    states = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": tensor for index, state in states.items() for name, tensor in state.items()}
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Set the state that `optimizer_tensors` gave; each tensor takes the memory layout of its parameter, as it had."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        parameter = parameters[int(index)]
+        alike = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+        states.setdefault(int(index), {})[name] = alike.detach()
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
