@@ -10,8 +10,8 @@ from pathlib import Path
 class AppendFile:
     """Appends whole lines, or nothing.
 
-    A last line that a power cut tore is cut off on opening; a write that the disk refuses half-way is taken back, so that
-    readers and later writes never see part of a line.
+    A last line that a power cut tore is cut off on opening; a write that the disk refuses half-way is taken back, so
+    that readers and later writes never see part of a line.
     """
 
     def __init__(self, path: Path) -> None:

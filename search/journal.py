@@ -1,8 +1,8 @@
 """Optuna's journal file, written in batches.
 
 Optuna's own backend takes a lock and waits for the disk at each of the fifty or so entries of a trial (52 ms a trial
-with 9 reports, measured). One run has one writer, so entries can be kept in memory and appended together. The file is the
-same: `optuna.storages.journal.JournalFileBackend` and optuna-dashboard read it.
+with 9 reports, measured). One run has one writer, so entries can be kept in memory and appended together. The file is
+the same: `optuna.storages.journal.JournalFileBackend` and optuna-dashboard read it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from search.appendfile import AppendFile
 class BatchedJournalBackend(BaseJournalBackend):
     """A journal file with exactly one writing process, which must hold the run folder's lock.
 
-    Entries are readable in this process at once, and in the file after `flush`. An entry that a power cut tore is cut off
-    when the file is opened; the run's records, which are written first, bring it back.
+    Entries are readable in this process at once, and in the file after `flush`. An entry that a power cut tore is cut
+    off when the file is opened; the run's records, which are written first, bring it back.
     """
 
     def __init__(self, path: Path) -> None:

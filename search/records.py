@@ -83,7 +83,8 @@ class TrialRecord:
 class FinalRun:
     """One training run of the finals: a finalist with one seed, or a refit of the winner.
 
-    `trial` is the search trial whose configuration it repeats. A refit has no validation: its `val_uar`s are NaN.
+    `trial` is the search trial whose configuration it repeats; `seed` counts the seeds of the finals from 1. A refit
+    has no validation: its `val_uar`s are NaN.
     """
 
     phase: Phase
@@ -165,8 +166,11 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
         trial = records.trials[event["trial"]]
         trial.state, trial.reason, trial.ended = TrialState(event["state"]), event["reason"], event["time"]
     elif kind == "final_start":
-        if records.final(Phase(event["phase"]), event["trial"], event["seed"]) is None:
+        final = records.final(Phase(event["phase"]), event["trial"], event["seed"])
+        if final is None:
             records.finals.append(FinalRun(Phase(event["phase"]), event["trial"], event["seed"], event["time"]))
+        else:  # it failed in an earlier session, or its driver died
+            final.ended, final.reason = None, ""
     elif kind in ("final_epochs", "final_end"):
         final = records.final(Phase(event["phase"]), event["trial"], event["seed"])
         if final is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import numpy as np
 import optuna
@@ -52,7 +53,7 @@ def _suggest_one(trial: optuna.Trial, name: str, knob: Knob) -> Value:
         return trial.suggest_float(name, knob.low, knob.high, log=knob.log)
     if isinstance(knob, Int):
         return trial.suggest_int(name, knob.low, knob.high, step=knob.step, log=knob.log)
-    return trial.suggest_categorical(name, knob.values)
+    return cast(Value, trial.suggest_categorical(name, knob.values))
 
 
 def parse_knob(text: str, old: Knob | None) -> Knob:

@@ -1,0 +1,100 @@
+"""What a worker is asked to train, and who asks.
+
+The search and the finals hand out jobs through one interface, so that one engine runs both, with the same recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+
+from ser_core.report import EpochReport
+from spaces.knobs import Value
+
+
+class Wait:
+    """There is no job now, and there may be one later."""
+
+
+class Outcome(StrEnum):
+    """How a chunk of training ended."""
+
+    GOING = "going"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training run for a worker.
+
+    Attributes:
+        name: unique in the run; also its folder below `checkpoints/`.
+        params: settings by dotted name, complete but for the architecture's defaults.
+        fold: key of the worker's folds, "search" or "refit".
+        last_epoch: epoch after which the job is done.
+        pauses: epochs after which the worker must report before it goes on (rungs).
+        model_folder: where a finished job leaves its model, relative to the run folder; "" for nowhere.
+    """
+
+    name: str
+    params: Mapping[str, Value]
+    fold: str
+    last_epoch: int
+    pauses: tuple[int, ...] = ()
+    model_folder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Some epochs of a job, as the worker reports them.
+
+    Attributes:
+        job: name of the job.
+        reports: finished epochs, in order; none when setting up failed.
+        outcome, reason: whether the job goes on, is done, or has failed and why ("diverged: …", "out of memory: …").
+        worker: node and process.
+        setup_seconds: building model and data before the first of these epochs; 0 in later chunks.
+    """
+
+    job: str
+    reports: Sequence[EpochReport]
+    outcome: Outcome
+    worker: str
+    reason: str = ""
+    setup_seconds: float = 0.0
+
+
+class JobSource(Protocol):
+    """Hands out jobs and decides after every chunk; keeps the records."""
+
+    def next_job(self) -> Job | Wait | None:
+        """The next job; `Wait()` when there may be one later; None when there will be no more."""
+
+    def report(self, chunk: Chunk) -> bool:
+        """Take note of a chunk; True when the job is to go on."""
+
+    def lost(self, job: str, reason: str) -> None:
+        """Take note that a job's worker died too often."""
+
+    def tick(self) -> bool:
+        """Called many times a second; True when everything is to stop now (interrupted)."""
+
+
+def derived_seed(seed: int, *path: int) -> int:
+    """A seed below 2^31 for one use of a run's seed: path (0, number) for trials, (1, k) for the finals."""
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0] % 2**31)
+
+
+def failure_kind(reason: str) -> str:
+    """The class of a failure: what stands before the first colon of its reason."""
+    return reason.split(":", 1)[0]
+
+
+def chunk_event(chunk: Chunk) -> dict[str, Any]:
+    """A chunk's part of a record event."""
+    return {"worker": chunk.worker, "setup_seconds": chunk.setup_seconds, "reports": [vars(r) for r in chunk.reports]}

@@ -1,0 +1,296 @@
+"""One run from its plan to its result: features, search, finals, refit, one reading of the test set."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from search.asha import Asha
+from search.dashboard import write_dashboard
+from search.finals import (
+    FinalJobs,
+    check_refits,
+    choose_finalists,
+    choose_winner,
+    finalist_scores,
+    model_folder,
+    read_test_set,
+    refit_epochs,
+    test_readings,
+)
+from search.jobs import JobSource
+from search.plan import SearchPlan, feature_settings
+from search.progress import Progress
+from search.records import Phase, RecordWriter, RunRecords, TrialRecord
+from search.result import make_result, write_result
+from search.storage import open_study
+from search.study import Search
+from search.trainable import WorkerContext
+from search.tuner import Resources, available_concurrency, gpus_available, ray_session, run_jobs, share
+from search.view import read_run
+from ser_core.clips import Manifest
+from ser_core.config import ConfigError
+from ser_core.feature_store import FeatureStore, feature_store
+from ser_core.features import settings_key
+from ser_core.models import default_config
+from ser_core.splits import Fold, Split
+
+DASHBOARD_SECONDS = 30.0
+"""The page of a running search is written at most this often."""
+
+RESERVE_SECONDS = 5.0
+"""How often the time that the finals will need is estimated anew."""
+
+
+class Interrupted(Exception):
+    """The user asked to stop; everything done so far is in the run folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The corpus of a run, divided, with its features by `settings_key`."""
+
+    manifest: Manifest
+    split: Split
+    stores: Mapping[str, FeatureStore]
+
+
+def execute(
+    plan: SearchPlan,
+    folder: Path,
+    manifest: Manifest,
+    split: Split,
+    *,
+    cache_dir: Path,
+    console: Console,
+    allow_second: bool,
+) -> dict[str, Any]:
+    """Run or resume the plan in `folder` and return the result, which is also written there.
+
+    Raises:
+        Interrupted: after Ctrl-C, when the workers have stopped.
+        ConfigError: another process works in the folder, or the study cannot be used.
+        FinalsError, SearchStopped: the run cannot end with a number.
+        OSError: a disk that is full or cannot be written.
+    """
+    with _locked(folder), _interrupts() as interrupted:
+        plan.save(folder)
+        writer = RecordWriter(folder / "records.jsonl")
+        try:
+            writer.write("session")
+            with Progress(plan, writer.records, console) as progress:
+                run = _Run(plan, folder, writer, progress, interrupted)
+                return run.execute(manifest, split, cache_dir, allow_second)
+        finally:
+            writer.close()
+
+
+class _Run:
+    """The stages, in order, with what they share."""
+
+    def __init__(
+        self, plan: SearchPlan, folder: Path, writer: RecordWriter, progress: Progress, interrupted: Callable[[], bool]
+    ) -> None:
+        self._plan, self._folder, self._writer, self._progress = plan, folder, writer, progress
+        self._interrupted = interrupted
+        self._dashboard_at = time.monotonic()
+
+    @property
+    def _records(self) -> RunRecords:
+        return self._writer.records
+
+    def execute(self, manifest: Manifest, split: Split, cache_dir: Path, allow_second: bool) -> dict[str, Any]:
+        plan = self._plan
+        data = Data(manifest=manifest, split=split, stores=self._features(manifest, cache_dir))
+        development = {key: store.select(split.development) for key, store in data.stores.items()}
+        store_bytes = sum(store.frames.nbytes for store in development.values())
+        with ray_session(plan.limits.address, object_store_bytes=2 * store_bytes + 256 * 2**20):
+            gpus = plan.limits.gpus_per_trial
+            gpus = float(gpus_available()) if gpus is None else gpus
+            most = available_concurrency(plan.limits.cpus_per_trial, gpus)
+            resources = Resources(
+                cpus=plan.limits.cpus_per_trial, gpus=gpus, concurrency=plan.limits.concurrency or most
+            )
+            context = self._context(development, split, "cuda" if gpus else "cpu")
+            work = partial(self._work, context=context, resources=resources)
+            work("search", self._search(resources.concurrency))
+            finalists = choose_finalists(self._records, plan.finalists)
+            work("finals", self._final_jobs(Phase.FINALIST, finalists, plan.max_epochs))
+            spreads = finalist_scores(self._records, [trial.number for trial in finalists])
+            winner = choose_winner(spreads)
+            refit = self._final_jobs(Phase.REFIT, [self._records.trials[winner]], refit_epochs(self._records, winner))
+            work("refit", refit)
+        check_refits(self._records, winner, plan.seeds)
+        self._progress.phase("test")
+        models = [model_folder(winner, seed) for seed in range(1, plan.seeds + 1)]
+        test = read_test_set(
+            self._folder,
+            models,
+            manifest,
+            split,
+            self._store_of(winner, data),
+            allow_second=allow_second,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+        )
+        readings = len(test_readings(self._folder))
+        result = make_result(plan, self._records, finalists, spreads, winner, test, readings=readings, models=models)
+        write_result(self._folder, result)
+        self._write_dashboard()
+        return result
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    def _features(self, manifest: Manifest, cache_dir: Path) -> dict[str, FeatureStore]:
+        self._progress.phase("features")
+        stores = {}
+        for key, config in feature_settings(self._plan.model, self._plan.knobs, self._plan.fixed).items():
+            stores[key] = feature_store(
+                manifest, config.features, cache_dir=cache_dir, progress=self._progress.features
+            )
+            if self._interrupted():
+                raise Interrupted
+        return stores
+
+    def _context(self, development: Mapping[str, FeatureStore], split: Split, device: str) -> WorkerContext:
+        rows = split.development
+        search = Fold(fit=np.searchsorted(rows, split.train), evaluate=np.searchsorted(rows, split.validation))
+        refit = Fold(fit=np.arange(len(rows)), evaluate=np.empty(0, dtype=np.int64))
+        return WorkerContext(
+            run_folder=str(self._folder.resolve()),
+            model=self._plan.model,
+            stores={key: share(store) for key, store in development.items()},
+            folds={"search": search, "refit": refit},
+            device=device,
+            threads=max(1, int(self._plan.limits.cpus_per_trial)),
+            about={
+                "corpus": self._plan.corpus,
+                "split": self._plan.split,
+                "speaker_independent": self._plan.speaker_independent,
+                "command": self._plan.command,
+            },
+        )
+
+    def _search(self, concurrency: int) -> Search:
+        plan, limits = self._plan, self._plan.limits
+        study, flush = open_study(self._folder, plan.storage, is_new=not self._records.trials)
+        return Search(
+            study=study,
+            space=plan.knobs,
+            writer=self._writer,
+            asha=Asha(plan.max_epochs, plan.grace_epochs, plan.reduction),
+            sampler=plan.sampler,
+            seed=plan.seed,
+            fixed=plan.fixed,
+            trials=limits.trials,
+            epochs_total=limits.epochs_total,
+            time_left=search_clock(plan, self._records, concurrency),
+            flush=flush,
+            interrupted=self._tick,
+        )
+
+    def _final_jobs(self, phase: Phase, trials: list[TrialRecord], last_epoch: int) -> FinalJobs:
+        return FinalJobs(
+            phase=phase,
+            trials=trials,
+            plan=self._plan,
+            writer=self._writer,
+            last_epoch=last_epoch,
+            interrupted=self._tick,
+        )
+
+    def _work(self, phase: str, source: JobSource, *, context: WorkerContext, resources: Resources) -> None:
+        self._progress.phase(phase)
+        run_jobs(source, context, resources)
+        if self._interrupted():
+            raise Interrupted
+
+    def _store_of(self, winner: int, data: Data) -> FeatureStore:
+        params = {**self._plan.fixed, **self._records.trials[winner].params}
+        return data.stores[settings_key(default_config(self._plan.model, params).features)]
+
+    # -- between the epochs ------------------------------------------------------------------------------------------
+
+    def _tick(self) -> bool:
+        self._progress.update()
+        if time.monotonic() - self._dashboard_at >= DASHBOARD_SECONDS:
+            self._write_dashboard()
+        return self._interrupted()
+
+    def _write_dashboard(self) -> None:
+        write_dashboard([read_run(self._folder)], self._folder / "dashboard.html")
+        self._dashboard_at = time.monotonic()
+
+
+def search_clock(
+    plan: SearchPlan, records: RunRecords, concurrency: int, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], float]:
+    """A function that tells the seconds left for the search, the finals' share of `--hours` set aside.
+
+    Time of earlier sessions counts. The share is estimated from the epochs trained so far.
+    """
+    if plan.limits.hours is None:
+        return lambda: float("inf")
+    end = clock() + 3600 * plan.limits.hours - records.seconds
+    reserve, estimated_at = 0.0, float("-inf")
+
+    def left() -> float:
+        nonlocal reserve, estimated_at
+        if clock() - estimated_at >= RESERVE_SECONDS:
+            reserve, estimated_at = finals_seconds(plan, records, concurrency), clock()
+        return end - clock() - reserve
+
+    return left
+
+
+def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> float:
+    """About how long finals and refits will take, as if the dearest of the best trials were repeated in all of them."""
+    best = sorted((t for t in records.trials.values() if t.epochs), key=lambda t: -t.value)[: plan.finalists]
+    epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best), default=0.0)
+    runs = (plan.finalists + 1) * plan.seeds
+    return epoch_seconds * plan.max_epochs * -(-runs // concurrency)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(
+            f"another process works in {folder}; a run has one driver: wait, or name another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C (or SIGTERM) into a flag; a second one raises KeyboardInterrupt as ever."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, old[number])
+
+    old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

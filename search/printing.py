@@ -1,0 +1,116 @@
+"""What the command line prints: the plan of a dry run, warnings, and the result as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from search.plan import SearchPlan
+from ser_core.clips import Manifest
+from ser_core.config import setting_help
+from ser_core.models import default_config
+from ser_core.splits import Split
+
+
+def plain(error: object) -> str:
+    """Text for a rich console: square brackets in a message are no markup."""
+    return str(error).replace("[", "\\[")
+
+
+def print_warnings(plan: SearchPlan, console: Console) -> None:
+    """What nobody may overlook: a synthetic corpus, shared speakers, files left out."""
+    if plan.synthetic:
+        console.print(
+            "[yellow]This corpus is synthetic: no person spoke it, and scores on it mean nothing for speech.[/]"
+        )
+    if not plan.speaker_independent:
+        console.print(
+            "[yellow]This split is not speaker-independent: test speakers are heard in training, which flatters scores "
+            "by 10 to 21 points.[/]"
+        )
+    skipped = plan.corpus["skipped"]
+    if skipped:
+        console.print(f"[yellow]{len(skipped)} unusable files are left out; result.json lists them.[/]")
+
+
+def print_plan(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path, console: Console) -> None:
+    """The plan and the space of a run that is not started."""
+    table = Table("Plan", "", title="Dry run: nothing is trained", title_justify="left")
+    for name, fact in _plan_facts(plan, manifest, split, folder).items():
+        table.add_row(name, plain(fact))
+    console.print(table)
+    console.print(_space_table(plan))
+    print_warnings(plan, console)
+
+
+def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path) -> Mapping[str, str]:
+    corpus, parts = plan.corpus, {"train": split.train, "validation": split.validation, "test": split.test}
+    clips = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
+    return {
+        "model": plan.model,
+        "corpus": f"{corpus['name']}: {corpus['clips']} clips, {corpus['speakers']} speakers",
+        "classes": ", ".join(manifest.classes),
+        "split": f"{plan.split}: {clips} clips",
+        "validation speakers": ", ".join(plan.speakers["validation"]),
+        "test speakers": ", ".join(plan.speakers["test"]),
+        "search": f"{plan.limits.trials} trials of at most {plan.max_epochs} epochs, {plan.sampler}, seed {plan.seed}",
+        "ASHA": f"first rung after {plan.grace_epochs} epochs, one in {plan.reduction:g} goes on",
+        "finals": f"{plan.finalists} finalists, {plan.seeds} seeds",
+        "fixed": ", ".join(f"{name}={value}" for name, value in plan.fixed.items()) or "nothing",
+        "run folder": str(folder),
+    }
+
+
+def _space_table(plan: SearchPlan) -> Table:
+    table = Table("Knob", "Range", "First tried", "Meaning")
+    meaning = setting_help(default_config(plan.model, plan.fixed))
+    for name, knob in plan.space.items():
+        first = ", ".join(str(params[name]) for params in plan.first if name in params)
+        table.add_row(name, _range(knob), first, meaning[name])
+    return table
+
+
+def _range(knob: Mapping[str, Any]) -> str:
+    if knob["type"] == "choice":
+        text = ", ".join(map(str, knob["values"]))
+    else:
+        text = f"{knob['low']:g} to {knob['high']:g}{', log scale' if knob['log'] else ''}"
+    when = knob["when"]
+    return text if when is None else f"{text}; if {when['name']} is {' or '.join(map(str, when['values']))}"
+
+
+def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """The test scores with their uncertainty, what the search cost, and where everything lies."""
+    test, search, corpus, split = (result[key] for key in ("test", "search", "corpus", "split"))
+    console.print(
+        f"[bold]{result['model']}[/] on {corpus['name']}{' (synthetic)' if corpus['synthetic'] else ''}, split "
+        f"{split['kind']}{'' if split['speaker_independent'] else ' (not speaker-independent)'}: {test['clips']} test "
+        f"clips of {test['speakers']} speakers, test set read {_times(result['test_reads'])}"
+    )
+    table = Table("Test", "Mean over seeds", "± over seeds", "95 % interval over speakers")
+    for name, label in (("uar", "UAR"), ("war", "accuracy (WAR)"), ("macro_f1", "macro F1")):
+        score = test[name]
+        low, high = score["interval"]
+        table.add_row(label, _percent(score["mean"]), _percent(score["std"]), f"{_percent(low)} to {_percent(high)}")
+    console.print(table)
+    counts = search["trials"]
+    console.print(
+        f"{counts['complete']} trials complete, {counts['pruned']} pruned, {counts['failed']} failed; "
+        f"{search['epochs_trained']} epochs trained instead of {search['epochs_without_pruning']}; "
+        f"{search['wall_seconds']:.0f} s"
+    )
+    for name in ("dashboard.html", "result.json", "final"):
+        console.print(f"  {(folder / name).resolve()}", soft_wrap=True, highlight=False)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f} %"

@@ -1,0 +1,289 @@
+"""The command line: tune one architecture, or all of them, and end with a test number that can be trusted."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+# As a script, this file's folder is first on the path, where `records`, `plan` and the like would hide libraries.
+if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    del sys.path[0]
+
+import typer
+from platformdirs import user_cache_path
+from rich.console import Console
+
+from search.finals import FinalsError
+from search.pipeline import Interrupted, execute
+from search.plan import PLAN_FILE, Limits, SearchPlan, feature_settings, make_plan, resolve_space
+from search.printing import plain, print_plan, print_result, print_warnings
+from search.sampler import SAMPLERS
+from search.study import SearchStopped
+from ser_core.audio import AudioError
+from ser_core.clips import CorpusError, Manifest
+from ser_core.config import ConfigError
+from ser_core.corpora import load_corpus
+from ser_core.feature_store import FeatureStoreError
+from ser_core.models import PretrainedError, architectures
+from ser_core.splits import Split, SplitError, make_split
+from spaces.knobs import KnobError, Space, Value
+
+USER_ERRORS = (
+    ConfigError, CorpusError, SplitError, KnobError, PretrainedError, FinalsError, SearchStopped, FeatureStoreError,
+    AudioError, ConnectionError,
+)  # fmt: skip
+"""Errors whose message says what to do: shown without a traceback."""
+
+DATA, SEARCH, FINALS, MACHINES, RUN = "Data", "Search", "Finals", "Machines", "Run folder"
+DEFAULTS: dict[str, Any] = {
+    "model": None, "data": None, "classes": None, "skip_bad": False, "split": "speaker", "seed": 0, "sampler": "tpe",
+    "grace_epochs": None, "reduction": 3.0, "finalists": 3, "seeds": 3, "storage": "",
+}  # fmt: skip
+"""Of options that a plan keeps; a resumed run takes its plan's instead, so the options themselves default to None."""
+PLAN_OPTIONS = tuple(DEFAULTS)
+
+
+def _option(*names: str, panel: str, help: str, default: object = None) -> Any:
+    """An option that is None when it is not given, with what that means in its help text."""
+    shown = "" if default is None else f" \\[default: {default}]"
+    return typer.Option(*names, help=help + shown, rich_help_panel=panel)
+
+
+_Text = str | None
+_Count = int | None
+_Number = float | None
+_Folder = Path | None
+_limits = Limits()
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def tune(
+    model: Annotated[_Text, _option(panel=SEARCH, help=f"{', '.join(architectures())}, or all.")] = None,
+    data: Annotated[
+        _Text,
+        _option(
+            panel=DATA,
+            help="A RAVDESS folder or zip; a CSV, TSV or JSONL manifest (path, speaker, emotion[, split]); ravdess "
+            "(downloads it); demo (a synthetic corpus).".replace("[", "\\["),
+        ),
+    ] = None,
+    classes: Annotated[
+        _Text,
+        _option(panel=DATA, help="4, 6 or 8, or words, merged with +: happy,sad,tense=angry+fearful.", default="all"),
+    ] = None,
+    split: Annotated[
+        _Text,
+        _option(
+            panel=DATA,
+            help="speaker, emobox:1..6, luna:1..5, manifest (its own parts) or random (not speaker-independent).",
+            default=DEFAULTS["split"],
+        ),
+    ] = None,
+    skip_bad: Annotated[
+        bool, _option("--skip-bad", panel=DATA, help="Leave unusable files out and list them in result.json.")
+    ] = False,
+    trials: Annotated[_Count, _option(panel=SEARCH, help="Trials to start.", default=_limits.trials)] = None,
+    hours: Annotated[
+        _Number,
+        _option(panel=SEARCH, help="Wall time for everything; the finals' share is kept aside.", default="no limit"),
+    ] = None,
+    epochs_total: Annotated[
+        _Count, _option(panel=SEARCH, help="Epochs over all trials of the search.", default="no limit")
+    ] = None,
+    max_epochs: Annotated[
+        _Count,
+        _option(panel=SEARCH, help="Full budget of a trial, to which the schedule is pinned.", default="the model's"),
+    ] = None,
+    grace_epochs: Annotated[
+        _Count, _option(panel=SEARCH, help="First rung of ASHA.", default="a fifth of --max-epochs")
+    ] = None,
+    reduction: Annotated[
+        _Number, _option(panel=SEARCH, help="One in this many goes on at a rung.", default=DEFAULTS["reduction"])
+    ] = None,
+    sampler: Annotated[
+        _Text, _option(panel=SEARCH, help=f"{', '.join(SAMPLERS)}.", default=DEFAULTS["sampler"])
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        _option("--set", panel=SEARCH, help="Fix a setting: optim.batch_size=32. Repeatable.", default="nothing"),
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        _option(
+            panel=SEARCH,
+            help="Narrow, replace or add a knob: optim.learning_rate=1e-5:1e-3:log, optim.batch_size=16,32. "
+            "Repeatable.",
+            default="the model's space",
+        ),
+    ] = None,
+    pretrained: Annotated[
+        _Text, _option(panel=SEARCH, help="A hub name, a local file or folder, or none.", default="the model's")
+    ] = None,
+    finalists: Annotated[
+        _Count, _option(panel=FINALS, help="Best trials, repeated over seeds.", default=DEFAULTS["finalists"])
+    ] = None,
+    seeds: Annotated[
+        _Count, _option(panel=FINALS, help="Seeds of every finalist and of the refit.", default=DEFAULTS["seeds"])
+    ] = None,
+    allow_second_test_read: Annotated[
+        bool,
+        _option(
+            "--allow-second-test-read",
+            panel=FINALS,
+            help="Read the test set again after a further search; every output counts the readings.",
+        ),
+    ] = False,
+    address: Annotated[
+        _Text, _option(panel=MACHINES, help="A Ray cluster, such as auto.", default="this machine")
+    ] = None,
+    concurrency: Annotated[_Count, _option(panel=MACHINES, help="Trials at once.", default="as many as fit")] = None,
+    cpus_per_trial: Annotated[
+        _Number, _option(panel=MACHINES, help="CPU cores, and threads, of a trial.", default=_limits.cpus_per_trial)
+    ] = None,
+    gpus_per_trial: Annotated[
+        _Number, _option(panel=MACHINES, help="GPUs, or a share of one.", default="1 where there are any, else 0")
+    ] = None,
+    run_dir: Annotated[
+        _Folder, _option(panel=RUN, help="Folder of a new run.", default="runs/MODEL-CORPUS-SPLIT-TIME")
+    ] = None,
+    resume: Annotated[
+        _Folder, _option(panel=RUN, help="Go on with the run in this folder; --trials and other limits may be raised.")
+    ] = None,
+    storage: Annotated[
+        _Text, _option(panel=RUN, help="Database URL of the Optuna study.", default="a journal file in the run folder")
+    ] = None,
+    cache_dir: Annotated[
+        _Folder, _option(panel=RUN, help="Corpora and features.", default="the user's cache folder")
+    ] = None,
+    seed: Annotated[
+        _Count, _option(panel=RUN, help="Of the split, the sampler and all training.", default=DEFAULTS["seed"])
+    ] = None,
+    dry_run: Annotated[
+        bool, _option("--dry-run", panel=RUN, help="Print plan and space; train nothing, write no run folder.")
+    ] = False,
+) -> None:
+    """Tune MODEL on the speech in DATA: search, finalists over seeds, refit, one reading of the test set."""
+    given = {name: value for name, value in locals().items() if value is not None}
+    console = Console()
+    try:
+        complete = _run_all(given, console) if model == "all" else _run_one(given, console)
+    except Interrupted:
+        raise typer.Exit(130) from None
+    except USER_ERRORS as error:
+        _say(console, f"[bold red]error:[/] {plain(error)}")
+        raise typer.Exit(2) from None
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        message = f"the disk refused: {error.strerror}{where}. What was done is kept; mend that, then --resume"
+        _say(console, f"[bold red]error:[/] {plain(message)}")
+        raise typer.Exit(2) from None
+    if not complete:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of `ser-search`."""
+    app()
+
+
+def _run_all(given: dict[str, Any], console: Console) -> bool:
+    """Every architecture in its own folder below one; False when one of them could not be run."""
+    if "resume" in given:
+        raise ConfigError("--resume takes one run; with --model all, resume each of its folders by itself")
+    parent = given.get("run_dir") or Path("runs") / f"all-{datetime.now():%Y%m%d-%H%M%S}"
+    problems: dict[str, Exception] = {}
+    for name in architectures():
+        try:
+            _run_one({**given, "model": name, "run_dir": parent / name}, console)
+        except USER_ERRORS as error:
+            problems[name] = error
+            _say(console, f"[bold red]{name} could not be run:[/] {plain(error)}")
+    for name, problem in problems.items():
+        _say(console, f"[bold red]not run: {name}[/] ({plain(str(problem).splitlines()[0])})")
+    return not problems
+
+
+def _run_one(given: dict[str, Any], console: Console) -> bool:
+    """One architecture, from the options to the printed result; True, or an error."""
+    cache_dir = given.get("cache_dir") or user_cache_path("ser-search")
+    old = SearchPlan.load(given["resume"]) if "resume" in given else None
+    plan, manifest, split = _prepare(given, old, cache_dir)
+    folder = given["resume"] if old is not None else given.get("run_dir") or _default_folder(plan)
+    if given["dry_run"]:
+        print_plan(plan, manifest, split, folder, console)
+        return True
+    if old is None and (folder / PLAN_FILE).exists():
+        raise ConfigError(f"{folder} holds a run already; --resume {folder} goes on with it, or name another --run-dir")
+    if old is not None and (differences := old.differences(plan)):
+        lines = [f"--resume {folder}: the run was planned otherwise, and results would mix:", *differences]
+        raise ConfigError("\n".join(lines))
+    print_warnings(plan, console)
+    allow_second = given["allow_second_test_read"]
+    try:
+        result = execute(plan, folder, manifest, split, cache_dir=cache_dir, console=console, allow_second=allow_second)
+    except Interrupted:
+        again = shlex.join(["python", "search/run.py", "--resume", str(folder)])
+        _say(console, f"Stopped; everything is kept. Go on with:\n  {plain(again)}")
+        raise
+    print_result(result, folder, console)
+    return True
+
+
+def _say(console: Console, text: str) -> None:
+    """Print as it is: no wrapping, so that paths and commands can be copied, and no colouring of numbers."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _prepare(given: dict[str, Any], old: SearchPlan | None, cache_dir: Path) -> tuple[SearchPlan, Manifest, Split]:
+    """The plan that the options ask for, the old plan's where they are silent, with its corpus and split."""
+    missing = [f"--{name}" for name in ("model", "data") if name not in given and old is None]
+    if missing:
+        raise ConfigError(f"{' and '.join(missing)} must be given, unless --resume names a run; see --help")
+    kept = {name: getattr(old, name) for name in PLAN_OPTIONS} if old is not None else DEFAULTS
+    options = {name: given.get(name, kept[name]) for name in PLAN_OPTIONS}
+    options["skip_bad"] = given["skip_bad"] or kept["skip_bad"]
+    model, split_kind = options["model"], options.pop("split")
+    space, fixed = _space(model, given, old)
+    feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
+    manifest = load_corpus(
+        options["data"], skip_bad=options["skip_bad"], classes=options["classes"], cache_dir=cache_dir
+    )
+    split = make_split(manifest, split_kind, options["seed"])
+    limits = Limits() if old is None else old.limits
+    options["limits"] = replace(limits, **{name: given[name] for name in vars(limits) if name in given})
+    options["data"] = _absolute(options["data"])
+    options["command"] = shlex.join(["ser-search", *sys.argv[1:]]) if old is None else old.command
+    return make_plan(manifest, split, space, fixed, **options), manifest, split
+
+
+def _space(model: str, given: dict[str, Any], old: SearchPlan | None) -> tuple[Space, dict[str, Value]]:
+    asked = [name for name in ("set_", "space", "max_epochs", "pretrained") if name in given]
+    if old is not None and not asked:
+        return old.knobs, dict(old.fixed)
+    return resolve_space(
+        model,
+        sets=given.get("set_", ()),
+        spaces=given.get("space", ()),
+        max_epochs=given.get("max_epochs"),
+        pretrained=given.get("pretrained"),
+    )
+
+
+def _absolute(data: str) -> str:
+    """Paths in a plan hold wherever the run is resumed from."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() else data
+
+
+def _default_folder(plan: SearchPlan) -> Path:
+    split = plan.split.replace(":", "")
+    return Path("runs") / f"{plan.model}-{plan.corpus['name']}-{split}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""The search itself: proposes trials, judges them, and tells Optuna and the records what really happened.
+
+No Ray here. Everything is written to the records first and told to Optuna second, so that after a crash at any
+moment the records can bring the study up to date; only a trial's number and values come from Optuna first.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState as OptunaState
+
+from search.asha import Asha
+from search.jobs import Chunk, Job, Outcome, chunk_event, derived_seed, failure_kind
+from search.records import RecordWriter, TrialRecord, TrialState
+from search.sampler import make_sampler, suggest
+from spaces.knobs import Space, Value
+
+STORM_WINDOW = 20
+"""Finished trials among which failures of one kind are counted …"""
+STORM_FAILURES = 7
+"""… and the number of them, more than a third, that ends the search."""
+
+
+class SearchStopped(RuntimeError):
+    """The search ended itself, since going on would waste the machines; the message says why."""
+
+
+class Search:
+    """Hands out trials as jobs and decides after every epoch whether they go on (a `JobSource`).
+
+    Args:
+        study: an Optuna study that maximises; it may hold trials of an earlier session of this run.
+        space: the knobs, and the configurations to try first.
+        writer: the run's records, which are the source of truth.
+        asha: empty rungs; they are filled from the records.
+        sampler: name in `search.sampler.SAMPLERS`.
+        seed: of the run.
+        fixed: settings that every trial shares, by dotted name.
+        trials: number of trials to start, failed ones included.
+        epochs_total: epochs over all trials after which no trial starts and none goes on; None for no limit.
+        time_left: seconds until the search must end; called at every decision.
+        flush: called after the study changed, to bring it to disk.
+        interrupted: True as soon as the search is to stop where it is.
+
+    Raises:
+        ValueError: a study whose trials differ from the records.
+    """
+
+    def __init__(
+        self,
+        *,
+        study: optuna.Study,
+        space: Space,
+        writer: RecordWriter,
+        asha: Asha,
+        sampler: str,
+        seed: int,
+        fixed: Mapping[str, Value],
+        trials: int,
+        epochs_total: int | None = None,
+        time_left: Callable[[], float] = lambda: math.inf,
+        flush: Callable[[], None] = lambda: None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._study, self._space, self._writer, self._asha = study, space, writer, asha
+        self._sampler, self._seed, self._fixed = sampler, seed, fixed
+        self._trials, self._epochs_total, self._time_left = trials, epochs_total, time_left
+        self._flush, self._interrupted = flush, interrupted
+        self._first = list(space.first)
+        self._live: dict[int, optuna.Trial] = {}
+        self._told: dict[int, int] = {}  # last epoch of each live trial that Optuna knows
+        self._unfinished: list[int] = []
+        self._recent: deque[TrialRecord] = deque(maxlen=STORM_WINDOW)  # ended in this session
+        self._epochs = epochs_trained(self._records)
+        self._catch_up()
+
+    # -- handing out -------------------------------------------------------------------------------------------------
+
+    def next_job(self) -> Job | None:
+        """A trial that an earlier session left unfinished, else a new one; None when the budget is used up.
+
+        Raises:
+            SearchStopped: more than a third of the last 20 trials failed for one reason.
+        """
+        self._check_storm()
+        if self._unfinished:
+            return self._job(self._records[self._unfinished.pop(0)])
+        if len(self._records) >= self._trials or self._budget_end():
+            return None
+        return self._job(self._propose())
+
+    def _propose(self) -> TrialRecord:
+        number = len(self._records)
+        self._study.sampler = make_sampler(self._sampler, self._seed, number)
+        origin = "sampler"
+        if number < len(self._first):
+            self._study.enqueue_trial(dict(self._first[number]), user_attrs={"origin": "first"})
+            origin = "first"
+        trial = self._ask()
+        params = suggest(trial, self._space)
+        self._flush()
+        self._live[trial.number] = trial
+        self._writer.write("trial_start", trial=trial.number, params=params, origin=origin)
+        return self._records[trial.number]
+
+    def _ask(self) -> optuna.Trial:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return self._study.ask()
+
+    def _job(self, record: TrialRecord) -> Job:
+        seed = derived_seed(self._seed, 0, record.number)
+        return Job(
+            name=trial_name(record.number),
+            params={**self._fixed, **record.params, "seed": seed},
+            fold="search",
+            last_epoch=self._asha.max_epochs,
+            pauses=tuple(self._asha.rungs),
+        )
+
+    # -- judging -----------------------------------------------------------------------------------------------------
+
+    def report(self, chunk: Chunk) -> bool:
+        """Record a chunk and tell Optuna; True when the trial is to go on.
+
+        Every epoch becomes an intermediate value, the stopping rung's too.
+        """
+        number = trial_number(chunk.job)
+        record = self._records[number]
+        known = len(record.epochs)
+        if chunk.reports:
+            self._writer.write("epochs", trial=number, **chunk_event(chunk))
+        self._epochs += len(record.epochs) - known
+        stopped = self._tell_epochs(record)
+        if chunk.outcome is Outcome.FAILED:
+            self._end(record, TrialState.FAIL, chunk.reason)
+        elif chunk.outcome is Outcome.DONE:
+            self._end_done(record)
+        elif stopped:
+            self._end(record, TrialState.PRUNED, f"rung {record.epochs[-1].epoch}")
+        elif self._budget_end():
+            self._end(record, TrialState.PRUNED, "budget used up")
+        self._flush()
+        return record.state is TrialState.RUNNING
+
+    def lost(self, job: str, reason: str) -> None:
+        """A trial whose worker died too often has failed."""
+        self._end(self._records[trial_number(job)], TrialState.FAIL, reason)
+        self._flush()
+
+    def tick(self) -> bool:
+        return self._interrupted()
+
+    def _end_done(self, record: TrialRecord) -> None:
+        if math.isnan(record.value):
+            self._end(record, TrialState.FAIL, "diverged: no epoch had a validation UAR that is a number")
+        else:
+            self._end(record, TrialState.COMPLETE, "")
+
+    def _end(self, record: TrialRecord, state: TrialState, reason: str) -> None:
+        self._writer.write("trial_end", trial=record.number, state=state, reason=reason)
+        self._tell_end(record)
+
+    def _tell_epochs(self, record: TrialRecord) -> bool:
+        """Bring the rungs and Optuna up to the record; True when ASHA ends the trial at its present epoch.
+
+        The verdict of an earlier rung is not asked again: that the trial trained beyond it was the verdict.
+        """
+        trial, told = self._live[record.number], self._told.get(record.number, 0)
+        best, stopped = math.nan, False
+        for report in record.epochs:
+            best = _best_of(best, report.val_uar)
+            stopped = self._asha.stops(record.number, report.epoch, best)
+            if report.epoch > told:
+                trial.report(report.val_uar, step=report.epoch)
+        self._told[record.number] = max(told, len(record.epochs))
+        return stopped
+
+    def _tell_end(self, record: TrialRecord) -> None:
+        trial = self._live.pop(record.number)
+        self._told.pop(record.number, None)
+        self._recent.append(record)
+        if record.reason:
+            trial.set_user_attr("reason", record.reason)
+        value = record.value if record.state is TrialState.COMPLETE else None
+        self._study.tell(trial, value, state=OptunaState[record.state.name])
+
+    # -- limits ------------------------------------------------------------------------------------------------------
+
+    def _budget_end(self) -> bool:
+        if self._time_left() <= 0:
+            return True
+        return self._epochs_total is not None and self._epochs >= self._epochs_total
+
+    def _check_storm(self) -> None:
+        failed = [trial for trial in self._recent if trial.state is TrialState.FAIL]
+        for kind, count in Counter(failure_kind(trial.reason) for trial in failed).most_common(1):
+            if count >= STORM_FAILURES:
+                example = next(trial for trial in reversed(failed) if failure_kind(trial.reason) == kind)
+                raise SearchStopped(
+                    f"{count} of the last {len(self._recent)} trials failed for one reason, {kind!r}; the search stops "
+                    f"before it wastes more. Trial {example.number}: {example.reason}. Mend the cause and resume."
+                )
+
+    # -- resuming ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _records(self) -> dict[int, TrialRecord]:
+        return self._writer.records.trials
+
+    def _catch_up(self) -> None:
+        """Bring Optuna and the rungs up to what the records say, and adopt a trial that Optuna alone knows."""
+        frozen = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
+        missing = [number for number in self._records if number not in frozen]
+        if missing:
+            raise ValueError(
+                f"the Optuna study holds no trials {missing}, which the records have; give the --storage that the run "
+                f"was started with, and do not delete the study"
+            )
+        for record in self._records.values():
+            if frozen[record.number].params != dict(record.params):
+                raise ValueError(f"trial {record.number} has other values in the Optuna study than in the records")
+        # Ended trials first, so that an unfinished one that stands on a rung is judged among all of them.
+        for record in sorted(self._records.values(), key=lambda trial: (trial.ended is None, trial.number)):
+            self._restore(record, frozen[record.number])
+        for number, trial in frozen.items():
+            if number not in self._records and trial.state is OptunaState.RUNNING:
+                self._adopt(trial)  # asked for just before the driver died
+        self._recent.clear()  # failures of earlier sessions do not count: their cause may be mended
+        self._flush()
+
+    def _restore(self, record: TrialRecord, frozen: optuna.trial.FrozenTrial) -> None:
+        if frozen.state.is_finished():
+            best = math.nan
+            for report in record.epochs:
+                best = _best_of(best, report.val_uar)
+                self._asha.stops(record.number, report.epoch, best)
+            return
+        self._live[record.number] = optuna.Trial(self._study, frozen._trial_id)
+        self._told[record.number] = max(frozen.intermediate_values, default=0)
+        stopped = self._tell_epochs(record)
+        if record.state is not TrialState.RUNNING:
+            self._tell_end(record)
+        elif stopped:  # the driver died between the rung's epoch and the verdict
+            self._end(record, TrialState.PRUNED, f"rung {record.epochs[-1].epoch}")
+        elif record.epochs and record.epochs[-1].epoch >= self._asha.max_epochs:
+            self._end_done(record)
+        else:
+            self._unfinished.append(record.number)
+
+    def _adopt(self, frozen: optuna.trial.FrozenTrial) -> None:
+        self._study.sampler = make_sampler(self._sampler, self._seed, frozen.number)
+        trial = optuna.Trial(self._study, frozen._trial_id)
+        origin = frozen.user_attrs.get("origin", "sampler")
+        self._writer.write("trial_start", trial=trial.number, params=suggest(trial, self._space), origin=origin)
+        self._live[trial.number] = trial
+        self._unfinished.append(trial.number)
+
+
+def _best_of(best: float, value: float) -> float:
+    """The larger one, NaN counting as nothing."""
+    return value if math.isnan(best) or value > best else best
+
+
+def epochs_trained(trials: Mapping[int, TrialRecord]) -> int:
+    """Epochs over all trials; one that was trained twice after a lost checkpoint counts once."""
+    return sum(len(trial.epochs) for trial in trials.values())
+
+
+def trial_name(number: int) -> str:
+    return f"trial-{number:05d}"
+
+
+def trial_number(job: str) -> int:
+    return int(job.removeprefix("trial-"))
