@@ -60,6 +60,24 @@ def load_encoder(name: str) -> Wav2Vec2Model:
     return model.eval()
 
 
+def encoder_depth(name: str) -> int:
+    """Number of transformer layers of encoder `name` (see `load_encoder`), read from its configuration alone.
+
+    Raises:
+        PretrainedError: a configuration that cannot be had, or is not of a wav2vec 2.0 model.
+    """
+    from transformers import Wav2Vec2Config
+
+    if name == "none":
+        return Wav2Vec2Config().num_hidden_layers
+    try:
+        config = Wav2Vec2Config.get_config_dict(name)[0]
+    except Exception as error:  # transformers and huggingface_hub each raise their own
+        raise PretrainedError(_advice(name, error)) from error
+    _check_config(name, config)
+    return Wav2Vec2Config.from_dict(config).num_hidden_layers
+
+
 def truncate_encoder(model: Wav2Vec2Model, layer: int) -> Wav2Vec2Model:
     """Cut `model` in place so that its last hidden state is what enters transformer layer `layer`.
 

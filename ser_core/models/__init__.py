@@ -9,6 +9,8 @@ A module `ser_core/models/x.py` makes architecture `x`. It holds:
   frames before padding, and returns logits (batch, classes);
 - optionally `features_for(config, features) -> FeatureConfig`: where the model's settings decide about the features
   (an encoder whose lower layers are frozen stores their output);
+- optionally `takes_raw_features(config) -> bool`: True where features must not be normalised per bin;
+- optionally `without_pretrained(config)`: its `Config` for the same module with nothing fetched, for saved weights;
 - `PRECISION`: "bf16" where training gains from bf16 autocast on hardware that computes in it (GPUs since Ampere, CPUs
   with AVX512-BF16 or AMX), else "fp32". It decides what `precision=auto` means there; on other CPUs, where bf16 is
   emulated at a tenth of the speed, auto is fp32 for every architecture;
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 
@@ -63,6 +66,20 @@ def default_config(name: str, params: Mapping[str, _config.Value] | None = None)
         features = module.features_for(config.model, config.features)
         config = config.with_params({f"features.{k}": v for k, v in vars(features).items()})
     return config
+
+
+def takes_raw_features(config: Config) -> bool:
+    """True when the model's features must reach it as they are stored, not normalised per bin."""
+    module = architecture(config.architecture)
+    return hasattr(module, "takes_raw_features") and module.takes_raw_features(config.model)
+
+
+def without_pretrained(config: Config) -> Config:
+    """The configuration of the same module with nothing fetched, for callers who load saved weights into it."""
+    module = architecture(config.architecture)
+    if not hasattr(module, "without_pretrained"):
+        return config
+    return replace(config, model=module.without_pretrained(config.model))
 
 
 def build_model(config: Config, *, frames: int, bins: int, classes: int) -> nn.Module:

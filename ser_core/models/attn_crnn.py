@@ -1,0 +1,148 @@
+"""An attentive convolutional recurrent network over the frames of a wav2vec 2.0 encoder.
+
+The encoder is frozen: the feature store holds what it says of every clip, computed once. With `tuned_layers` the store
+holds what enters the encoder's top layers, and these become part of the model and are trained with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ser_core.config import ConfigError, FeatureConfig, field_problems, raise_problems, setting
+from ser_core.encoders import encoder_depth, load_encoder
+from ser_core.models._layers import AttentionPool, BiRecurrent, frame_mask
+
+if TYPE_CHECKING:
+    from transformers import Wav2Vec2Model
+
+CITATION = (
+    "A. Baevski, H. Zhou, A. Mohamed, M. Auli: wav2vec 2.0: A framework for self-supervised learning of speech "
+    "representations. NeurIPS 2020; attentive recurrent network: C.-W. Huang, S. S. Narayanan: Deep convolutional "
+    "recurrent neural network with attention mechanism for robust speech emotion recognition. ICME 2017."
+)
+PRECISION = "bf16"
+CHANNELS_LAST = False
+DEFAULTS = {
+    "features.kind": "wav2vec2",
+    "optim.learning_rate": 1e-3,
+    "optim.epochs": 30,
+    "augment.freq_masks": 0,  # neighbouring units of an encoder have nothing in common
+    "augment.time_mask_frames": 24,
+}
+KERNEL = 5
+"""Frames that the convolution spans: 100 ms."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the attentive convolutional recurrent network."""
+
+    pretrained: str = setting(
+        "facebook/wav2vec2-base", "wav2vec 2.0 encoder: hub name, local folder, or none for random weights"
+    )
+    tuned_layers: int = setting(
+        0, "top transformer layers of the encoder that are trained; 0 freezes all", low=0, high=48
+    )
+    width: int = setting(128, "channels of the convolution", low=1, high=2048)
+    cell: str = setting("gru", "cell of the recurrent layer", choices=("gru", "lstm"))
+    recurrent_units: int = setting(128, "units of the recurrent layer in each direction", low=1, high=2048)
+    dropout: float = setting(
+        0.2, "share dropped in training, before the recurrent layer and before the classifier", low=0, high=0.9
+    )
+
+    def __post_init__(self) -> None:
+        raise_problems(field_problems(self, "model"))
+
+
+def features_for(config: Config, features: FeatureConfig) -> FeatureConfig:
+    """Frames of the encoder that `config` names; with tuned layers, the hidden state that enters the lowest of them.
+
+    Raises:
+        ConfigError: more tuned layers than the encoder has.
+        PretrainedError: tuned layers of an encoder that cannot be had.
+    """
+    features = replace(features, kind="wav2vec2", encoder=config.pretrained)
+    if config.tuned_layers == 0:
+        return features
+    depth = encoder_depth(config.pretrained)
+    if config.tuned_layers > depth:
+        raise ConfigError(
+            f"model.tuned_layers may be at most {depth}, the layers of {config.pretrained!r}; got {config.tuned_layers}"
+        )
+    return replace(features, encoder_layer=depth - config.tuned_layers)
+
+
+def takes_raw_features(config: Config) -> bool:
+    """True with tuned layers: they were trained on the hidden state as it is, and normalising would undo that."""
+    return config.tuned_layers > 0
+
+
+class TopLayers(nn.Module):
+    """The top transformer layers of an encoder: (batch, frames, hidden) -> the same shape."""
+
+    def __init__(self, encoder: Wav2Vec2Model, count: int) -> None:
+        super().__init__()
+        self.config = encoder.config
+        self.layers = encoder.encoder.layers[-count:]
+        # In this variant the norm stands after the last layer; in the other it stands before the first.
+        self.norm = encoder.encoder.layer_norm if encoder.config.do_stable_layer_norm else nn.Identity()
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """(batch, frames, hidden), True for real frames (batch, frames) -> (batch, frames, hidden)."""
+        from transformers.masking_utils import create_bidirectional_mask  # see load_encoder
+
+        attention = create_bidirectional_mask(config=self.config, inputs_embeds=x, attention_mask=real)
+        for layer in self.layers:
+            x = layer(x, attention_mask=attention)
+        return self.norm(x)
+
+
+class AttnCRNN(nn.Module):
+    """Tuned encoder layers if any, a convolution over time, a recurrent layer, attention pooling, a linear classifier.
+
+    In evaluation, padding leaves a clip's output as it is. In training, batch norm's statistics include it.
+    """
+
+    def __init__(self, config: Config, *, bins: int, classes: int, top: nn.Module | None) -> None:
+        super().__init__()
+        self.top = top
+        # Batch norm brings its own offset, so the convolution needs none.
+        self.conv = nn.Conv1d(bins, config.width, KERNEL, padding=KERNEL // 2, bias=False)
+        self.norm = nn.BatchNorm1d(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.recurrent = BiRecurrent(config.width, config.recurrent_units, cell=config.cell)
+        self.pool = AttentionPool(2 * config.recurrent_units)
+        self.head = nn.Linear(2 * config.recurrent_units, classes)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, frames, bins), (batch,) -> logits (batch, classes)."""
+        real = frame_mask(lengths, features.shape[1])  # (batch, frames)
+        x = features if self.top is None else self.top(features, real)
+        x = x * real.unsqueeze(-1)
+        x = torch.relu(self.norm(self.conv(x.transpose(1, 2)))).transpose(1, 2)  # (batch, frames, width)
+        x = self.recurrent(self.dropout(x), lengths)  # (batch, frames, 2 * units)
+        return self.head(self.dropout(self.pool(x, lengths)))
+
+
+def build(config: Config, *, frames: int, bins: int, classes: int) -> AttnCRNN:
+    """The network for encoder frames of `bins` units, for clips of any number of frames.
+
+    Raises:
+        ConfigError: tuned layers that are wider or narrower than the frames, or too many of them.
+        PretrainedError: tuned layers of an encoder that cannot be loaded.
+    """
+    top = None
+    if config.tuned_layers:
+        encoder = load_encoder(config.pretrained)
+        hidden, depth = encoder.config.hidden_size, encoder.config.num_hidden_layers
+        if bins != hidden or config.tuned_layers > depth:
+            raise ConfigError(
+                f"encoder {config.pretrained!r} has {depth} layers of {hidden} units; got frames of {bins} and "
+                f"model.tuned_layers={config.tuned_layers}: features.encoder must be model.pretrained"
+            )
+        top = TopLayers(encoder, config.tuned_layers)
+    return AttnCRNN(config, bins=bins, classes=classes, top=top)
