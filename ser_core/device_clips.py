@@ -37,6 +37,11 @@ def normalisation_of(frames: np.ndarray, offsets: np.ndarray, rows: np.ndarray) 
     return Normalisation(mean.astype(np.float32), std.astype(np.float32))
 
 
+def no_normalisation(bins: int) -> Normalisation:
+    """What leaves every bin as it is."""
+    return Normalisation(np.zeros(bins, np.float32), np.ones(bins, np.float32))
+
+
 class DeviceClips:
     """All clips as one tensor on the device; a batch is a gather, so no loader and no copy stands between.
 

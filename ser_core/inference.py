@@ -12,7 +12,7 @@ EVALUATION_BATCH = 64
 
 
 def resolve_precision(setting: str, preferred: str, device: torch.device) -> str:
-    """`setting` if it is "fp32" or "bf16"; for "auto" the architecture's `preferred` where the hardware computes in it."""
+    """`setting` itself, or for "auto" what the architecture prefers where the hardware computes in it, else fp32."""
     if setting != "auto":
         return setting
     if device.type == "cuda":

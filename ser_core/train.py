@@ -26,11 +26,11 @@ from ser_core import metrics
 from ser_core.augment import augment, random_shifts
 from ser_core.checkpoint import Checkpoint, check_identity, read_checkpoint, write_checkpoint
 from ser_core.config import Config
-from ser_core.device_clips import DeviceClips, normalisation_of
+from ser_core.device_clips import DeviceClips, no_normalisation, normalisation_of
 from ser_core.feature_store import FeatureStore
 from ser_core.features import clip_frames, frame_seconds, settings_key
 from ser_core.inference import evaluate, logits_of, resolve_precision
-from ser_core.models import architecture, build_model
+from ser_core.models import architecture, build_model, takes_raw_features
 from ser_core.optim import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
 from ser_core.report import EpochReport
 from ser_core.seeding import seeded
@@ -81,7 +81,7 @@ class TrainingRun(Iterator[EpochReport]):
         config: as given. classes: emotion words, as in the store.
         reports: every epoch so far, those before a resume included.
         best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 without validation.
-        normalisation: mean and deviation per bin, from `fold.fit` alone.
+        normalisation: mean and deviation per bin, from `fold.fit` alone; 0 and 1 for a model that takes raw features.
         model: the module with the weights after the last epoch.
         precision: "fp32" or "bf16", as `config.precision` came out on this device.
         setup_seconds: building the model and placing the data.
@@ -104,7 +104,10 @@ class TrainingRun(Iterator[EpochReport]):
     def _place(self, fold: Fold, store: FeatureStore) -> None:
         """Put the data on the device, once for all epochs."""
         features = self.config.features
-        self.normalisation = normalisation_of(store.frames, store.offsets, fold.fit)
+        if takes_raw_features(self.config):
+            self.normalisation = no_normalisation(store.bins)
+        else:
+            self.normalisation = normalisation_of(store.frames, store.offsets, fold.fit)
         self._clips = DeviceClips(
             store.frames,
             store.offsets,

@@ -1,0 +1,214 @@
+"""A trained model as a folder: `model.safetensors` with the weights, `config.json` with all else.
+
+The folder is enough to predict (wav2vec 2.0 features also need their encoder) and can be read without this program: no
+pickle, and every number that turns samples into probabilities stands in the JSON file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ser_core.config import Config
+from ser_core.device_clips import DeviceClips, Normalisation
+from ser_core.feature_store import FeatureStore
+from ser_core.features import Extractor, clip_frames, extractor, settings_key
+from ser_core.inference import evaluate
+from ser_core.models import PretrainedError, architecture, build_model, without_pretrained
+from ser_core.train import TrainingRun
+
+FORMAT = "ser-model-1"
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+_KEYS = (
+    "architecture",
+    "settings",
+    "classes",
+    "clip_frames",
+    "bins",
+    "normalisation",
+    "weights_sha256",
+    "about",
+)
+LIBRARIES = ("ser-search", "torch", "torchaudio", "timm", "transformers", "numpy", "safetensors")
+
+
+class ArtifactError(RuntimeError):
+    """A model folder that cannot be used; the message says what is wrong with it and what to do."""
+
+
+def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> None:
+    """Write the best weights of `run` and all that predicting needs; `folder` is made when missing.
+
+    Args:
+        about: what a reader must know of the model's origin, as JSON values: corpus with licence, whether it is
+            synthetic, split …
+
+    Raises:
+        OSError: a full or read-only disk. `config.json` comes last, so a folder without it is not a model.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in run.best_weights().items()}
+    (folder / CONFIG_FILE).unlink(missing_ok=True)
+    save_file(weights, folder / WEIGHTS_FILE)
+    document = {
+        "format": FORMAT,
+        "architecture": run.config.architecture,
+        "settings": run.config.params(),
+        "classes": list(run.classes),
+        "clip_frames": clip_frames(run.config.features),
+        "bins": len(run.normalisation.mean),
+        "normalisation": {"mean": run.normalisation.mean.tolist(), "std": run.normalisation.std.tolist()},
+        "epochs": run.best_epoch or len(run.reports),
+        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
+        "weights_sha256": _digest(folder / WEIGHTS_FILE),
+        "versions": _versions(),
+        "about": dict(about),
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictor:
+    """A trained model that says how probable each emotion is. Computes in float32, on `device`.
+
+    Attributes:
+        config: settings that it was trained with.
+        classes: emotion words, in the order of the probabilities.
+        about: see `save_model`.
+    """
+
+    config: Config
+    classes: tuple[str, ...]
+    normalisation: Normalisation
+    model: nn.Module
+    device: torch.device
+    extract: Extractor
+    about: Mapping[str, Any]
+
+    def probabilities(self, samples: np.ndarray) -> np.ndarray:
+        """Class probabilities (classes,) float32 of one clip, (samples,) float32 at `config.features.sample_rate_hz`.
+
+        Raises:
+            ValueError: samples that are not one-dimensional, empty or not finite.
+        """
+        (frames,) = self.extract([samples])
+        return self._predict(frames, np.array([0, len(frames)]))[0]
+
+    def predict_store(self, store: FeatureStore) -> np.ndarray:
+        """Class probabilities (clips, classes) float32 of every clip of a store.
+
+        Raises:
+            ValueError: a store of other features than the model was trained on.
+        """
+        if settings_key(store.settings) != settings_key(self.config.features):
+            raise ValueError(
+                f"the store holds features of {store.settings}, but the model needs {self.config.features}"
+            )
+        return self._predict(store.frames, store.offsets)
+
+    def _predict(self, frames: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """(total_frames, bins), (clips + 1,) -> (clips, classes)."""
+        clips = DeviceClips(
+            frames,
+            offsets,
+            self.normalisation,
+            view_frames=clip_frames(self.config.features),
+            crop=self.config.features.crop,
+            device=self.device,
+        )
+        rows = torch.arange(len(offsets) - 1, device=self.device)
+        return evaluate(self.model, clips, rows, "fp32").softmax(dim=1).cpu().numpy()
+
+
+def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor:
+    """Read what `save_model` wrote.
+
+    Raises:
+        ArtifactError: files that are missing, truncated, changed since they were written, or that do not fit.
+        PretrainedError: the wav2vec 2.0 encoder of the features cannot be loaded.
+    """
+    document = _read_config(folder)
+    weights_file = folder / WEIGHTS_FILE
+    if not weights_file.is_file():
+        raise ArtifactError(f"{folder} holds no {WEIGHTS_FILE}; copy the whole model folder")
+    if _digest(weights_file) != document["weights_sha256"]:
+        raise ArtifactError(
+            f"{weights_file} is not the file that {CONFIG_FILE} was written with (its SHA-256 differs): it was "
+            f"truncated or changed; copy the whole model folder again"
+        )
+    try:
+        config = _config(document)
+        model = build_model(
+            without_pretrained(config),
+            frames=document["clip_frames"],
+            bins=document["bins"],
+            classes=len(document["classes"]),
+        )
+        model.load_state_dict(load_file(weights_file))
+        normalisation = _normalisation(document)
+    except PretrainedError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ArtifactError(
+            f"{folder / CONFIG_FILE} does not describe the weights beside it; it was edited, or written by another "
+            f"version (libraries then: {document.get('versions')}): {error!r}"
+        ) from error
+    return Predictor(
+        config=config,
+        classes=tuple(document["classes"]),
+        normalisation=normalisation,
+        model=model.to(device).eval(),
+        device=torch.device(device),
+        extract=extractor(config.features, device),
+        about=document["about"],
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is no model folder: it holds no {CONFIG_FILE}")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not JSON ({error}); copy the whole model folder again") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+        raise ArtifactError(f"{path} must have the format {FORMAT!r}; got {found!r}: train the model anew")
+    missing = [key for key in _KEYS if key not in document]
+    if missing:
+        raise ArtifactError(f"{path} lacks {', '.join(missing)}; copy the whole model folder again")
+    return document
+
+
+def _config(document: Mapping[str, Any]) -> Config:
+    name = document["architecture"]
+    return Config(architecture=name, model=architecture(name).Config()).with_params(document["settings"])
+
+
+def _normalisation(document: Mapping[str, Any]) -> Normalisation:
+    mean, std = (np.array(document["normalisation"][name], dtype=np.float32) for name in ("mean", "std"))
+    if mean.shape != (document["bins"],) or std.shape != mean.shape:
+        raise ValueError(f"normalisation must have {document['bins']} bins; got {mean.shape} and {std.shape}")
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        raise ValueError("normalisation must be finite, with deviations above 0")
+    return Normalisation(mean, std)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
