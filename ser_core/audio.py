@@ -81,7 +81,8 @@ def _check_samples(samples: np.ndarray, rate_hz: int) -> None:
         raise AudioError(
             f"too short: {len(samples) / rate_hz * 1000:.0f} ms, at least {MIN_SECONDS * 1000:.0f} ms needed"
         )
-    peak = np.abs(samples - samples.mean()).max()  # not finite as soon as one sample is not
+    with np.errstate(invalid="ignore"):
+        peak = np.abs(samples - samples.mean()).max()  # not finite as soon as one sample is not
     if not np.isfinite(peak):
         raise AudioError(f"{np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
     if peak < SILENCE_PEAK:

@@ -23,7 +23,9 @@ PUBLISHED_FOLDS = {
     # Luna-Jiménez et al. 2021, Sensors 21(22) 7665, subject-wise 5-fold
     "luna": ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22)),
 }
-"""Test actors of RAVDESS per fold, as published. Neither names validation actors: they are drawn from the others."""
+"""Test actors of RAVDESS per fold, as published."""
+PUBLISHED_VALIDATION = 4
+"""Validation actors, which neither names: half female, half male, drawn from the others."""
 
 _RAVDESS_SPEAKERS = tuple(f"{actor:02d}" for actor in range(1, 25))
 _DRAWS, _MAX_DRAWN = 4_000, 8_000_000
@@ -169,10 +171,13 @@ def _published(manifest: Manifest, name: str, fold: str, seed: int) -> np.ndarra
             f"split {name} is defined for RAVDESS, whose speakers are 01 to 24; {manifest.corpus} lacks "
             f"{_some(missing) or 'none'} and has others: {_some(foreign) or 'none'}. Use --split speaker"
         )
-    test = np.isin(manifest.speakers, [f"{actor:02d}" for actor in folds[int(fold) - 1]])
-    parts = np.full(len(manifest.clips), "test", dtype=object)
-    parts[~test] = _draw_validation(manifest, np.flatnonzero(~test), seed)
-    return parts
+    tested = {f"{actor:02d}" for actor in folds[int(fold) - 1]}
+    part_of = {actor: "test" if actor in tested else "train" for actor in _RAVDESS_SPEAKERS}
+    generator = np.random.default_rng(seed)
+    for parity in (0, 1):  # actors with even numbers are female
+        others = [actor for actor in _RAVDESS_SPEAKERS if actor not in tested and int(actor) % 2 == parity]
+        part_of |= dict.fromkeys(generator.permutation(others)[: PUBLISHED_VALIDATION // 2].tolist(), "validation")
+    return np.array([part_of[speaker] for speaker in manifest.speakers], dtype=object)
 
 
 def _as_given(manifest: Manifest, seed: int) -> np.ndarray:
