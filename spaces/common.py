@@ -1,0 +1,36 @@
+"""Knobs that models share, in groups, so that a model can take those that mean something to it.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spaces.knobs import Choice, Float, Int, Knob
+
+OPTIMISER: Mapping[str, Knob] = {
+    "optim.learning_rate": Float(low=1e-4, high=1e-2, log=True),
+    "optim.weight_decay": Float(low=1e-4, high=0.2, log=True),
+    "optim.batch_size": Choice(values=(16, 32, 64)),
+}
+"""How the weights are fitted."""
+
+REGULARISATION: Mapping[str, Knob] = {
+    "optim.label_smoothing": Float(low=0.0, high=0.2),
+    # Small: corpora of acted speech have few clips, and strong mixing cost small networks more than ten points.
+    "augment.mixup_alpha": Float(low=0.0, high=0.3),
+    "augment.noise_std": Float(low=0.0, high=0.3),
+}
+"""What keeps any model from learning the training clips by heart."""
+
+SPECAUGMENT: Mapping[str, Knob] = {
+    # Two masks of each kind, as by default; a width of 0 is no mask, so the counts need no knobs of their own.
+    "augment.freq_mask_bins": Int(low=0, high=20),
+    "augment.time_mask_frames": Int(low=0, high=48),
+    "augment.time_shift_seconds": Float(low=0.0, high=0.5),
+}
+"""Masks and shifts of a spectrogram."""
+
+COMMON: Mapping[str, Knob] = {**OPTIMISER, **REGULARISATION, **SPECAUGMENT}
+"""What a model without a space of its own is searched over."""

@@ -1,0 +1,30 @@
+"""What may be searched for the multilayer perceptron."""
+
+from spaces.common import OPTIMISER, REGULARISATION
+from spaces.knobs import Choice, Float, Int
+
+# A vector of statistics has no time and no neighbouring bins, so nothing of SpecAugment.
+SPACE = {
+    **OPTIMISER,
+    **REGULARISATION,
+    "optim.learning_rate": Float(low=1e-3, high=5e-2, log=True),
+    "augment.noise_std": Float(low=0.0, high=1.0),
+    "model.width": Choice(values=(32, 48, 80, 128, 192)),
+    "model.layers": Int(low=1, high=3),
+    "model.dropout": Float(low=0.0, high=0.6),
+}
+
+FIRST = (
+    # This project's prototype on RAVDESS: 13.6 K parameters, 66 % accuracy on random splits.
+    {
+        "optim.learning_rate": 1e-2,
+        "optim.weight_decay": 0.01,
+        "optim.batch_size": 32,
+        "optim.label_smoothing": 0.1,
+        "augment.mixup_alpha": 0.0,
+        "augment.noise_std": 0.0,
+        "model.width": 80,
+        "model.layers": 1,
+        "model.dropout": 0.2,
+    },
+)
