@@ -39,7 +39,6 @@ from search.storage import open_study
 from search.study import Search
 from search.trainable import WorkerContext
 from search.tuner import Resources, available_concurrency, gpus_available, ray_session, run_jobs, share
-from search.view import read_run
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.feature_store import FeatureStore, feature_store
@@ -229,7 +228,7 @@ class _Run:
         return self._interrupted()
 
     def _write_dashboard(self) -> None:
-        write_dashboard([read_run(self._folder)], self._folder / "dashboard.html")
+        write_dashboard(self._folder)
         self._dashboard_at = time.monotonic()
 
 
@@ -286,7 +285,7 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        signal.signal(number, old[number])
+        signal.signal(number, old[signal.Signals(number)])
 
     old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

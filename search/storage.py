@@ -47,7 +47,6 @@ def open_study(run_folder: Path, storage: str, *, is_new: bool) -> tuple[optuna.
             f"--storage {storage} holds a study {run_folder.name!r} already, and two runs in one study would mix; give "
             f"--run-dir another name, or --resume the run that it belongs to"
         ) from error
-    study.set_metric_names(["val_uar"])
     flush()
     return study, flush
 

@@ -67,6 +67,7 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
         ConnectionError: no cluster at `address`.
     """
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints even at verbose=0
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the command line has its own
     # Our records hold all that Tune's own snapshot would, which grows with every trial.
@@ -131,6 +132,10 @@ class _Bridge:
         self.source, self.checkpoints = source, checkpoints
         self.error: BaseException | None = None
         self.jobs: dict[str, str] = {}  # Ray's trial id -> job name
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its parts into a snapshot of its own, from which nothing is ever restored here."""
+        return {}
 
     @contextmanager
     def guard(self) -> Iterator[None]:
