@@ -1,0 +1,171 @@
+"""One contract for every corpus module, and what `load_corpus` promises for all of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_core import corpora as package
+from ser_core.clips import CorpusError
+from ser_core.corpora import corpora, corpus_module
+
+
+@pytest.mark.parametrize("name", corpora())
+def test_examples_are_read_from_names_and_from_folders(name: str, tmp_path: Path, write_audio, load) -> None:
+    module = corpus_module(name)
+    assert len(module.EXAMPLES) >= 2
+    for file, expected in module.EXAMPLES.items():
+        assert module.labels(PurePosixPath(file)) == expected
+        write_audio(tmp_path / "corpus" / file)
+    manifest = load(tmp_path / "corpus")
+    assert manifest.corpus == name
+    assert [clip.clip_id for clip in manifest.clips] == sorted(said.clip_id for said in module.EXAMPLES.values())
+    for clip in manifest.clips:
+        said = next(said for said in module.EXAMPLES.values() if said.clip_id == clip.clip_id)
+        assert (clip.speaker, clip.emotion, clip.gender) == (said.speaker, said.emotion, said.gender)
+
+
+@pytest.mark.parametrize("name", corpora())
+def test_a_corpus_says_whose_it_is(name: str, tmp_path: Path, write_audio, load) -> None:
+    module = corpus_module(name)
+    for file in module.EXAMPLES:
+        write_audio(tmp_path / "corpus" / file)
+    manifest = load(tmp_path / "corpus")
+    assert manifest.citation == module.CITATION
+    assert manifest.licence == module.LICENCE
+    assert manifest.citation
+    assert manifest.licence
+    assert manifest.synthetic is module.SYNTHETIC
+
+
+def test_unknown_corpus() -> None:
+    with pytest.raises(CorpusError, match=r"unknown corpus 'emodb'; known: demo, ravdess"):
+        corpus_module("emodb")
+
+
+def test_nothing_there(tmp_path: Path, load) -> None:
+    with pytest.raises(CorpusError, match=r"no such file or folder, and no corpus of that name \(demo, ravdess\)"):
+        load(tmp_path / "missing")
+
+
+def test_a_file_of_another_kind(tmp_path: Path, load) -> None:
+    (tmp_path / "corpus.tar").write_bytes(b"x")
+    with pytest.raises(CorpusError, match=r"expected a folder, a .zip or a manifest .*; got a .tar file"):
+        load(tmp_path / "corpus.tar")
+
+
+def test_a_folder_of_no_known_corpus(tmp_path: Path, write_audio, load) -> None:
+    write_audio(tmp_path / "corpus" / "hello.wav")
+    (tmp_path / "corpus" / "Audio.zip").write_bytes(b"x")
+    with pytest.raises(CorpusError, match=r"pass one of Audio.zip.*write a manifest with the columns path, speaker"):
+        load(tmp_path / "corpus")
+
+
+@pytest.fixture
+def broken(tmp_path: Path, write_audio) -> Path:
+    """A RAVDESS folder with six good clips and one bad file of every kind."""
+    root = tmp_path / "broken"
+    good = [
+        write_audio(root / f"03-01-0{emotion}-01-01-01-{actor}.wav")
+        for emotion in (3, 4)
+        for actor in ("01", "02", "03")
+    ]
+    content = good[0].read_bytes()
+    (root / "03-01-05-01-01-01-01.wav").write_bytes(content[:2000])
+    (root / "03-01-05-01-01-01-02.wav").write_bytes(b"")
+    (root / "03-01-05-01-01-01-04.wav").write_text("I am not a recording")
+    write_audio(root / "03-01-09-01-01-01-05.wav")
+    soundfile.write(root / "03-01-05-01-01-01-06.wav", np.zeros(16_000), 16_000)
+    soundfile.write(root / "03-01-05-01-01-01-07.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
+    return root
+
+
+REASONS = {
+    "03-01-05-01-01-01-01.wav": "truncated",
+    "03-01-05-01-01-01-02.wav": "empty file",
+    "03-01-05-01-01-01-04.wav": "not an audio file",
+    "03-01-09-01-01-01-05.wav": "unknown emotion code 09",
+    "03-01-05-01-01-01-06.wav": "silent",
+    "03-01-05-01-01-01-07.wav": "NaN",
+}
+
+
+def test_bad_files_are_reported_together(broken: Path, load) -> None:
+    with pytest.raises(CorpusError) as caught:
+        load(broken)
+    message = str(caught.value)
+    assert "6 of 12 files cannot be used" in message
+    assert "--skip-bad" in message
+    for name, reason in REASONS.items():
+        assert [line for line in message.splitlines() if name in line and reason in line], name
+
+
+def test_bad_files_can_be_skipped_and_are_listed(broken: Path, load) -> None:
+    manifest = load(broken, skip_bad=True)
+    assert len(manifest.clips) == 6
+    assert manifest.classes == ("happy", "sad")
+    assert {file.path.name for file in manifest.skipped} == set(REASONS)
+    assert all(REASONS[file.path.name] in file.reason for file in manifest.skipped)
+
+
+def test_a_long_list_of_bad_files_is_counted(tmp_path: Path, write_audio, load) -> None:
+    write_audio(tmp_path / "corpus" / "03-01-03-01-01-01-01.wav")
+    for number in range(25):
+        (tmp_path / "corpus" / f"notes {number:02d}.wav").write_text("words")
+    with pytest.raises(
+        CorpusError, match=r"25 of 26 files(?s:.*)notes 19.wav: not a RAVDESS name(?s:.*)\n  and 5 more\n"
+    ):
+        load(tmp_path / "corpus")
+
+
+def test_nothing_but_bad_files(tmp_path: Path, load) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "03-01-03-01-01-01-01.wav").write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"'ravdess' holds no usable clip; 1 files were left out"):
+        load(tmp_path / "corpus", skip_bad=True)
+
+
+def test_verdicts_are_remembered_until_a_file_changes(
+    tmp_path: Path, write_audio, load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [write_audio(tmp_path / "corpus" / f"03-01-03-01-01-01-0{actor}.wav") for actor in (1, 2, 3)]
+    decoded = []
+    decode = package._check.decode
+    monkeypatch.setattr(package._check, "decode", lambda path: decoded.append(path) or decode(path))
+    load(tmp_path / "corpus")
+    assert sorted(decoded) == files
+    load(tmp_path / "corpus")
+    assert len(decoded) == 3
+    files[1].write_bytes(b"")
+    with pytest.raises(CorpusError, match="1 of 3 files(?s:.*)empty file"):
+        load(tmp_path / "corpus")
+    with pytest.raises(CorpusError, match="1 of 3 files(?s:.*)empty file"):  # bad verdicts are remembered as well
+        load(tmp_path / "corpus")
+
+
+def test_a_torn_verdict_file_is_never_seen(tmp_path: Path, write_audio, load) -> None:
+    write_audio(tmp_path / "corpus" / "03-01-03-01-01-01-01.wav")
+    load(tmp_path / "corpus")
+    [verdicts] = (tmp_path / "cache" / "checked").iterdir()
+    assert json.loads(verdicts.read_text()) == {}
+
+
+def test_classes_are_selected(tmp_path: Path, write_audio, load) -> None:
+    for emotion in range(1, 9):
+        write_audio(tmp_path / "corpus" / f"03-01-0{emotion}-01-01-01-01.wav")
+    manifest = load(tmp_path / "corpus", classes="6")
+    assert manifest.classes == ("neutral", "happy", "sad", "angry", "fearful", "disgust")
+    with pytest.raises(CorpusError, match="no clip of ravdess is bored"):
+        load(tmp_path / "corpus", classes="bored,happy")
+
+
+def test_a_moved_corpus_has_the_same_fingerprint(tmp_path: Path, write_audio, load) -> None:
+    for emotion in range(1, 9):
+        write_audio(tmp_path / "here" / "Actor_01" / f"03-01-0{emotion}-01-01-01-01.wav")
+    shutil.copytree(tmp_path / "here" / "Actor_01", tmp_path / "there")
+    assert load(tmp_path / "here").fingerprint() == load(tmp_path / "there").fingerprint()
