@@ -15,7 +15,7 @@ CONNECT_SECONDS, SILENCE_SECONDS = 10, 60
 """How long to wait for a connection, and for the next bytes of one, s."""
 ATTEMPTS = 5
 """Connections in a row that may break without one new byte."""
-_BLOCK_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 16  # a connection that breaks loses less than this
 
 
 class DownloadError(RuntimeError):
@@ -59,7 +59,8 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
             raise DownloadError(str(error)) from error
         except requests.RequestException as error:
             failures = failures + 1 if _size(part) <= before else 0
-            if failures == ATTEMPTS or before == _size(part) == 0:  # offline: no use in trying on
+            unreachable = type(error) is requests.ConnectionError  # offline, say: no use in trying on
+            if failures == ATTEMPTS or (unreachable and not before):
                 raise DownloadError(
                     f"{_cause(error)}; {_size(part) / 1e6:.1f} MB are kept for the next attempt"
                 ) from error
@@ -85,8 +86,6 @@ def _fetch_once(url: str, part: Path, progress: Progress) -> None:
             for block in answer.iter_content(_BLOCK_BYTES):
                 file.write(block)
                 progress(f"Downloading {part.stem} (bytes)", file.tell(), total)
-        if _size(part) < total:
-            raise requests.ConnectionError(f"the connection ended after {_size(part)} of {total} bytes")
 
 
 def _first_byte(answer: requests.Response) -> int | None:

@@ -142,9 +142,9 @@ def test_verdicts_are_remembered_until_a_file_changes(
     load(tmp_path / "corpus")
     assert len(decoded) == 3
     files[1].write_bytes(b"")
-    with pytest.raises(CorpusError, match="1 of 3 files(?s:.*)empty file"):
+    with pytest.raises(CorpusError, match=r"1 of 3 files(?s:.*)empty file"):
         load(tmp_path / "corpus")
-    with pytest.raises(CorpusError, match="1 of 3 files(?s:.*)empty file"):  # bad verdicts are remembered as well
+    with pytest.raises(CorpusError, match=r"1 of 3 files(?s:.*)empty file"):  # bad verdicts are remembered as well
         load(tmp_path / "corpus")
 
 

@@ -72,7 +72,7 @@ def test_an_interrupted_making_leaves_nothing(tmp_path: Path, monkeypatch: pytes
 def test_a_folder_of_that_name_is_written_with_a_dot(tmp_path: Path, load, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "demo").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CorpusError, match="no .wav or .flac file there"):
+    with pytest.raises(CorpusError, match=r"no .wav or .flac file there"):
         load("./demo")
 
 
