@@ -215,7 +215,7 @@ def read_test_set(
         FinalsError: the ledger holds a reading of other predictions.
     """
     test = store.select(split.test)
-    probabilities = np.stack([load_model(run_folder / f).predict_store(test, device=device) for f in folders])
+    probabilities = np.stack([load_model(run_folder / f, device=device).predict_store(test) for f in folders])
     digest = hashlib.sha256(np.ascontiguousarray(probabilities, dtype="<f4").tobytes()).hexdigest()
     readings = test_readings(run_folder)
     if not any(reading["predictions_sha256"] == digest for reading in readings):

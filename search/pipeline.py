@@ -32,7 +32,7 @@ from search.finals import (
 )
 from search.jobs import JobSource
 from search.plan import SearchPlan, feature_settings
-from search.progress import Progress
+from search.progress import Progress, Stage
 from search.records import Phase, RecordWriter, RunRecords, TrialRecord
 from search.result import make_result, write_result
 from search.storage import open_study
@@ -124,15 +124,15 @@ class _Run:
             )
             context = self._context(development, split, "cuda" if gpus else "cpu")
             work = partial(self._work, context=context, resources=resources)
-            work("search", self._search(resources.concurrency))
+            work(Stage.SEARCH, self._search(resources.concurrency))
             finalists = choose_finalists(self._records, plan.finalists)
-            work("finals", self._final_jobs(Phase.FINALIST, finalists, plan.max_epochs))
+            work(Stage.FINALS, self._final_jobs(Phase.FINALIST, finalists, plan.max_epochs))
             spreads = finalist_scores(self._records, [trial.number for trial in finalists])
             winner = choose_winner(spreads)
             refit = self._final_jobs(Phase.REFIT, [self._records.trials[winner]], refit_epochs(self._records, winner))
-            work("refit", refit)
+            work(Stage.REFIT, refit)
         check_refits(self._records, winner, plan.seeds)
-        self._progress.phase("test")
+        self._progress.phase(Stage.TEST)
         models = [model_folder(winner, seed) for seed in range(1, plan.seeds + 1)]
         test = read_test_set(
             self._folder,
@@ -152,7 +152,7 @@ class _Run:
     # -- stages ------------------------------------------------------------------------------------------------------
 
     def _features(self, manifest: Manifest, cache_dir: Path) -> dict[str, FeatureStore]:
-        self._progress.phase("features")
+        self._progress.phase(Stage.FEATURES)
         stores = {}
         for key, config in feature_settings(self._plan.model, self._plan.knobs, self._plan.fixed).items():
             stores[key] = feature_store(
@@ -209,8 +209,8 @@ class _Run:
             interrupted=self._tick,
         )
 
-    def _work(self, phase: str, source: JobSource, *, context: WorkerContext, resources: Resources) -> None:
-        self._progress.phase(phase)
+    def _work(self, stage: Stage, source: JobSource, *, context: WorkerContext, resources: Resources) -> None:
+        self._progress.phase(stage)
         run_jobs(source, context, resources)
         if self._interrupted():
             raise Interrupted

@@ -23,6 +23,7 @@ from search.plan import PLAN_FILE, Limits, SearchPlan, feature_settings, make_pl
 from search.printing import plain, print_plan, print_result, print_warnings
 from search.sampler import SAMPLERS
 from search.study import SearchStopped
+from ser_core.artifact import ArtifactError
 from ser_core.audio import AudioError
 from ser_core.clips import CorpusError, Manifest
 from ser_core.config import ConfigError
@@ -34,7 +35,7 @@ from spaces.knobs import KnobError, Space, Value
 
 USER_ERRORS = (
     ConfigError, CorpusError, SplitError, KnobError, PretrainedError, FinalsError, SearchStopped, FeatureStoreError,
-    AudioError, ConnectionError,
+    AudioError, ArtifactError, ConnectionError,
 )  # fmt: skip
 """Errors whose message says what to do: shown without a traceback."""
 

@@ -98,8 +98,12 @@ def bootstrap_interval(
     """Percentile intervals of UAR, WAR and macro F1 when whole speakers are drawn with replacement.
 
     Clips of one speaker resemble one another, so drawing clips would make the interval too narrow (cluster bootstrap:
-    Davison & Hinkley 1997, section 3.8). All arrays are (clips,). With a single speaker nothing can be said about
-    others: the bounds are NaN.
+    Davison & Hinkley 1997, section 3.8). With a single speaker nothing can be said about others: the bounds are NaN.
+
+    Args:
+        labels: (clips,) class indices.
+        predictions: (clips,) class indices, or (runs, clips) for the interval of the mean score over several runs.
+        speakers: (clips,) names.
 
     Returns:
         Intervals under "uar", "war" and "macro_f1".
@@ -114,14 +118,15 @@ def bootstrap_interval(
     names = np.unique(speakers)
     if len(names) == 1:
         return {name: Interval(np.nan, np.nan) for name in _METRICS}
+    runs = np.atleast_2d(predictions)
     per_speaker = np.stack(
-        [confusion_matrix(labels[speakers == name], predictions[speakers == name], classes) for name in names]
-    )
+        [[confusion_matrix(labels[speakers == name], run[speakers == name], classes) for run in runs] for name in names]
+    )  # (speakers, runs, classes, classes)
     draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    drawn = np.tensordot(draws, per_speaker, axes=1)  # (resamples, classes, classes)
+    drawn = np.tensordot(draws, per_speaker, axes=1)  # (resamples, runs, classes, classes)
     tail = (1 - level) / 2
     return {
-        name: Interval(*(float(bound) for bound in np.quantile(metric(drawn), [tail, 1 - tail])))
+        name: Interval(*(float(bound) for bound in np.quantile(metric(drawn).mean(axis=1), [tail, 1 - tail])))
         for name, metric in _METRICS.items()
     }
 
