@@ -1,0 +1,31 @@
+"""The figures of a study, found by looking into this folder.
+
+A module `search/figures/x.py` is a figure. It holds:
+
+- `TITLE`: what the figure shows; `SECTION`: one of `SECTIONS`; `ORDER`: its place there, small first; `WIDE`: True when
+  it takes the whole width of a page, False when two stand side by side;
+- `EMPTY`: the sentence that stands in its place while there is nothing to draw;
+- `info(run: RunView) -> Info | None`: a frozen dataclass with the very numbers that are drawn; None when there are
+  none;
+- `reading(info) -> str`: one sentence that a person can take away, written from the data;
+- `figure(info, *, narrow=False) -> plotly.graph_objects.Figure`: draws. `narrow` is the phone's layout: the traces must
+  be the same, as a page embeds them once and only exchanges the layout.
+
+Figures see `search.view` and `search.records`, numpy and plotly, nothing else. Names that come from data go through
+`_style.plain`, since plotly takes text for a subset of HTML.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from types import ModuleType
+
+SECTIONS = ("Result", "Search", "Workers")
+
+
+def figure_modules() -> tuple[ModuleType, ...]:
+    """All figures in the order of the page."""
+    names = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+    modules = [import_module(f"{__name__}.{name}") for name in names]
+    return tuple(sorted(modules, key=lambda module: (SECTIONS.index(module.SECTION), module.ORDER)))

@@ -1,0 +1,121 @@
+"""Optimisation history: the score of every trial in order, the best so far, and the published configuration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from search.figures._style import FATES, INK, MUTED, ORANGE, SURFACE, blank, count, percent
+from search.records import TrialState
+from search.view import RunView
+
+TITLE = "Optimisation history: the score of every trial"
+SECTION, ORDER, WIDE = "Search", 10, True
+EMPTY = "No trial has finished an epoch yet."
+
+
+@dataclass(frozen=True)
+class Point:
+    """One trial: its best validation UAR in [0, 1] and the epoch of it."""
+
+    number: int
+    uar: float
+    epoch: int
+    state: TrialState
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryInfo:
+    """Trials with a score, in order; the best so far after each; the best published one, if any was tried."""
+
+    points: tuple[Point, ...]
+    best_so_far: tuple[float, ...]
+    published: Point | None
+    without_score: int
+
+    @property
+    def best(self) -> Point | None:
+        counted = (point for point in self.points if point.state is not TrialState.FAIL)
+        return max(counted, key=lambda point: (point.uar, -point.number), default=None)
+
+
+def info(run: RunView) -> HistoryInfo | None:
+    """Scores by trial number. A failed trial is shown with what it had reached, but never counts as the best."""
+    trials = [run.records.trials[number] for number in sorted(run.records.trials)]
+    points = tuple(
+        Point(trial.number, trial.value, trial.best_epoch, trial.state, trial.origin)
+        for trial in trials
+        if math.isfinite(trial.value)
+    )
+    if not points:
+        return None
+    best_so_far, best = [], -math.inf
+    for point in points:
+        best = best if point.state is TrialState.FAIL else max(best, point.uar)
+        best_so_far.append(best if math.isfinite(best) else math.nan)
+    published = [point for point in points if point.origin == "first" and point.state is not TrialState.FAIL]
+    return HistoryInfo(
+        points=points,
+        best_so_far=tuple(best_so_far),
+        published=max(published, key=lambda point: point.uar, default=None),
+        without_score=len(trials) - len(points),
+    )
+
+
+def reading(info: HistoryInfo) -> str:
+    """The best trial and its distance from the published configuration."""
+    if info.best is None:
+        return f"{count(len(info.points), 'trial')} reported a score, but every one of them failed afterwards."
+    score = f"{percent(info.best.uar)} validation UAR at epoch {info.best.epoch}"
+    text = f"The best trial is number {info.best.number} with {score}"
+    if info.published is None:
+        return text + "."
+    if info.published.number == info.best.number:
+        return text + "; it is the published configuration, which no other trial has beaten."
+    gain = 100 * (info.best.uar - info.published.uar)
+    return f"{text}, {gain:.1f} points above the published configuration ({percent(info.published.uar)})."
+
+
+def figure(info: HistoryInfo, *, narrow: bool = False) -> go.Figure:
+    """Points by fate, a step line for the best so far, stars and a dashed line for the published configuration."""
+    drawn = blank(height=340 if narrow else 420, narrow=narrow, x="trial number", y="best validation UAR, %")
+    for state, fate in FATES.items():
+        points = [point for point in info.points if point.state is state]
+        if points:
+            drawn.add_scatter(
+                x=[point.number for point in points],
+                y=[round(100 * point.uar, 2) for point in points],
+                customdata=[point.epoch for point in points],
+                mode="markers",
+                name=fate.label,
+                marker={"color": fate.colour, "symbol": fate.symbol, "size": 8, "opacity": 0.85},
+                hovertemplate=f"trial %{{x}}, {fate.label}<br>%{{y:.1f}} % at epoch %{{customdata}}<extra></extra>",
+            )
+    drawn.add_scatter(
+        x=[point.number for point in info.points],
+        y=[round(100 * best, 2) for best in info.best_so_far],
+        mode="lines",
+        name="best so far",
+        line={"color": ORANGE, "width": 2.5, "shape": "hv"},
+        hovertemplate="best after trial %{x}: %{y:.1f} %<extra></extra>",
+    )
+    _draw_published(drawn, info)
+    return drawn
+
+
+def _draw_published(drawn: go.Figure, info: HistoryInfo) -> None:
+    first = [point for point in info.points if point.origin == "first"]
+    if first:
+        drawn.add_scatter(
+            x=[point.number for point in first],
+            y=[round(100 * point.uar, 2) for point in first],
+            mode="markers",
+            name="published",
+            marker={"color": INK, "symbol": "star", "size": 15, "line": {"color": SURFACE, "width": 1}},
+            hovertemplate="published configuration, trial %{x}<br>%{y:.1f} %<extra></extra>",
+        )
+    if info.published is not None:
+        drawn.add_hline(y=round(100 * info.published.uar, 2), line={"color": MUTED, "width": 1.5, "dash": "dash"})

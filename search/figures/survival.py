@@ -1,0 +1,120 @@
+"""Survival: how many trials trained how long, and the epochs that early stopping saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from search.figures._style import BLUE, INK, MUTED, SKY, SLATE, SURFACE, blank, count, rung_lines
+from search.records import TrialState
+from search.view import RunView
+
+TITLE = "Survival: trials still training after each epoch"
+SECTION, ORDER, WIDE = "Search", 30, False
+EMPTY = "No trial has ended yet."
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Trials that reached this rung's epoch, and those that went on beyond it."""
+
+    epoch: int
+    reached: int
+    went_on: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurvivalInfo:
+    """Per epoch (index 0 is epoch 1): trials that trained it, and pruned trials that did not have to.
+
+    Only complete and pruned trials count. The sums of the two are the epochs trained and the epochs saved.
+    """
+
+    trained: tuple[int, ...]
+    saved: tuple[int, ...]
+    rungs: tuple[Rung, ...]
+    trials: int
+    pruned: int
+
+    @property
+    def epochs_trained(self) -> int:
+        return sum(self.trained)
+
+    @property
+    def epochs_saved(self) -> int:
+        return sum(self.saved)
+
+
+def info(run: RunView) -> SurvivalInfo | None:
+    """Counts over the trials that ended by themselves or by ASHA."""
+    trials = run.records.trials.values()
+    pruned = [len(trial.epochs) for trial in trials if trial.state is TrialState.PRUNED]
+    lengths = pruned + [len(trial.epochs) for trial in trials if trial.state is TrialState.COMPLETE]
+    if not lengths:
+        return None
+    epochs = range(1, run.max_epochs + 1)
+    return SurvivalInfo(
+        trained=tuple(sum(length >= epoch for length in lengths) for epoch in epochs),
+        saved=tuple(sum(length < epoch for length in pruned) for epoch in epochs),
+        rungs=tuple(
+            Rung(epoch, sum(length >= epoch for length in lengths), sum(length > epoch for length in lengths))
+            for epoch in run.rungs
+        ),
+        trials=len(lengths),
+        pruned=len(pruned),
+    )
+
+
+def reading(info: SurvivalInfo) -> str:
+    """What early stopping saved."""
+    whole = info.epochs_trained + info.epochs_saved
+    if not info.pruned:
+        trained = count(info.epochs_trained, "epoch")
+        return f"No trial was stopped early: {count(info.trials, 'trial')} trained {trained}."
+    return (
+        f"ASHA stopped {info.pruned:,} of {count(info.trials, 'trial')} early and saved {info.epochs_saved:,} of "
+        f"{count(whole, 'epoch')} ({100 * info.epochs_saved / whole:.0f} %)."
+    )
+
+
+def figure(info: SurvivalInfo, *, narrow: bool = False) -> go.Figure:
+    """Two stacked areas whose sizes are the epochs trained and saved; at each rung, how many went on."""
+    drawn = blank(height=340 if narrow else 380, narrow=narrow, x="epoch", y="trials")
+    edges = [epoch + 0.5 for epoch in range(len(info.trained) + 1)]
+    hatched = {"shape": "/", "fgcolor": SLATE, "size": 7, "solidity": 0.15, "fillmode": "replace"}
+    areas: tuple[tuple[str, tuple[int, ...], dict[str, Any], str, dict[str, Any] | None], ...] = (
+        ("epochs trained", info.trained, {"color": BLUE, "width": 2.5}, SKY, None),
+        ("epochs saved", info.saved, {"color": SLATE, "width": 1}, "rgba(0,0,0,0)", hatched),
+    )
+    for name, counts, line, fill, pattern in areas:
+        drawn.add_scatter(
+            x=edges,
+            y=[*counts, counts[-1]],
+            mode="lines",
+            stackgroup="epochs",
+            name=f"{name}: {sum(counts):,}",
+            line={**line, "shape": "hv"},
+            fillcolor=fill,
+            fillpattern=pattern,
+            hovertemplate="%{y:,} trials<extra>" + name + "</extra>",
+        )
+    rung_lines(drawn, [rung.epoch for rung in info.rungs])
+    for rung in info.rungs:
+        drawn.add_annotation(
+            x=rung.epoch + 0.5,
+            y=rung.went_on,
+            text=f"<b>{rung.went_on:,}</b> of {rung.reached:,} went on",
+            font={"size": 11 if narrow else 12, "color": INK},
+            xanchor="left",
+            xshift=6,
+            yanchor="bottom",
+            yshift=2,
+            showarrow=False,
+            bgcolor=SURFACE,
+        )
+    drawn.update_layout(hovermode="x unified", margin={"t": 72}, legend={"y": 1.1, "font": {"color": MUTED}})
+    drawn.update_xaxes(range=[0.5, len(info.trained) + 0.5])
+    drawn.update_yaxes(range=[0, info.trials * 1.04], nticks=6)
+    return drawn

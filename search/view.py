@@ -1,0 +1,148 @@
+"""A run as its readers see it: records, plan and result of one run folder, and the counts that everybody shows.
+
+Needs neither ray nor optuna nor torch, so that a page can be rebuilt wherever the folder lies.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.asha import rung_epochs
+from search.records import RunRecords, TrialRecord, TrialState, read_records
+
+PLAN_KEYS = (
+    "model",
+    "corpus",
+    "split",
+    "speaker_independent",
+    "synthetic",
+    "max_epochs",
+    "grace_epochs",
+    "reduction",
+    "finalists",
+    "seeds",
+    "space",
+    "limits",
+)
+
+
+class RunFolderError(ValueError):
+    """A folder that is not a readable run; the message says what is missing and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """What a page or a figure may know about one run.
+
+    Attributes:
+        name: of the run folder.
+        records: everything that happened so far.
+        plan: plan.json as plain values.
+        result: result.json, or None before the finals are done.
+        importance: knob -> share of the importance, summing to 1; None where it cannot be told.
+    """
+
+    name: str
+    records: RunRecords
+    plan: Mapping[str, Any]
+    result: Mapping[str, Any] | None = None
+    importance: Mapping[str, float] | None = None
+
+    @property
+    def max_epochs(self) -> int:
+        return int(self.plan["max_epochs"])
+
+    @property
+    def trials(self) -> int:
+        """Trials that the run is to start, failed ones included."""
+        return int(self.plan["limits"]["trials"])
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs after which ASHA decides, ascending."""
+        return rung_epochs(self.max_epochs, self.plan["grace_epochs"], self.plan["reduction"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Trials by state, and epochs.
+
+    Attributes:
+        epochs_trained: by all trials, failed and running ones too.
+        epochs_saved: what the pruned trials would still have trained up to the full budget.
+    """
+
+    running: int
+    complete: int
+    pruned: int
+    failed: int
+    epochs_trained: int
+    epochs_saved: int
+
+    @property
+    def ended(self) -> int:
+        return self.complete + self.pruned + self.failed
+
+    @property
+    def saved_share(self) -> float:
+        """Saved epochs as a share of those that training without pruning would have taken, in [0, 1]."""
+        return self.epochs_saved / max(1, self.epochs_saved + self.epochs_trained)
+
+
+def tally(records: RunRecords, max_epochs: int) -> Tally:
+    """Count the trials of a run and their epochs; `max_epochs` is the full budget of a trial."""
+    states = Counter(trial.state for trial in records.trials.values())
+    pruned = (trial for trial in records.trials.values() if trial.state is TrialState.PRUNED)
+    return Tally(
+        running=states[TrialState.RUNNING],
+        complete=states[TrialState.COMPLETE],
+        pruned=states[TrialState.PRUNED],
+        failed=states[TrialState.FAIL],
+        epochs_trained=sum(len(trial.epochs) for trial in records.trials.values()),
+        epochs_saved=sum(max(0, max_epochs - len(trial.epochs)) for trial in pruned),
+    )
+
+
+def best_trial(records: RunRecords) -> TrialRecord | None:
+    """The trial with the best validation UAR so far, the earliest of equals; failed ones do not count."""
+    scored = [t for t in records.trials.values() if t.state is not TrialState.FAIL and math.isfinite(t.value)]
+    return max(scored, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def read_run(folder: Path) -> RunView:
+    """The run in `folder`; a missing result.json means that it has not finished.
+
+    Raises:
+        RunFolderError: no plan.json, or one that lacks what every page shows; a JSON file that is torn.
+        ValueError: records that cannot be read, see `read_records`.
+    """
+    plan = _read_json(folder / "plan.json")
+    if plan is None:
+        raise RunFolderError(f"a run folder holds plan.json; {folder} does not: name a folder below runs/")
+    missing = [key for key in PLAN_KEYS if key not in plan]
+    if missing:
+        raise RunFolderError(f"{folder / 'plan.json'} must have {', '.join(PLAN_KEYS)}; it lacks {', '.join(missing)}")
+    return RunView(
+        name=folder.resolve().name,
+        records=read_records(folder / "records.jsonl"),
+        plan=plan,
+        result=_read_json(folder / "result.json"),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFolderError(f"{path} is not JSON ({error}); restore it from a copy of the run folder") from error
+    if not isinstance(content, dict):
+        raise RunFolderError(f"{path} must hold a JSON object; got {type(content).__name__}")
+    return content
