@@ -21,7 +21,10 @@ from ser_core.clips import CorpusError, Manifest, SkippedFile, order_classes
 from ser_core.corpora._archive import unpacked_zip
 from ser_core.corpora._check import audio_problems
 from ser_core.corpora._manifest import MANIFEST_SUFFIXES, scan_manifest
-from ser_core.corpora._scan import AUDIO_SUFFIXES, Corpus, Progress, Scan, scan_folder
+from ser_core.corpora._progress import Progress, progress_bars, silent
+from ser_core.corpora._scan import AUDIO_SUFFIXES, Corpus, Scan, scan_folder
+
+__all__ = ["Progress", "corpora", "corpus_module", "load_corpus", "progress_bars"]
 
 REPORTED_FILES = 20
 """Bad files that an error lists by name; the rest is counted."""
@@ -58,13 +61,13 @@ def load_corpus(
         skip_bad: leave bad files out and list them in `Manifest.skipped`, instead of raising.
         classes: see `Manifest.with_classes`.
         cache_dir: for what is downloaded, made, unpacked and remembered.
-        progress: told what takes long and how far it is.
+        progress: told what takes long and how far it is; `progress_bars` draws it.
 
     Raises:
         CorpusError: nothing there, no clips of a known corpus, bad files while not `skip_bad` (all of them at once,
             with reasons), a failed download, or classes that the corpus does not have.
     """
-    progress = progress or _silent
+    progress = progress or silent
     name, scan = _scan(where, cache_dir, progress)
     unusable = audio_problems([clip.path for clip in scan.clips], cache_dir=cache_dir, progress=progress)
     skipped = (*scan.problems, *unusable)
@@ -117,17 +120,14 @@ def _scan_known(root: Path, where: str) -> tuple[str, Scan]:
         archives = sorted(path.name for path in root.glob("*.zip"))
         raise CorpusError(
             f"--data {where}: no {' or '.join(AUDIO_SUFFIXES)} file there has a name that a known corpus uses "
-            f"({', '.join(corpora())}); {other_task} files are of another task, such as song. "
+            f"({', '.join(corpora())}). "
+            + (f"{other_task} files are of another task, such as song. " if other_task else "")
             + (f"For the archives in it, pass one of {', '.join(archives)}. " if archives else "")
             + "For another corpus, write a manifest with the columns path, speaker, emotion"
         )
     if scan.left_out:
         _log.warning("%s: left out %d files that are not speech clips of %s", where, scan.left_out, name)
     return name, scan
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def _bad_files(where: str, bad: tuple[SkippedFile, ...], total: int) -> str:

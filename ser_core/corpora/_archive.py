@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from filelock import FileLock
 
 from ser_core.clips import CorpusError
-from ser_core.corpora._scan import AUDIO_SUFFIXES, Progress, is_visible
+from ser_core.corpora._progress import Progress
+from ser_core.corpora._scan import AUDIO_SUFFIXES, is_visible
 
 MAX_UNPACKED_BYTES = 16 * 2**30
 """A bound against zip bombs: 28 times what RAVDESS takes."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ser_core.audio import AudioError, decode
 from ser_core.clips import SkippedFile
-from ser_core.corpora._scan import Progress
+from ser_core.corpora._progress import Progress
 
 _RULES = 1
 """Raise it when `ser_core.audio.decode` judges differently, so that old verdicts are forgotten."""

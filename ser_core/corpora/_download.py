@@ -9,7 +9,7 @@ from pathlib import Path
 import requests
 from filelock import FileLock
 
-from ser_core.corpora._scan import Progress
+from ser_core.corpora._progress import Progress
 
 CONNECT_SECONDS, SILENCE_SECONDS = 10, 60
 """How long to wait for a connection, and for the next bytes of one, s."""
@@ -61,9 +61,8 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
             failures = failures + 1 if _size(part) <= before else 0
             unreachable = type(error) is requests.ConnectionError  # offline, say: no use in trying on
             if failures == ATTEMPTS or (unreachable and not before):
-                raise DownloadError(
-                    f"{_cause(error)}; {_size(part) / 1e6:.1f} MB are kept for the next attempt"
-                ) from error
+                kept = f"; {_size(part) / 1e6:.1f} MB are kept for the next attempt" if _size(part) else ""
+                raise DownloadError(f"{_cause(error)}{kept}") from error
         else:
             return
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from ser_core.clips import Clip, SkippedFile
+from ser_core.corpora._progress import Progress
 
 AUDIO_SUFFIXES = (".wav", ".flac")
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is (0: not known)."""
 
 
 class BadName(ValueError):

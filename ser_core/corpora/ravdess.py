@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from ser_core.clips import CorpusError
 from ser_core.corpora._archive import unpacked
 from ser_core.corpora._download import DownloadError, download
-from ser_core.corpora._scan import BadName, Labels, Progress
+from ser_core.corpora._progress import Progress
+from ser_core.corpora._scan import BadName, Labels
 
 CITATION = (
     "Livingstone SR, Russo FA (2018). The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS): "
