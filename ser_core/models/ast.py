@@ -131,12 +131,13 @@ def build(config: Config, *, frames: int, bins: int, classes: int) -> AST:
     """
     check_input("ast", frames=frames, bins=bins, least_frames=PATCH, least_bins=PATCH)
     grid = ((bins - PATCH) // config.stride + 1, (frames - PATCH) // config.stride + 1)
+    if config.pretrained == "none":
+        return AST(config, grid=grid, classes=classes)
+    name = IMAGENET[config.size] if config.pretrained == "imagenet" else config.pretrained
+    weights, old_grid = initial_weights(name)
+    weights["pos_embed"] = fit_positions(weights["pos_embed"], old=old_grid, new=grid)
     model = AST(config, grid=grid, classes=classes)
-    if config.pretrained != "none":
-        name = IMAGENET[config.size] if config.pretrained == "imagenet" else config.pretrained
-        weights, old_grid = initial_weights(name)
-        weights["pos_embed"] = fit_positions(weights["pos_embed"], old=old_grid, new=grid)
-        load_weights(model.transformer, weights, name)
+    load_weights(model.transformer, weights, name)
     return model
 
 

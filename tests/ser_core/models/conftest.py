@@ -1,0 +1,51 @@
+"""Small inputs and modules, so that the contract can be tried on every architecture within seconds."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ser_core.config import Config
+from ser_core.models import build_model, default_config
+
+SMALL = {"ast": {"model.size": "tiny"}}
+"""Settings that keep an architecture small; those not named are tried as they are."""
+CLASSES = 4
+
+
+class SmallModels:
+    """Modules over small inputs, without pretrained weights."""
+
+    def config(self, name: str) -> Config:
+        """The architecture's defaults, small, from random weights."""
+        plain = default_config(name, SMALL.get(name))
+        has_pretrained = any(item.name == "pretrained" for item in fields(plain.model))
+        return plain.with_params({"model.pretrained": "none"}) if has_pretrained else plain
+
+    def shape(self, name: str) -> tuple[int, int]:
+        """(frames, bins) to try it with."""
+        return (1, 24) if self.config(name).features.kind == "mfcc_stats" else (70, 40)
+
+    def build(self, name: str, seed: int = 0) -> nn.Module:
+        """The module with the weights of `seed`."""
+        torch.manual_seed(seed)
+        frames, bins = self.shape(name)
+        return build_model(self.config(name), frames=frames, bins=bins, classes=CLASSES)
+
+    def batch(self, name: str, clips: int = 6, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (clips, frames, bins), lengths (clips,) of full and shorter clips, labels (clips,)."""
+        frames, bins = self.shape(name)
+        generator = torch.Generator().manual_seed(seed)
+        features = torch.randn(clips, frames, bins, generator=generator)
+        lengths = torch.tensor([frames if clip % 2 == 0 else max(1, frames * 3 // 5) for clip in range(clips)])
+        features *= (torch.arange(frames) < lengths[:, None]).unsqueeze(-1)
+        return features, lengths, torch.arange(clips) % CLASSES
+
+
+@pytest.fixture(scope="session")
+def small() -> SmallModels:
+    """Small modules and batches of any architecture."""
+    return SmallModels()

@@ -1,0 +1,110 @@
+"""Every space fits the architecture whose name it bears, all over and at its corners."""
+
+from __future__ import annotations
+
+import random
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+import torch
+
+import spaces
+from ser_core.config import Config
+from ser_core.models import architectures, build_model, default_config
+from spaces import space_for
+from spaces.common import COMMON
+from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value
+
+SMALL = {"ast": {"model.size": "tiny"}}
+"""Settings outside the space that keep an architecture small enough for a test."""
+SHAPES = {"mlp": (1, 24)}
+"""Architecture -> (frames, bins) where it does not take (64, 40)."""
+
+
+def value_at(knob: Knob, share: float) -> Value:
+    """The value that lies `share` of the way, in [0, 1], from the knob's low end to its high end."""
+    if isinstance(knob, Choice):
+        return knob.values[round(share * (len(knob.values) - 1))]
+    if isinstance(knob, Int):
+        return knob.low + knob.step * round(share * (knob.high - knob.low) / knob.step)
+    if knob.log:
+        return min(knob.high, max(knob.low, knob.low * (knob.high / knob.low) ** share))
+    return knob.low + share * (knob.high - knob.low)
+
+
+def params_at(space: Space, shares: dict[str, float]) -> dict[str, Value]:
+    """A configuration of the space, without the knobs whose condition does not hold."""
+    params: dict[str, Value] = {}
+    for name, knob in space.knobs.items():
+        if space.active(name, params):
+            params[name] = value_at(knob, shares[name])
+    return params
+
+
+def tried(space: Space) -> list[dict[str, Value]]:
+    """Both extreme corners, every first configuration, and some random points."""
+    generator = random.Random(0)
+    corners = [dict.fromkeys(space.knobs, share) for share in (0.0, 1.0)]
+    points = [{name: generator.random() for name in space.knobs} for _ in range(4)]
+    return [params_at(space, shares) for shares in corners + points] + [dict(params) for params in space.first]
+
+
+def configured(model: str, params: dict[str, Value]) -> Config:
+    config = default_config(model, {**SMALL.get(model, {}), **params})
+    return config.with_params({"model.pretrained": "none"}) if "model.pretrained" in config.params() else config
+
+
+@pytest.mark.parametrize("model", architectures())
+def test_every_point_is_a_configuration_that_runs(model):
+    frames, bins = SHAPES.get(model, (64, 40))
+    for params in tried(space_for(model)):
+        config = configured(model, params)
+        assert {name: config.params()[name] for name in params} == params
+        module = build_model(config, frames=frames, bins=bins, classes=3).eval()
+        with torch.inference_mode():
+            logits = module(torch.randn(2, frames, bins), torch.tensor([frames, 1]))
+        assert torch.isfinite(logits).all(), params
+
+
+@pytest.mark.parametrize("model", architectures())
+def test_every_end_of_every_knob_is_a_valid_setting(model):
+    for name, knob in space_for(model).knobs.items():
+        for value in knob.values if isinstance(knob, Choice) else (knob.low, knob.high):
+            assert configured(model, {name: value}).params()[name] == value
+
+
+@pytest.mark.parametrize("model", architectures())
+def test_first_configurations_name_every_knob_of_the_model_itself(model):
+    """What is published about an architecture includes its shape; only how it is trained may be left to the sampler."""
+    space = space_for(model)
+    own = {name for name in space.knobs if name.startswith("model.")}
+    assert all(own <= set(params) for params in space.first)
+    assert all("optim.learning_rate" in params for params in space.first)
+
+
+def test_ast_tries_the_published_configuration_first():
+    first = space_for("ast").first[0]
+    assert (first["optim.optimizer"], first["optim.learning_rate"], first["model.stride"]) == ("adam", 5e-5, 10)
+
+
+def test_ast_has_weight_decay_with_adamw_alone():
+    space = space_for("ast")
+    assert space.active("optim.weight_decay", {"optim.optimizer": "adamw"})
+    assert not space.active("optim.weight_decay", {"optim.optimizer": "adam"})
+
+
+def test_every_file_is_of_an_architecture_and_a_newcomer_is_searched_over_the_common_knobs():
+    files = {info.name for info in iter_modules(spaces.__path__)} - {"common", "knobs"}
+    assert files <= set(architectures())
+    assert space_for("newcomer") == Space(knobs=COMMON)
+
+
+@pytest.mark.parametrize("model", sorted(set(architectures()) & {info.name for info in iter_modules(spaces.__path__)}))
+def test_first_configurations_are_checked_against_the_bounds(model):
+    module = import_module(f"spaces.{model}")
+    learning_rate = module.SPACE["optim.learning_rate"]
+    assert isinstance(learning_rate, Float)
+    assert learning_rate.log
+    with pytest.raises(KnobError, match=r"first\[0\]: optim\.learning_rate=1\.0 is outside"):
+        Space(knobs=module.SPACE, first=({**module.FIRST[0], "optim.learning_rate": 1.0},))
