@@ -1,0 +1,121 @@
+"""Scores against scikit-learn and torchmetrics, golden numbers, and the bootstrap over speakers."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sklearn_metrics
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+
+from ser_core.metrics import bootstrap_interval, confusion_matrix, scores
+
+
+@pytest.fixture
+def answers() -> tuple[np.ndarray, np.ndarray]:
+    """200 clips of 5 classes of unequal frequency, two thirds of them right."""
+    rng = np.random.default_rng(7)
+    labels = rng.choice(5, size=200, p=[0.4, 0.3, 0.15, 0.1, 0.05])
+    return labels, np.where(rng.random(200) < 0.67, labels, rng.integers(0, 5, 200))
+
+
+def test_golden_numbers() -> None:
+    result = scores(np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 1, 1, 2, 0]), 3)
+    assert result.confusion.tolist() == [[3, 1, 0], [0, 1, 1], [1, 0, 0]]
+    assert result.per_class_recall.tolist() == [0.75, 0.5, 0.0]
+    assert result.uar == pytest.approx(1.25 / 3)
+    assert result.war == pytest.approx(4 / 7)
+    assert result.macro_f1 == pytest.approx((6 / 8 + 2 / 4 + 0) / 3)
+
+
+def test_agrees_with_scikit_learn(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, predictions = answers
+    result = scores(labels, predictions, 5)
+    assert result.uar == pytest.approx(sklearn_metrics.balanced_accuracy_score(labels, predictions))
+    assert result.war == pytest.approx(sklearn_metrics.accuracy_score(labels, predictions))
+    assert result.macro_f1 == pytest.approx(sklearn_metrics.f1_score(labels, predictions, average="macro"))
+    np.testing.assert_array_equal(result.confusion, sklearn_metrics.confusion_matrix(labels, predictions))
+    recalls = sklearn_metrics.recall_score(labels, predictions, average=None)
+    np.testing.assert_allclose(result.per_class_recall, recalls)
+
+
+def test_agrees_with_torchmetrics(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, predictions = (torch.from_numpy(part) for part in answers)
+    result = scores(*answers, 5)
+    assert result.uar == pytest.approx(multiclass_accuracy(predictions, labels, 5, average="macro").item(), abs=1e-6)
+    assert result.war == pytest.approx(multiclass_accuracy(predictions, labels, 5, average="micro").item(), abs=1e-6)
+    assert result.macro_f1 == pytest.approx(multiclass_f1_score(predictions, labels, 5).item(), abs=1e-6)
+
+
+def test_a_class_without_clips_has_no_recall_and_does_not_count() -> None:
+    labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])
+    result = scores(labels, predictions, 4)
+    np.testing.assert_array_equal(result.per_class_recall, [1.0, 0.5, np.nan, np.nan])
+    assert result.uar == 0.75
+    expected = sklearn_metrics.f1_score(labels, predictions, average="macro")  # class 2 counts: it was predicted
+    assert result.macro_f1 == pytest.approx(expected)
+
+
+def test_no_clips_give_nan() -> None:
+    empty = np.empty(0, dtype=np.int64)
+    result = scores(empty, empty, 2)
+    assert math.isnan(result.uar)
+    assert math.isnan(result.war)
+    assert math.isnan(result.macro_f1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "message"),
+    [
+        ([0, 1], [0], r"one per clip; got \(2,\) and \(1,\)"),
+        ([0, 3], [0, 1], r"labels must lie in \[0, 3\); got 0 to 3"),
+        ([0, 1], [0, -1], r"predictions must lie in \[0, 3\); got -1 to 0"),
+    ],
+)
+def test_bad_indices_are_refused(labels: list[int], predictions: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        confusion_matrix(np.array(labels), np.array(predictions), 3)
+
+
+def test_bootstrap_equals_a_plain_one_over_speakers(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, predictions = answers
+    speakers = np.repeat([f"s{index:02d}" for index in range(20)], 10)
+    fast = bootstrap_interval(labels, predictions, speakers, 5, resamples=4000)
+    rng, names, drawn = np.random.default_rng(1), np.unique(speakers), []
+    for _ in range(1000):
+        rows = np.concatenate([np.flatnonzero(speakers == name) for name in rng.choice(names, len(names))])
+        drawn.append(scores(labels[rows], predictions[rows], 5))
+    for name in ("uar", "war", "macro_f1"):
+        low, high = np.quantile([getattr(result, name) for result in drawn], [0.025, 0.975])
+        assert fast[name].low == pytest.approx(low, abs=0.01)
+        assert fast[name].high == pytest.approx(high, abs=0.01)
+
+
+def test_bootstrap_is_wider_when_clips_of_a_speaker_stand_together() -> None:
+    labels, speakers = np.tile([0, 1], 100), np.repeat(np.arange(10), 20)
+    predictions = np.where(speakers < 7, labels, 1 - labels)  # seven speakers all right, three all wrong
+    by_speaker = bootstrap_interval(labels, predictions, speakers, 2)["war"]
+    by_clip = bootstrap_interval(labels, predictions, np.arange(200), 2)["war"]
+    assert by_speaker.high - by_speaker.low > 3 * (by_clip.high - by_clip.low)
+
+
+def test_bootstrap_repeats_itself_and_follows_the_level(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    speakers = np.repeat(np.arange(20), 10)
+    wide = bootstrap_interval(*answers, speakers, 5)
+    assert bootstrap_interval(*answers, speakers, 5) == wide
+    narrow = bootstrap_interval(*answers, speakers, 5, level=0.5)
+    assert wide["uar"].low < narrow["uar"].low < narrow["uar"].high < wide["uar"].high
+
+
+def test_bootstrap_of_one_speaker_is_undefined(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    interval = bootstrap_interval(*answers, np.zeros(200), 5)["uar"]
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+
+
+def test_bootstrap_refuses_nonsense(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match=r"level must lie in \(0, 1\); got 95"):
+        bootstrap_interval(*answers, np.zeros(200), 5, level=95)
+    empty = np.empty(0, dtype=np.int64)
+    with pytest.raises(ValueError, match="at least one clip"):
+        bootstrap_interval(empty, empty, empty, 5)
