@@ -5,7 +5,7 @@ The search and the finals hand out jobs through one interface, so that one engin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -83,6 +83,53 @@ class JobSource(Protocol):
 
     def tick(self) -> bool:
         """Called many times a second; True when everything is to stop now (interrupted)."""
+
+
+class Chain:
+    """Several sources, one after another: the next begins when the one before it has no more jobs and none at work.
+
+    So workers that are warm for one stage go on with the next.
+
+    Args:
+        stages: makes the sources, in order; each is asked for only when those before it are done, so that it can depend
+            on what they recorded.
+    """
+
+    def __init__(self, stages: Iterator[JobSource]) -> None:
+        self._stages = stages
+        self._source: JobSource | None = next(stages, None)
+        self._at_work: set[str] = set()
+
+    def next_job(self) -> Job | Wait | None:
+        while self._source is not None:
+            job = self._source.next_job()
+            if isinstance(job, Job):
+                self._at_work.add(job.name)
+            if job is not None:
+                return job
+            if self._at_work:
+                return Wait()
+            self._source = next(self._stages, None)
+        return None
+
+    def report(self, chunk: Chunk) -> bool:
+        goes_on = self._current.report(chunk)
+        if not goes_on:
+            self._at_work.discard(chunk.job)
+        return goes_on
+
+    def lost(self, job: str, reason: str) -> None:
+        self._at_work.discard(job)
+        self._current.lost(job, reason)
+
+    def tick(self) -> bool:
+        return self._source is not None and self._source.tick()
+
+    @property
+    def _current(self) -> JobSource:
+        if self._source is None:
+            raise RuntimeError("a job reported after the last source was done")
+        return self._source
 
 
 def derived_seed(seed: int, *path: int) -> int:

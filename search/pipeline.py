@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,7 +30,7 @@ from search.finals import (
     refit_epochs,
     test_readings,
 )
-from search.jobs import JobSource
+from search.jobs import Chain, JobSource
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
 from search.records import Phase, RecordWriter, RunRecords, TrialRecord
@@ -123,14 +123,13 @@ class _Run:
                 cpus=plan.limits.cpus_per_trial, gpus=gpus, concurrency=plan.limits.concurrency or most
             )
             context = self._context(development, split, "cuda" if gpus else "cpu")
-            work = partial(self._work, context=context, resources=resources)
-            work(Stage.SEARCH, self._search(resources.concurrency))
-            finalists = choose_finalists(self._records, plan.finalists)
-            work(Stage.FINALS, self._final_jobs(Phase.FINALIST, finalists, plan.max_epochs))
-            spreads = finalist_scores(self._records, [trial.number for trial in finalists])
-            winner = choose_winner(spreads)
-            refit = self._final_jobs(Phase.REFIT, [self._records.trials[winner]], refit_epochs(self._records, winner))
-            work(Stage.REFIT, refit)
+            run_jobs(Chain(self._stages(resources.concurrency)), context, resources)
+        if self._interrupted():
+            raise Interrupted
+        shutil.rmtree(self._folder / "checkpoints", ignore_errors=True)  # every job has ended
+        finalists = choose_finalists(self._records, plan.finalists)
+        spreads = finalist_scores(self._records, [trial.number for trial in finalists])
+        winner = choose_winner(spreads)
         check_refits(self._records, winner, plan.seeds)
         self._progress.phase(Stage.TEST)
         models = [model_folder(winner, seed) for seed in range(1, plan.seeds + 1)]
@@ -181,6 +180,16 @@ class _Run:
             },
         )
 
+    def _stages(self, concurrency: int) -> Iterator[JobSource]:
+        self._progress.phase(Stage.SEARCH)
+        yield self._search(concurrency)
+        finalists = choose_finalists(self._records, self._plan.finalists)
+        self._progress.phase(Stage.FINALS)
+        yield self._final_jobs(Phase.FINALIST, finalists, self._plan.max_epochs)
+        winner = choose_winner(finalist_scores(self._records, [trial.number for trial in finalists]))
+        self._progress.phase(Stage.REFIT)
+        yield self._final_jobs(Phase.REFIT, [self._records.trials[winner]], refit_epochs(self._records, winner))
+
     def _search(self, concurrency: int) -> Search:
         plan, limits = self._plan, self._plan.limits
         study, flush = open_study(self._folder, plan.storage, is_new=not self._records.trials)
@@ -208,12 +217,6 @@ class _Run:
             last_epoch=last_epoch,
             interrupted=self._tick,
         )
-
-    def _work(self, stage: Stage, source: JobSource, *, context: WorkerContext, resources: Resources) -> None:
-        self._progress.phase(stage)
-        run_jobs(source, context, resources)
-        if self._interrupted():
-            raise Interrupted
 
     def _store_of(self, winner: int, data: Data) -> FeatureStore:
         params = {**self._plan.fixed, **self._records.trials[winner].params}

@@ -27,7 +27,7 @@ from ser_core.artifact import ArtifactError
 from ser_core.audio import AudioError
 from ser_core.clips import CorpusError, Manifest
 from ser_core.config import ConfigError
-from ser_core.corpora import load_corpus
+from ser_core.corpora import corpora, load_corpus, progress_bars
 from ser_core.feature_store import FeatureStoreError
 from ser_core.models import PretrainedError, architectures
 from ser_core.splits import Split, SplitError, make_split
@@ -41,7 +41,7 @@ USER_ERRORS = (
 
 DATA, SEARCH, FINALS, MACHINES, RUN = "Data", "Search", "Finals", "Machines", "Run folder"
 DEFAULTS: dict[str, Any] = {
-    "model": None, "data": None, "classes": None, "skip_bad": False, "split": "speaker", "seed": 0, "sampler": "tpe",
+    "model": None, "data": None, "classes": None, "skip_bad": False, "split": None, "seed": 0, "sampler": "tpe",
     "grace_epochs": None, "reduction": 3.0, "finalists": 3, "seeds": 3, "storage": "",
 }  # fmt: skip
 """Of options that a plan keeps; a resumed run takes its plan's instead, so the options themselves default to None."""
@@ -82,7 +82,7 @@ def tune(
         _option(
             panel=DATA,
             help="speaker, emobox:1..6, luna:1..5, manifest (its own parts) or random (not speaker-independent).",
-            default=DEFAULTS["split"],
+            default="manifest where the data brings parts, else speaker",
         ),
     ] = None,
     skip_bad: Annotated[
@@ -213,7 +213,7 @@ def _run_one(given: dict[str, Any], console: Console) -> bool:
     """One architecture, from the options to the printed result; True, or an error."""
     cache_dir = given.get("cache_dir") or user_cache_path("ser-search")
     old = SearchPlan.load(given["resume"]) if "resume" in given else None
-    plan, manifest, split = _prepare(given, old, cache_dir)
+    plan, manifest, split = _prepare(given, old, cache_dir, console)
     folder = given["resume"] if old is not None else given.get("run_dir") or _default_folder(plan)
     if given["dry_run"]:
         print_plan(plan, manifest, split, folder, console)
@@ -240,7 +240,9 @@ def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
 
 
-def _prepare(given: dict[str, Any], old: SearchPlan | None, cache_dir: Path) -> tuple[SearchPlan, Manifest, Split]:
+def _prepare(
+    given: dict[str, Any], old: SearchPlan | None, cache_dir: Path, console: Console
+) -> tuple[SearchPlan, Manifest, Split]:
     """The plan that the options ask for, the old plan's where they are silent, with its corpus and split."""
     missing = [f"--{name}" for name in ("model", "data") if name not in given and old is None]
     if missing:
@@ -251,10 +253,15 @@ def _prepare(given: dict[str, Any], old: SearchPlan | None, cache_dir: Path) -> 
     model, split_kind = options["model"], options.pop("split")
     space, fixed = _space(model, given, old)
     feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
-    manifest = load_corpus(
-        options["data"], skip_bad=options["skip_bad"], classes=options["classes"], cache_dir=cache_dir
-    )
-    split = make_split(manifest, split_kind, options["seed"])
+    with progress_bars(console) as progress:
+        manifest = load_corpus(
+            options["data"],
+            skip_bad=options["skip_bad"],
+            classes=options["classes"],
+            cache_dir=cache_dir,
+            progress=progress,
+        )
+    split = make_split(manifest, split_kind or _default_split(manifest), options["seed"])
     limits = Limits() if old is None else old.limits
     options["limits"] = replace(limits, **{name: given[name] for name in vars(limits) if name in given})
     options["data"] = _absolute(options["data"])
@@ -278,7 +285,12 @@ def _space(model: str, given: dict[str, Any], old: SearchPlan | None) -> tuple[S
 def _absolute(data: str) -> str:
     """Paths in a plan hold wherever the run is resumed from."""
     path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() else data
+    return str(path.resolve()) if path.exists() and data not in corpora() else data
+
+
+def _default_split(manifest: Manifest) -> str:
+    """The parts that a manifest brings, else speakers kept apart."""
+    return "manifest" if any(clip.part is not None for clip in manifest.clips) else "speaker"
 
 
 def _default_folder(plan: SearchPlan) -> Path:

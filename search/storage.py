@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import JournalStorage, get_storage
 
 from search.journal import BatchedJournalBackend
 from ser_core.config import ConfigError
 
 JOURNAL_FILE = "study.journal"
+HOME = "run_folder"
+"""Attribute of a study: the folder of the run that made it."""
 
 
 def open_study(run_folder: Path, storage: str, *, is_new: bool) -> tuple[optuna.Study, Callable[[], None]]:
@@ -20,10 +21,10 @@ def open_study(run_folder: Path, storage: str, *, is_new: bool) -> tuple[optuna.
 
     Args:
         storage: a database URL, or "" for a journal file in the run folder.
-        is_new: the run has no trials yet, so a study of that name must not exist.
+        is_new: the run has no trials yet, so a study of that name must not be another run's.
 
     Raises:
-        ConfigError: a database that cannot be opened, or that holds a study of that name already.
+        ConfigError: a database that cannot be opened, or that holds another run's study of that name.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     flush: Callable[[], None] = _nothing
@@ -38,15 +39,14 @@ def open_study(run_folder: Path, storage: str, *, is_new: bool) -> tuple[optuna.
     else:
         journal = BatchedJournalBackend(run_folder / JOURNAL_FILE)
         backend, flush = JournalStorage(journal), journal.flush
-    try:
-        study = optuna.create_study(
-            study_name=run_folder.name, storage=backend, direction="maximize", load_if_exists=not is_new
-        )
-    except DuplicatedStudyError as error:
+    study = optuna.create_study(study_name=run_folder.name, storage=backend, direction="maximize", load_if_exists=True)
+    home = str(run_folder.resolve())
+    if is_new and study.user_attrs.get(HOME, home) != home:
         raise ConfigError(
-            f"--storage {storage} holds a study {run_folder.name!r} already, and two runs in one study would mix; give "
-            f"--run-dir another name, or --resume the run that it belongs to"
-        ) from error
+            f"--storage {storage} holds a study {run_folder.name!r} already, that of {study.user_attrs[HOME]}, and two "
+            f"runs in one study would mix; give --run-dir another name, or --resume the run that it belongs to"
+        )
+    study.set_user_attr(HOME, home)
     flush()
     return study, flush
 
