@@ -100,9 +100,9 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def phase(self, name: str) -> None:
-        """The run enters the `Stage` of that name; drawn at once."""
-        self._stage, self._detail = Stage(name), ""
+    def phase(self, stage: Stage) -> None:
+        """The run enters another stage; drawn at once."""
+        self._stage, self._detail = stage, ""
         if self._stage is Stage.SEARCH:
             self._search_begun = self._clock()
         self._draw()

@@ -44,8 +44,8 @@ def info(run: RunView) -> FallInfo | None:
     interval: Sequence[float] | None = test.get("interval")
     return FallInfo(
         steps=(
-            Step("best score of the search", best["val_uar"]),
-            _with_spread("winner, mean of its seeds", winner["val_uar"]),
+            Step("best search score", best["val_uar"]),
+            _with_spread("winner, mean of seeds", winner["val_uar"]),
             Step("test", test["mean"], *interval) if interval else _with_spread("test", test),
         ),
         what="95 % interval" if interval else "standard deviation over seeds",
@@ -101,7 +101,7 @@ def figure(info: FallInfo, *, narrow: bool = False) -> go.Figure:
             textfont={"size": 14, "color": INK},
             hovertemplate=f"{step.name}: {percent(step.uar)} ({percent(low)} to {percent(high)})<extra></extra>",
         )
-    labels = [name.replace(", ", ",<br>").replace("score of", "score<br>of") for name in names]
+    labels = [name.replace("search ", "search<br>").replace("mean ", "mean<br>") for name in names]
     drawn.update_xaxes(
         range=[-0.45, 2.85 if narrow else 2.6], tickvals=names, ticktext=labels, showgrid=False, tickangle=0
     )

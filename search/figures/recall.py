@@ -17,7 +17,7 @@ EMPTY = "The test set has not been read yet."
 
 @dataclass(frozen=True, kw_only=True)
 class RecallInfo:
-    """Class and recall in [0, 1] (mean over the refits, NaN without test clips) in the corpus' order; the test's UAR."""
+    """Class and recall in [0, 1] (mean over refits, NaN without test clips) in the corpus' order; the test's UAR."""
 
     recalls: tuple[tuple[str, float], ...]
     uar: float

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.progress import Progress, clock_text
+from search.progress import Progress, Stage, clock_text
 from search.records import RecordWriter, report_fields
 from ser_core.report import EpochReport
 
@@ -65,11 +65,11 @@ def run(tmp_path: Path) -> Run:
 def test_without_a_terminal_a_line_comes_at_each_stage_and_every_ten_seconds(run: Run) -> None:
     progress, out = run.progress()
     with progress:
-        progress.phase("features")
+        progress.phase(Stage.FEATURES)
         for _ in range(50):
             run.now += 0.5
             progress.features(120, 240)
-        progress.phase("search")
+        progress.phase(Stage.SEARCH)
     lines = out.getvalue().splitlines()
     assert len(lines) == 1 + 2 + 1 + 1  # stage, 25 s of updates, stage, the last state
     assert lines[1] == "[features] 120 of 240 clips | 0:10 elapsed"
@@ -82,7 +82,7 @@ def test_a_line_counts_states_best_and_epochs(run: Run) -> None:
     run.trial(0, [0.2, 0.61, 0.5], "PRUNED")
     run.trial(1, [0.3])
     run.trial(2, [0.99], "FAIL")
-    progress.phase("search")
+    progress.phase(Stage.SEARCH)
     (line,) = out.getvalue().splitlines()
     assert "3 of 4: 1 running, 1 stopped early, 1 failed" in line
     assert "5 epochs trained, 7 saved by ASHA (58 %)" in line
@@ -92,7 +92,7 @@ def test_a_line_counts_states_best_and_epochs(run: Run) -> None:
 def test_time_left_comes_from_the_pace_of_this_session(run: Run) -> None:
     run.trial(0, [0.5] * 10, "COMPLETE")  # an earlier session's
     progress, out = run.progress()
-    progress.phase("search")
+    progress.phase(Stage.SEARCH)
     assert "left" not in out.getvalue()
     run.trial(1, [0.5] * 10, "COMPLETE")
     run.trial(2, [0.5] * 5)
@@ -104,7 +104,7 @@ def test_time_left_comes_from_the_pace_of_this_session(run: Run) -> None:
 def test_time_left_never_exceeds_the_hours(run: Run) -> None:
     run.writer.write("session")
     progress, out = run.progress(Plan(limits=Limits(trials=1000, hours=0.01)))
-    progress.phase("search")
+    progress.phase(Stage.SEARCH)
     run.now += 20.0
     run.trial(0, [0.5] * 10, "COMPLETE")
     progress.update()
@@ -116,7 +116,7 @@ def test_terminal_shows_one_table_with_the_running_trials(run: Run) -> None:
     with progress:
         run.trial(0, [0.4, 0.7], "COMPLETE", **{"optim.learning_rate": 0.00031234, "augment.kind": "[red]x"})
         run.trial(1, [0.31, 0.28])
-        progress.phase("search")
+        progress.phase(Stage.SEARCH)
         progress.message("a [bold]line[/bold] that stays")
     text = out.getvalue()
     assert "mlp on demo (synthetic corpus, not speaker-independent)" in text
@@ -131,7 +131,7 @@ def test_terminal_shows_one_table_with_the_running_trials(run: Run) -> None:
 def test_terminal_is_redrawn_four_times_a_second_at_most(run: Run) -> None:
     progress, out = run.progress(terminal=True)
     with progress:
-        progress.phase("search")
+        progress.phase(Stage.SEARCH)
         run.now += 0.1
         before = out.getvalue()
         progress.update()
@@ -146,7 +146,7 @@ def test_terminal_names_few_of_many_running_trials(run: Run) -> None:
         run.trial(number, [0.2])
     progress, out = run.progress(terminal=True)
     with progress:
-        progress.phase("search")
+        progress.phase(Stage.SEARCH)
     assert "and 22 more" in out.getvalue()
 
 
@@ -157,7 +157,7 @@ def test_finals_count_repeats_and_refits(run: Run) -> None:
     run.writer.write("final_end", phase="finalist", trial=0, seed=1, reason="")
     progress, out = run.progress(terminal=True)
     with progress:
-        progress.phase("finals")
+        progress.phase(Stage.FINALS)
     assert "1 of 6 repeats, 0 of 3 refits" in out.getvalue()
 
 
