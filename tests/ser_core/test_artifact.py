@@ -1,0 +1,193 @@
+"""A model folder: what it says, that it predicts what was trained, and that a damaged one is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ser_core.artifact import ArtifactError, load_model, save_model
+from ser_core.config import Config
+from ser_core.feature_store import FeatureStore
+from ser_core.features import extractor
+from ser_core.models import default_config
+from ser_core.splits import Fold
+from ser_core.train import TrainingRun, train
+
+ABOUT = {"corpus": {"name": "toy", "licence": "none", "synthetic": True}}
+CLASSES = ("neutral", "happy", "sad")
+RATE_HZ = 16_000
+
+
+def clip(index: int) -> np.ndarray:
+    """A noisy tone of 0.4 to 0.8 s, higher for each class: (samples,) float32."""
+    rng = np.random.default_rng(index)
+    seconds = np.arange(int(RATE_HZ * rng.uniform(0.4, 0.8))) / RATE_HZ
+    tone = np.sin(2 * np.pi * 300 * 2 ** (index % 3) * seconds) + 0.1 * rng.normal(size=len(seconds))
+    return (0.3 * tone).astype(np.float32)
+
+
+def store_of(config: Config, clips: int = 18) -> FeatureStore:
+    parts = extractor(config.features)([clip(index) for index in range(clips)])
+    return FeatureStore(
+        frames=np.concatenate(parts),
+        offsets=np.concatenate([[0], np.cumsum([len(part) for part in parts])]),
+        labels=np.arange(clips) % 3,
+        clip_ids=tuple(map(str, range(clips))),
+        classes=CLASSES,
+        settings=config.features,
+        fingerprint="toy",
+    )
+
+
+def trained(model: str, **settings: float | str) -> TrainingRun:
+    params = {"optim.epochs": 2, "optim.batch_size": 4, "features.clip_seconds": 0.6}
+    config = default_config(model, params | {name.replace("__", "."): value for name, value in settings.items()})
+    run = train(config, Fold(fit=np.arange(12), evaluate=np.arange(12, 18)), store_of(config), device="cpu")
+    list(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def run() -> TrainingRun:
+    return trained("shallow_cnn", model__width=2)
+
+
+@pytest.fixture
+def folder(run: TrainingRun, tmp_path: Path) -> Path:
+    save_model(tmp_path / "model", run, about=ABOUT)
+    return tmp_path / "model"
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    document = json.loads((folder / "config.json").read_text())
+    change(document)
+    (folder / "config.json").write_text(json.dumps(document))
+
+
+# -- what it says and does ---------------------------------------------------------------------------------------------
+
+
+def test_the_folder_says_all_that_predicting_needs(folder: Path, run: TrainingRun) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    document = json.loads((folder / "config.json").read_text())
+    assert document["architecture"] == "shallow_cnn"
+    assert document["settings"] == run.config.params()
+    assert document["classes"] == list(CLASSES)
+    assert (document["clip_frames"], document["bins"]) == (30, 64)
+    assert len(document["normalisation"]["mean"]) == len(document["normalisation"]["std"]) == 64
+    assert document["epochs"] == run.best_epoch
+    assert document["about"] == ABOUT
+    assert document["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+def test_a_loaded_model_predicts_exactly_what_the_run_did(folder: Path, run: TrainingRun) -> None:
+    predictor = load_model(folder)
+    assert predictor.config == run.config
+    assert predictor.classes == CLASSES
+    np.testing.assert_array_equal(predictor.predict_store(store_of(run.config)), run.predict(np.arange(18)))
+
+
+def test_samples_and_store_give_the_same(folder: Path, run: TrainingRun) -> None:
+    predictor = load_model(folder)
+    rows = predictor.predict_store(store_of(run.config))
+    for index in (0, 7):
+        probabilities = predictor.probabilities(clip(index))
+        assert probabilities.shape == (3,)
+        np.testing.assert_allclose(probabilities, rows[index], atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [100, RATE_HZ * 20])
+def test_clips_of_any_length_are_predicted(folder: Path, length: int) -> None:
+    samples = np.random.default_rng(0).normal(size=length).astype(np.float32)
+    assert load_model(folder).probabilities(samples).sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_model_of_one_vector_per_clip(tmp_path: Path) -> None:
+    run = trained("mlp")
+    save_model(tmp_path, run, about=ABOUT)
+    np.testing.assert_array_equal(load_model(tmp_path).predict_store(store_of(run.config)), run.predict(np.arange(18)))
+
+
+def test_loading_fetches_no_pretrained_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained("ast", model__size="tiny", model__pretrained="none", model__stride=16, optim__epochs=1)
+    save_model(tmp_path, run, about=ABOUT)
+    edit(tmp_path, lambda document: document["settings"].update({"model.pretrained": "imagenet"}))
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("pretrained weights were asked for")
+
+    monkeypatch.setattr("ser_core.models.ast.initial_weights", refuse)
+    predictor = load_model(tmp_path)
+    np.testing.assert_array_equal(predictor.predict_store(store_of(run.config)), run.predict(np.arange(18)))
+    assert predictor.config.model.pretrained == "imagenet"
+
+
+def test_saving_again_replaces_the_model(folder: Path) -> None:
+    other = trained("mlp")
+    save_model(folder, other, about=ABOUT)
+    assert load_model(folder).config == other.config
+
+
+def test_a_store_of_other_features_is_refused(folder: Path) -> None:
+    other = default_config("shallow_cnn", {"features.n_mels": 40})
+    with pytest.raises(ValueError, match=r"store holds features of .*n_mels=40.* needs .*n_mels=64"):
+        load_model(folder).predict_store(store_of(other))
+
+
+# -- damaged folders ---------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"is no model folder: it holds no config\.json"):
+        load_model(tmp_path)
+
+
+def test_missing_weights_are_refused(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ArtifactError, match=r"holds no model\.safetensors; copy the whole model folder"):
+        load_model(folder)
+
+
+def test_truncated_weights_are_refused(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ArtifactError, match=r"model\.safetensors is not the file .* it was truncated or changed"):
+        load_model(folder)
+
+
+def test_a_flipped_bit_is_refused(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ArtifactError, match="SHA-256 differs"):
+        load_model(folder)
+
+
+def test_a_truncated_config_is_refused(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(ArtifactError, match=r"config\.json is not JSON"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(format="ser-model-0"), "must have the format 'ser-model-1'; got 'ser-model-0'"),
+        (lambda d: d.pop("normalisation"), r"lacks normalisation; copy the whole model folder"),
+        (lambda d: d["classes"].pop(), "does not describe the weights beside it"),
+        (lambda d: d.update(architecture="perceptron"), "unknown model 'perceptron'"),
+        (lambda d: d["settings"].update({"model.depth": 3}), "unknown settings 'model.depth'"),
+        (lambda d: d["settings"].update({"model.width": 3}), "does not describe the weights beside it"),
+        (lambda d: d["normalisation"]["std"].pop(), r"normalisation must have 64 bins; got \(64,\) and \(63,\)"),
+        (lambda d: d["normalisation"]["std"].__setitem__(0, 0.0), "deviations above 0"),
+    ],
+)
+def test_an_edited_config_is_refused(folder: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:
+    edit(folder, change)
+    with pytest.raises(ArtifactError, match=message):
+        load_model(folder)
