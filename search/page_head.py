@@ -103,7 +103,7 @@ def _score_tiles(run: RunView) -> tuple[Tile, ...]:
     test, search = run.result["test"], run.result["search"]["best"]
     uar = test["uar"]
     note = f"{count(test['clips'], 'clip')}, mean of {_seeds(uar)}"
-    if uar.get("interval"):
+    if uar.get("interval") and None not in uar["interval"]:  # null: not defined for these test clips
         low, high = uar["interval"]
         note = f"95 % interval {100 * low:.1f} to {percent(high)}; {note}"
     return (
