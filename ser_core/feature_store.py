@@ -24,7 +24,7 @@ from ser_core.audio import AudioError, read_audio
 from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
 from ser_core.feature_cache import FeatureStoreError, cache_folder, locked, open_arrays, write_arrays
-from ser_core.features import clip_frames, extractor, frame_seconds, settings_key
+from ser_core.features import extractor, settings_key
 
 Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all)."""
@@ -83,16 +83,6 @@ class FeatureStore:
         """Values per frame."""
         return self.frames.shape[1]
 
-    @property
-    def frame_seconds(self) -> float:
-        """Time from one frame to the next, s."""
-        return frame_seconds(self.settings)
-
-    @property
-    def clip_frames(self) -> int:
-        """Frames that a model sees of a clip."""
-        return clip_frames(self.settings)
-
     def select(self, rows: Sequence[int] | np.ndarray) -> FeatureStore:
         """A copy that holds only the clips in `rows`, in that order; row i of it is row rows[i] of this one.
 
@@ -107,36 +97,6 @@ class FeatureStore:
             frames[to : to + stop - start] = self.frames[start:stop]
         clip_ids = tuple(self.clip_ids[row] for row in rows)
         return replace(self, frames=frames, offsets=offsets, labels=self.labels[rows], clip_ids=clip_ids)
-
-    def windows(self, rows: Sequence[int] | np.ndarray, *, margin_frames: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """What a model may see of the clips in `rows`, as one dense array of equal windows.
-
-        The crop of a clip is `clip_frames` long: in the middle of it (`settings.crop` "center") or at its start. A
-        window is the crop with `margin_frames` more on either side, so that training can shift the crop by up to
-        that much; the crop itself is `values[:, margin_frames : margin_frames + clip_frames]`. A clip shorter than
-        `clip_frames` starts at the beginning of its crop and is padded behind.
-
-        Returns:
-            values: (rows, clip_frames + 2 * margin_frames, bins) float32; 0 where the clip has no frame. Normalise,
-                then put 0 there again, so that padding is the mean of every bin.
-            spans: (rows, 2) int64: first frame of the window that belongs to the clip, and the one after the last.
-
-        Raises:
-            IndexError: a row that is not there.
-        """
-        rows = self._checked(rows)
-        length = self.clip_frames
-        values = np.zeros((len(rows), length + 2 * margin_frames, self.bins), dtype=np.float32)
-        spans = np.empty((len(rows), 2), dtype=np.int64)
-        for index, row in enumerate(rows):
-            clip = self.frames[self.offsets[row] : self.offsets[row + 1]]
-            spare = max(0, len(clip) - length)
-            first = (spare // 2 if self.settings.crop == "center" else 0) - margin_frames  # of the window, in the clip
-            part = clip[max(0, first) : first + values.shape[1]]
-            at = max(0, -first)
-            values[index, at : at + len(part)] = part
-            spans[index] = at, at + len(part)
-        return values, spans
 
     def _checked(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         rows = np.asarray(rows, dtype=np.int64)
