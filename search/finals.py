@@ -14,12 +14,12 @@ from statistics import fmean, median, stdev
 
 import numpy as np
 import pandas as pd
-from ser_core.artifact import load_model
 
 from search.appendfile import AppendFile
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.plan import SearchPlan
 from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord, TrialState
+from ser_core.artifact import load_model
 from ser_core.clips import Manifest
 from ser_core.feature_store import FeatureStore
 from ser_core.splits import Split

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +46,8 @@ from ser_core.models import default_config
 from ser_core.splits import Fold, Split
 
 DASHBOARD_SECONDS = 30.0
-"""The page of a running search is written at most this often."""
+DASHBOARD_SHARE = 0.02
+"""The page of a running search is written at most this often, and for at most this share of the driver's time."""
 
 RESERVE_SECONDS = 5.0
 """How often the time that the finals will need is estimated anew."""
@@ -104,7 +104,7 @@ class _Run:
     ) -> None:
         self._plan, self._folder, self._writer, self._progress = plan, folder, writer, progress
         self._interrupted = interrupted
-        self._dashboard_at = time.monotonic()
+        self._dashboard_due = time.monotonic() + DASHBOARD_SECONDS
 
     @property
     def _records(self) -> RunRecords:
@@ -126,7 +126,6 @@ class _Run:
             run_jobs(Chain(self._stages(resources.concurrency)), context, resources)
         if self._interrupted():
             raise Interrupted
-        shutil.rmtree(self._folder / "checkpoints", ignore_errors=True)  # every job has ended
         finalists = choose_finalists(self._records, plan.finalists)
         spreads = finalist_scores(self._records, [trial.number for trial in finalists])
         winner = choose_winner(spreads)
@@ -226,13 +225,19 @@ class _Run:
 
     def _tick(self) -> bool:
         self._progress.update()
-        if time.monotonic() - self._dashboard_at >= DASHBOARD_SECONDS:
-            self._write_dashboard()
+        if time.monotonic() >= self._dashboard_due:
+            try:
+                self._write_dashboard()
+            except Exception as error:  # a page can be drawn again; the search must not end for it
+                self._progress.message(f"dashboard.html could not be refreshed: {type(error).__name__}: {error}")
+                self._dashboard_due = time.monotonic() + DASHBOARD_SECONDS
         return self._interrupted()
 
     def _write_dashboard(self) -> None:
+        began = time.monotonic()
         write_dashboard(self._folder)
-        self._dashboard_at = time.monotonic()
+        took = time.monotonic() - began
+        self._dashboard_due = began + max(DASHBOARD_SECONDS, took / DASHBOARD_SHARE)
 
 
 def search_clock(

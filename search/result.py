@@ -18,6 +18,7 @@ from search.finals import Spread, TestPredictions
 from search.plan import SearchPlan
 from search.records import RunRecords, TrialRecord, TrialState
 from search.study import epochs_trained
+from search.view import best_trial
 from ser_core.metrics import bootstrap_interval, scores
 
 RESULT_FILE = "result.json"
@@ -73,7 +74,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
     """What the search cost and found."""
     trials = list(records.trials.values())
     states = Counter(trial.state for trial in trials)
-    best = max((t for t in trials if t.best_epoch), key=lambda t: (t.value, -t.number), default=None)
+    best = best_trial(records)
     ended = [t for t in trials if t.ended is not None and t.epochs]
     overhead = [t.ended - t.started - t.train_seconds for t in ended if t.ended is not None]
     return {

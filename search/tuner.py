@@ -121,6 +121,8 @@ def run_jobs(source: JobSource, context: WorkerContext, resources: Resources) ->
             raise_on_failed_trial=False,
             verbose=0,
         )
+    for name in bridge.ended:  # a worker that is sent home saves what it has, also of a trial that ASHA ended
+        bridge.clear(name)
     if bridge.error is not None:
         raise bridge.error
 
@@ -132,6 +134,11 @@ class _Bridge:
         self.source, self.checkpoints = source, checkpoints
         self.error: BaseException | None = None
         self.jobs: dict[str, str] = {}  # Ray's trial id -> job name
+        self.ended: list[str] = []
+
+    def clear(self, name: str) -> None:
+        """Delete the checkpoint of a job that has ended."""
+        shutil.rmtree(self.checkpoints / name, ignore_errors=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its parts into a snapshot of its own, from which nothing is ever restored here."""
@@ -169,7 +176,8 @@ class _Asker(Searcher):
         if error:
             with self._bridge.guard():
                 self._bridge.source.lost(name, f"worker lost: {MAX_WORKER_LOSSES + 1} workers died with this trial")
-        shutil.rmtree(self._bridge.checkpoints / name, ignore_errors=True)
+        self._bridge.ended.append(name)
+        self._bridge.clear(name)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the records are the state."""

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from ser_core.clips import Manifest
 
@@ -145,6 +144,8 @@ def _by_speaker(manifest: Manifest, seed: int) -> np.ndarray:
 
 
 def _at_random(manifest: Manifest, seed: int) -> np.ndarray:
+    from sklearn.model_selection import train_test_split  # takes 1.7 s, and every worker imports this module
+
     parts = np.full(len(manifest.clips), "train", dtype=object)
     rest = np.arange(len(manifest.clips))
     for part, share in zip(("test", "validation"), (RANDOM_SHARES[2], RANDOM_SHARES[1]), strict=True):
