@@ -75,8 +75,6 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
     trials = list(records.trials.values())
     states = Counter(trial.state for trial in trials)
     best = best_trial(records)
-    ended = [t for t in trials if t.ended is not None and t.epochs]
-    overhead = [t.ended - t.started - t.train_seconds for t in ended if t.ended is not None]
     return {
         "trials": {
             "complete": states[TrialState.COMPLETE],
@@ -87,8 +85,27 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
         "epochs_without_pruning": plan.max_epochs * len(trials),
         "wall_seconds": records.seconds,
         "train_seconds": sum(trial.train_seconds for trial in trials),
-        "overhead_seconds_per_trial": fmean(overhead) if overhead else None,
+        **overhead_numbers(trials),
         "best": None if best is None else {"trial": best.number, "params": best.params, "val_uar": best.value},
+    }
+
+
+def overhead_numbers(trials: Sequence[TrialRecord]) -> dict[str, float | None]:
+    """Wall time of a trial beyond its epochs: building model and data, reporting, Optuna, changing the actor.
+
+    The first trial of a worker also waits for its process to start, once for all that follow; those stand apart.
+    """
+    first: list[float] = []
+    later: list[float] = []
+    workers: set[str] = set()
+    for trial in sorted((t for t in trials if t.epochs), key=lambda t: t.started):
+        if trial.ended is not None:
+            seconds = trial.ended - trial.started - trial.train_seconds
+            (later if trial.worker in workers else first).append(seconds)
+        workers.add(trial.worker)
+    return {
+        "overhead_seconds_per_trial": fmean(later) if later else None,
+        "worker_start_seconds": fmean(first) if first else None,
     }
 
 
