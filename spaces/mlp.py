@@ -19,7 +19,7 @@ FIRST = (
     {
         "optim.learning_rate": 1e-2,
         "optim.weight_decay": 0.01,
-        "optim.batch_size": 32,
+        "optim.batch_size": 64,
         "optim.label_smoothing": 0.1,
         "augment.mixup_alpha": 0.0,
         "augment.noise_std": 0.0,

@@ -17,6 +17,7 @@ CHANNELS_LAST = False
 DEFAULTS = {
     "features.kind": "mfcc_stats",
     "optim.learning_rate": 1e-2,
+    "optim.batch_size": 64,  # as good as 32 on RAVDESS, in half the time
     # A clip is one vector: there is no time to mask or shift, and neighbouring bins are not neighbouring frequencies.
     "augment.freq_masks": 0,
     "augment.time_masks": 0,

@@ -19,11 +19,14 @@ CHANNELS_LAST = True
 DEFAULTS = {
     "features.kind": "log_mel",
     "features.n_mels": 64,
-    "features.hop_ms": 20.0,  # 150 frames of a 3 s clip: half the work of 10 ms
-    "optim.learning_rate": 3e-3,
-    "optim.epochs": 40,
+    # 75 frames of a 3 s clip. UAR on validation clips of RAVDESS (random split; unseen speakers; one seed): .70 and .57.
+    # With silence cut away (trim_db 40, 2.4 s) .71 and .51; with twice the frames a run takes twice as long.
+    "features.window_ms": 50.0,
+    "features.hop_ms": 40.0,
+    "optim.learning_rate": 1e-2,  # .74 and .57 where 3e-3 gave .70 and .57
+    "optim.epochs": 30,
     "augment.freq_mask_bins": 10,
-    "augment.time_mask_frames": 24,
+    "augment.time_mask_frames": 12,
 }
 BLOCKS = 4
 """Each halves frames and bins and doubles the channels."""
