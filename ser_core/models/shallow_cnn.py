@@ -19,7 +19,7 @@ CHANNELS_LAST = True
 DEFAULTS = {
     "features.kind": "log_mel",
     "features.n_mels": 64,
-    # 75 frames of a 3 s clip. UAR on validation clips of RAVDESS (random split; unseen speakers; one seed): .70 and .57.
+    # 75 frames of a 3 s clip. UAR on validation clips of RAVDESS (random split; unseen speakers): .70 and .57.
     # With silence cut away (trim_db 40, 2.4 s) .71 and .51; with twice the frames a run takes twice as long.
     "features.window_ms": 50.0,
     "features.hop_ms": 40.0,
