@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import optuna
 import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -32,7 +33,7 @@ from search.finals import (
 from search.jobs import Chain, JobSource
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
-from search.records import Phase, RecordWriter, RunRecords, TrialRecord
+from search.records import RECORDS_FILE, Phase, RecordWriter, RunRecords, TrialRecord
 from search.result import make_result, write_result
 from search.storage import open_study
 from search.study import Search
@@ -48,6 +49,9 @@ from ser_core.splits import Fold, Split
 DASHBOARD_SECONDS = 30.0
 DASHBOARD_SHARE = 0.02
 """The page of a running search is written at most this often, and for at most this share of the driver's time."""
+
+SPARE_STORE_BYTES = 256 * 2**20
+"""Room in Ray's object store beside the features."""
 
 RESERVE_SECONDS = 5.0
 """How often the time that the finals will need is estimated anew."""
@@ -85,13 +89,16 @@ def execute(
         OSError: a disk that is full or cannot be written.
     """
     with _locked(folder), _interrupts() as interrupted:
-        plan.save(folder)
-        writer = RecordWriter(folder / "records.jsonl")
+        writer = RecordWriter(folder / RECORDS_FILE)
         try:
+            study, flush = open_study(folder, plan.storage, is_new=not writer.records.trials)
+            plan.save(folder)
             writer.write("session")
             with Progress(plan, writer.records, console) as progress:
                 run = _Run(plan, folder, writer, progress, interrupted)
-                return run.execute(manifest, split, cache_dir, allow_second)
+                stores = run.features(manifest, cache_dir)
+                run.train(split, stores, study, flush)
+                return run.test(Data(manifest=manifest, split=split, stores=stores), allow_second)
         finally:
             writer.close()
 
@@ -106,50 +113,8 @@ class _Run:
         self._interrupted = interrupted
         self._dashboard_due = time.monotonic() + DASHBOARD_SECONDS
 
-    @property
-    def _records(self) -> RunRecords:
-        return self._writer.records
-
-    def execute(self, manifest: Manifest, split: Split, cache_dir: Path, allow_second: bool) -> dict[str, Any]:
-        plan = self._plan
-        data = Data(manifest=manifest, split=split, stores=self._features(manifest, cache_dir))
-        development = {key: store.select(split.development) for key, store in data.stores.items()}
-        store_bytes = sum(store.frames.nbytes for store in development.values())
-        with ray_session(plan.limits.address, object_store_bytes=2 * store_bytes + 256 * 2**20):
-            gpus = plan.limits.gpus_per_trial
-            gpus = float(gpus_available()) if gpus is None else gpus
-            most = available_concurrency(plan.limits.cpus_per_trial, gpus)
-            resources = Resources(
-                cpus=plan.limits.cpus_per_trial, gpus=gpus, concurrency=plan.limits.concurrency or most
-            )
-            context = self._context(development, split, "cuda" if gpus else "cpu")
-            run_jobs(Chain(self._stages(resources.concurrency)), context, resources)
-        if self._interrupted():
-            raise Interrupted
-        finalists = choose_finalists(self._records, plan.finalists)
-        spreads = finalist_scores(self._records, [trial.number for trial in finalists])
-        winner = choose_winner(spreads)
-        check_refits(self._records, winner, plan.seeds)
-        self._progress.phase(Stage.TEST)
-        models = [model_folder(winner, seed) for seed in range(1, plan.seeds + 1)]
-        test = read_test_set(
-            self._folder,
-            models,
-            manifest,
-            split,
-            self._store_of(winner, data),
-            allow_second=allow_second,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-        )
-        readings = len(test_readings(self._folder))
-        result = make_result(plan, self._records, finalists, spreads, winner, test, readings=readings, models=models)
-        write_result(self._folder, result)
-        self._write_dashboard()
-        return result
-
-    # -- stages ------------------------------------------------------------------------------------------------------
-
-    def _features(self, manifest: Manifest, cache_dir: Path) -> dict[str, FeatureStore]:
+    def features(self, manifest: Manifest, cache_dir: Path) -> dict[str, FeatureStore]:
+        """Every kind of features that the space can ask for, by `settings_key`."""
         self._progress.phase(Stage.FEATURES)
         stores = {}
         for key, config in feature_settings(self._plan.model, self._plan.knobs, self._plan.fixed).items():
@@ -160,14 +125,56 @@ class _Run:
                 raise Interrupted
         return stores
 
-    def _context(self, development: Mapping[str, FeatureStore], split: Split, device: str) -> WorkerContext:
+    def train(
+        self, split: Split, stores: Mapping[str, FeatureStore], study: optuna.Study, flush: Callable[[], None]
+    ) -> None:
+        """Search, finals and refit on Ray; only development clips go there."""
+        limits = self._plan.limits
+        store_bytes = sum(store.frames.nbytes for store in stores.values())
+        with ray_session(limits.address, object_store_bytes=2 * store_bytes + SPARE_STORE_BYTES):
+            gpus = float(gpus_available()) if limits.gpus_per_trial is None else limits.gpus_per_trial
+            most = available_concurrency(limits.cpus_per_trial, gpus)
+            resources = Resources(cpus=limits.cpus_per_trial, gpus=gpus, concurrency=limits.concurrency or most)
+            context = self._context(split, stores, "cuda" if gpus else "cpu")
+            run_jobs(Chain(self._stages(study, flush, resources.concurrency)), context, resources)
+        if self._interrupted():
+            raise Interrupted
+
+    def test(self, data: Data, allow_second: bool) -> dict[str, Any]:
+        """Read the test set with the refitted winner, and write the result and the last page."""
+        plan, records = self._plan, self._writer.records
+        finalists = choose_finalists(records, plan.finalists)
+        spreads = finalist_scores(records, [trial.number for trial in finalists])
+        winner = choose_winner(spreads)
+        check_refits(records, winner, plan.seeds)
+        self._progress.phase(Stage.TEST)
+        models = [model_folder(winner, seed) for seed in range(1, plan.seeds + 1)]
+        settings = default_config(plan.model, {**plan.fixed, **records.trials[winner].params}).features
+        test = read_test_set(
+            self._folder,
+            models,
+            data.manifest,
+            data.split,
+            data.stores[settings_key(settings)],
+            allow_second=allow_second,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+        )
+        readings = len(test_readings(self._folder))
+        result = make_result(plan, records, finalists, spreads, winner, test, readings=readings, models=models)
+        write_result(self._folder, result)
+        self._write_dashboard()
+        return result
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    def _context(self, split: Split, stores: Mapping[str, FeatureStore], device: str) -> WorkerContext:
         rows = split.development
         search = Fold(fit=np.searchsorted(rows, split.train), evaluate=np.searchsorted(rows, split.validation))
         refit = Fold(fit=np.arange(len(rows)), evaluate=np.empty(0, dtype=np.int64))
         return WorkerContext(
             run_folder=str(self._folder.resolve()),
             model=self._plan.model,
-            stores={key: share(store) for key, store in development.items()},
+            stores={key: share(store.select(rows)) for key, store in stores.items()},
             folds={"search": search, "refit": refit},
             device=device,
             threads=max(1, int(self._plan.limits.cpus_per_trial)),
@@ -179,19 +186,19 @@ class _Run:
             },
         )
 
-    def _stages(self, concurrency: int) -> Iterator[JobSource]:
+    def _stages(self, study: optuna.Study, flush: Callable[[], None], concurrency: int) -> Iterator[JobSource]:
         self._progress.phase(Stage.SEARCH)
-        yield self._search(concurrency)
-        finalists = choose_finalists(self._records, self._plan.finalists)
+        yield self._search(study, flush, concurrency)
+        records, plan = self._writer.records, self._plan
+        finalists = choose_finalists(records, plan.finalists)
         self._progress.phase(Stage.FINALS)
-        yield self._final_jobs(Phase.FINALIST, finalists, self._plan.max_epochs)
-        winner = choose_winner(finalist_scores(self._records, [trial.number for trial in finalists]))
+        yield self._final_jobs(Phase.FINALIST, finalists, plan.max_epochs)
+        winner = choose_winner(finalist_scores(records, [trial.number for trial in finalists]))
         self._progress.phase(Stage.REFIT)
-        yield self._final_jobs(Phase.REFIT, [self._records.trials[winner]], refit_epochs(self._records, winner))
+        yield self._final_jobs(Phase.REFIT, [records.trials[winner]], refit_epochs(records, winner))
 
-    def _search(self, concurrency: int) -> Search:
+    def _search(self, study: optuna.Study, flush: Callable[[], None], concurrency: int) -> Search:
         plan, limits = self._plan, self._plan.limits
-        study, flush = open_study(self._folder, plan.storage, is_new=not self._records.trials)
         return Search(
             study=study,
             space=plan.knobs,
@@ -202,7 +209,7 @@ class _Run:
             fixed=plan.fixed,
             trials=limits.trials,
             epochs_total=limits.epochs_total,
-            time_left=search_clock(plan, self._records, concurrency),
+            time_left=search_clock(plan, self._writer.records, concurrency),
             flush=flush,
             interrupted=self._tick,
         )
@@ -216,10 +223,6 @@ class _Run:
             last_epoch=last_epoch,
             interrupted=self._tick,
         )
-
-    def _store_of(self, winner: int, data: Data) -> FeatureStore:
-        params = {**self._plan.fixed, **self._records.trials[winner].params}
-        return data.stores[settings_key(default_config(self._plan.model, params).features)]
 
     # -- between the epochs ------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from search.appendfile import AppendFile
 from ser_core.report import EpochReport
 
 Value = float | int | str | bool
+RECORDS_FILE = "records.jsonl"
 
 
 class TrialState(StrEnum):

@@ -19,8 +19,9 @@ from rich.console import Console
 
 from search.finals import FinalsError
 from search.pipeline import Interrupted, execute
-from search.plan import PLAN_FILE, Limits, SearchPlan, feature_settings, make_plan, resolve_space
+from search.plan import Limits, SearchPlan, feature_settings, make_plan, resolve_space
 from search.printing import plain, print_plan, print_result, print_warnings
+from search.records import RECORDS_FILE, read_records
 from search.sampler import SAMPLERS
 from search.study import SearchStopped
 from ser_core.artifact import ArtifactError
@@ -218,7 +219,7 @@ def _run_one(given: dict[str, Any], console: Console) -> bool:
     if given["dry_run"]:
         print_plan(plan, manifest, split, folder, console)
         return True
-    if old is None and (folder / PLAN_FILE).exists():
+    if old is None and read_records(folder / RECORDS_FILE).trials:
         raise ConfigError(f"{folder} holds a run already; --resume {folder} goes on with it, or name another --run-dir")
     if old is not None and (differences := old.differences(plan)):
         lines = [f"--resume {folder}: the run was planned otherwise, and results would mix:", *differences]

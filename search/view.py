@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from search.asha import rung_epochs
-from search.records import RunRecords, TrialRecord, TrialState, read_records
+from search.records import RECORDS_FILE, RunRecords, TrialRecord, TrialState, read_records
 
 PLAN_KEYS = (
     "model",
@@ -130,7 +130,7 @@ def read_run(folder: Path) -> RunView:
         raise RunFolderError(f"{folder / 'plan.json'} must have {', '.join(PLAN_KEYS)}; it lacks {', '.join(missing)}")
     return RunView(
         name=folder.resolve().name,
-        records=read_records(folder / "records.jsonl"),
+        records=read_records(folder / RECORDS_FILE),
         plan=plan,
         result=_read_json(folder / "result.json"),
     )

@@ -1,0 +1,227 @@
+"""The command line: the whole job on the demo corpus, resumption after a kill, and errors that say what to do."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from transformers import Wav2Vec2Config, Wav2Vec2Model
+from typer.testing import CliRunner, Result
+
+from search.records import Phase, RecordWriter, TrialState, read_records
+from search.run import app
+from ser_core.artifact import load_model
+from ser_core.models import architectures
+
+REPOSITORY = Path(__file__).parents[2]
+QUICK = ["--trials", "3", "--max-epochs", "3", "--finalists", "1", "--seeds", "1"]
+SMALL = {
+    "ast": ["--pretrained", "none", "--set", "model.size=tiny", "--set", "model.stride=16"],
+    "mlp": [],
+}
+"""Options with which an architecture is quick enough for a test."""
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wav2vec 2.0 checkpoint of random weights, in the format of the real ones."""
+    folder = tmp_path_factory.mktemp("wav2vec2")
+    config = Wav2Vec2Config(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        conv_dim=(16,) * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+    )
+    Wav2Vec2Model(config).save_pretrained(folder)
+    return folder
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(REPOSITORY / "search" / "run.py"), *map(str, arguments)]
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    """The real command, in a folder of its own, without PYTHONPATH."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, timeout=600)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def invoke(*arguments: object) -> Result:
+    """In this process, for what ends before Ray starts."""
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, list(map(str, arguments)))
+
+
+def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
+    """The study, the records, the result and the model folder of a finished run agree."""
+    result = json.loads((folder / "result.json").read_text())
+    records = read_records(folder / "records.jsonl")
+    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    study = optuna.load_study(study_name=folder.name, storage=storage)
+    states = [records.trials[number].state for number in range(trials)]
+    assert [trial.state.name for trial in study.trials] == [state.name for state in states]
+    assert TrialState.RUNNING not in states
+    counts = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+    assert result["search"]["trials"] == {name: states.count(state) for name, state in counts.items()}
+    assert result["model"] == model
+    assert result["corpus"]["synthetic"] is True
+    assert result["test_reads"] == len((folder / "test_ledger.jsonl").read_text().splitlines()) == 1
+    parts = [set(result["split"][f"{part}_speakers"]) for part in ("fit", "validation", "test")]
+    assert not (parts[0] & parts[1] | parts[1] & parts[2] | parts[0] & parts[2])
+    winner = result["winner"]
+    assert load_model(folder / winner["models"][0]).config.architecture == model
+    with (folder / "final" / "test_predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    right = sum(row["emotion"] == row["predicted"] for row in rows) / len(rows)
+    assert result["test"]["war"]["mean"] == pytest.approx(right)
+    assert {row["speaker"] for row in rows} == parts[2]
+    assert "synthetic" in (folder / "dashboard.html").read_text().lower()
+    assert not list((folder / "checkpoints").glob("*"))
+    return result
+
+
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(name, marks=[] if name in ("mlp", "cnn_lstm") else [pytest.mark.slow]) for name in architectures()],
+)
+def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache: Path, tiny_wav2vec2: Path) -> None:
+    options = ["--pretrained", tiny_wav2vec2] if model == "attn_crnn" else SMALL.get(model, [])
+    if model != "mlp":
+        options = [*options, "--set", "features.clip_seconds=1.0"]
+    folder = tmp_path / "run"
+    data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
+    out = run("--model", model, *data, *QUICK, *options, "--run-dir", folder)
+    result = check_whole(folder, model, trials=3)
+    assert result["search"]["epochs_without_pruning"] == 9
+    assert "synthetic" in out
+    assert "test set read once" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_goes_on_where_it_was(how: signal.Signals, tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "run"
+    data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
+    options = ["--trials", 14, "--max-epochs", 6, "--finalists", 2, "--seeds", 2]
+    driver = subprocess.Popen(
+        command("--model", "mlp", *data, *options, "--run-dir", folder), stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: len(ended(folder)) >= 3, driver)
+    driver.send_signal(how)
+    out, _ = driver.communicate(timeout=120)
+    before = {number: trial for number, trial in read_records(folder / "records.jsonl").trials.items() if trial.ended}
+    assert 3 <= len(before) < 14
+    if how is signal.SIGINT:
+        assert driver.returncode == 130
+        assert f"--resume {folder}" in out
+    run("--resume", folder, "--cache-dir", cache)
+    check_whole(folder, "mlp", trials=14)
+    after = read_records(folder / "records.jsonl")
+    assert all(after.trials[number] == trial for number, trial in before.items())
+    assert [(f.phase, f.seed) for f in after.finals if f.phase is Phase.REFIT] == [(Phase.REFIT, 1), (Phase.REFIT, 2)]
+
+
+def ended(folder: Path) -> list[int]:
+    trials = read_records(folder / "records.jsonl").trials
+    return [number for number, trial in trials.items() if trial.ended is not None]
+
+
+def wait_for(condition: Any, driver: subprocess.Popen[str], seconds: float = 180) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def test_a_finished_run_takes_more_trials_but_no_second_look_unasked(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "run"
+    data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
+    run("--model", "mlp", *data, *QUICK, "--run-dir", folder)
+    first = json.loads((folder / "result.json").read_text())
+    assert "test set read once" in " ".join(run("--resume", folder, "--cache-dir", cache).split())
+    again = json.loads((folder / "result.json").read_text())
+    assert again["test"] == first["test"]
+    refused = run("--resume", folder, "--cache-dir", cache, "--seed", 1, code=2)
+    assert "seed: 0 in the run, 1 now" in refused
+
+
+def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache: Path) -> None:
+    result = invoke(
+        "--model", "ast", "--data", "demo", "--cache-dir", cache, "--dry-run", "--run-dir", tmp_path / "run",
+        "--set", "model.size=tiny", "--space", "optim.learning_rate=1e-5:1e-4:log", "--pretrained", "none",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for text in ("Dry run", "240 clips, 8 speakers", "1e-05 to 0.0001, log scale", "model.size=tiny", "synthetic"):
+        assert text in result.output
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "demo"], "--model must be given"),
+        (["--model", "svm", "--data", "demo"], "unknown model 'svm'; known: ast, attn_crnn"),
+        (["--model", "mlp", "--data", "nowhere"], "--data nowhere: no such file or folder"),
+        (["--model", "mlp", "--data", "demo", "--set", "optim.lr=1"], "unknown setting 'optim.lr'; known: "),
+        (["--model", "mlp", "--data", "demo", "--set", "optim.batch_size=many"], "must be of type int; got 'many'"),
+        (["--model", "mlp", "--data", "demo", "--set", "optim.epochs=3"], "has an option of its own, --max-epochs"),
+        (["--model", "mlp", "--data", "demo", "--space", "model.width=5:1"], "low <= high; got 5:1"),
+        (["--model", "mlp", "--data", "demo", "--space", "optim.optimizer=1:2"], "takes str values"),
+        (["--model", "mlp", "--data", "demo", "--pretrained", "x"], "mlp has no pretrained weights"),
+        (["--model", "mlp", "--data", "demo", "--split", "emobox:1"], "defined for RAVDESS"),
+        (["--model", "mlp", "--data", "demo", "--split", "half"], "unknown split 'half'; known: "),
+        (["--model", "mlp", "--data", "demo", "--classes", "bored,sad"], "no clip of demo is bored"),
+        (["--model", "mlp", "--data", "demo", "--trials", "0"], "--trials must be at least 1; got 0"),
+        (["--model", "mlp", "--data", "demo", "--sampler", "grid"], "--sampler must be one of tpe, gp"),
+        (["--model", "mlp", "--data", "demo", "--storage", "nosql://x"], "--storage nosql://x: the study cannot be"),
+        (["--resume", "nowhere"], "nowhere is no run folder: it holds no plan.json"),
+        (["--resume", "nowhere", "--model", "all"], "--resume takes one run"),
+    ],
+)
+def test_bad_options_say_what_to_do(
+    arguments: list[str], message: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*arguments, "--cache-dir", cache, "--run-dir", tmp_path / "run")
+    assert result.exit_code == 2, result.output
+    assert message in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+def test_all_mistakes_in_names_and_values_are_told_at_once(cache: Path) -> None:
+    result = invoke(
+        "--model", "mlp", "--data", "demo", "--cache-dir", cache,
+        "--set", "optim.lr=1", "--set", "optim.batch_size=x", "--space", "model.deep=1:2",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    for name in ("'optim.lr'", "optim.batch_size", "'model.deep'"):
+        assert name in result.output
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, cache: Path) -> None:
+    writer = RecordWriter(tmp_path / "records.jsonl")
+    writer.write("trial_start", trial=0, params={}, origin="sampler")
+    writer.close()
+    result = invoke("--model", "mlp", "--data", "demo", "--cache-dir", cache, "--run-dir", tmp_path)
+    assert result.exit_code == 2
+    assert "holds a run already" in result.output
