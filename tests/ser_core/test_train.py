@@ -33,6 +33,7 @@ SETTINGS = {
     "features.clip_seconds": 0.64,
     "model.width": 4,
     "optim.epochs": 4,
+    "optim.learning_rate": 3e-3,
     "optim.batch_size": 8,
     "augment.freq_mask_bins": 3,
     "augment.time_mask_frames": 4,
@@ -269,6 +270,24 @@ def test_biases_and_norms_do_not_decay() -> None:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert all("norm" in names[id(p)] or names[id(p)].endswith("bias") for p in spared["params"])
     assert {id(p) for p in [*decayed["params"], *spared["params"]]} == set(names)
+
+
+def test_fused_steps_follow_the_memory_layout_of_weights() -> None:
+    """A fused kernel walks over raw memory, so weights, gradients and state must lie alike: here channels last."""
+    config = config_with(optim__weight_decay=0.1)
+    models = [train(config, FOLD, toy_store(config), device="cpu").model for _ in range(2)]
+    decayed, spared = build_optimizer(models[1], config.optim).param_groups
+    groups = [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in (decayed, spared)]
+    plain = torch.optim.AdamW(groups, lr=config.optim.learning_rate, foreach=False)
+    features, lengths, labels = torch.randn(8, 64, 16), torch.full((8,), 64), torch.arange(8) % 3
+    for model, optimizer in zip(models, (build_optimizer(models[0], config.optim), plain), strict=True):
+        model.eval()  # no dropout
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model(features, lengths), labels).backward()
+            optimizer.step()
+    for (name, fused), expected in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(fused, expected, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize(("setting", "preferred", "expected"), [("fp32", "bf16", "fp32"), ("bf16", "fp32", "bf16")])
