@@ -215,12 +215,21 @@ def feature_settings(model: str, space: Space, fixed: Mapping[str, Value]) -> di
     """Every feature content that the space can ask for: `settings_key` -> a configuration that has it.
 
     Raises:
-        ConfigError: a feature knob without a finite number of values, or more contents than `MOST_STORES`.
+        ConfigError: a knob that decides the features without a finite number of values, or more contents than
+            `MOST_STORES`.
     """
-    deciding = {name: _values(name, knob) for name, knob in space.knobs.items() if _decides_features(model, name)}
+
+    def config_for(params: Mapping[str, Value]) -> Config:
+        return default_config(model, {**fixed, **params})
+
+    deciding = {
+        name: _values(name, knob)
+        for name, knob in space.knobs.items()
+        if len({settings_key(config_for({name: value}).features) for value in _probes(knob)}) > 1
+    }
     found: dict[str, Config] = {}
     for values in itertools.product(*deciding.values()):
-        config = default_config(model, {**fixed, **dict(zip(deciding, values, strict=True))})
+        config = config_for(dict(zip(deciding, values, strict=True)))
         found.setdefault(settings_key(config.features), config)
     if len(found) > MOST_STORES:
         raise ConfigError(
@@ -229,13 +238,9 @@ def feature_settings(model: str, space: Space, fixed: Mapping[str, Value]) -> di
     return found
 
 
-def _decides_features(model: str, name: str) -> bool:
-    """True when another value of the setting can mean other stored features."""
-    from ser_core.models import architecture
-
-    if name in ("features.clip_seconds", "features.crop"):
-        return False
-    return name.startswith("features.") or (name.startswith("model.") and hasattr(architecture(model), "features_for"))
+def _probes(knob: Knob) -> Sequence[Value]:
+    """Values that show whether a knob matters for something: all of them, or both ends of a range."""
+    return knob.values if isinstance(knob, Choice) else (knob.low, knob.high)
 
 
 def _values(name: str, knob: Knob) -> Sequence[Value]:

@@ -30,7 +30,7 @@ from ser_core.clips import CorpusError, Manifest
 from ser_core.config import ConfigError
 from ser_core.corpora import corpora, load_corpus, progress_bars
 from ser_core.feature_store import FeatureStoreError
-from ser_core.models import PretrainedError, architectures
+from ser_core.models import PretrainedError, architectures, default_config
 from ser_core.splits import Split, SplitError, make_split
 from spaces.knobs import KnobError, Space, Value
 
@@ -199,15 +199,32 @@ def _run_all(given: dict[str, Any], console: Console) -> bool:
         raise ConfigError("--resume takes one run; with --model all, resume each of its folders by itself")
     parent = given.get("run_dir") or Path("runs") / f"all-{datetime.now():%Y%m%d-%H%M%S}"
     problems: dict[str, Exception] = {}
+    own = {name: _own_options(given, name) for name in architectures()}
+    for option in ("set_", "space"):
+        orphans = [
+            text for text in given.get(option, ()) if not any(text in its.get(option, ()) for its in own.values())
+        ]
+        if orphans:
+            raise ConfigError(f"no architecture has the settings in {', '.join(orphans)}; see --dry-run of one model")
     for name in architectures():
         try:
-            _run_one({**given, "model": name, "run_dir": parent / name}, console)
+            _run_one({**own[name], "model": name, "run_dir": parent / name}, console)
         except USER_ERRORS as error:
             problems[name] = error
             _say(console, f"[bold red]{name} could not be run:[/] {plain(error)}")
     for name, problem in problems.items():
         _say(console, f"[bold red]not run: {name}[/] ({plain(str(problem).splitlines()[0])})")
     return not problems
+
+
+def _own_options(given: dict[str, Any], model: str) -> dict[str, Any]:
+    """The options as far as they concern an architecture: `--set model.size=tiny` does not concern the perceptron."""
+    known = default_config(model).params()
+    own = {name: value for name, value in given.items() if name != "pretrained" or "model.pretrained" in known}
+    for option in ("set_", "space"):
+        if option in own:
+            own[option] = [text for text in own[option] if text.partition("=")[0] in known]
+    return own
 
 
 def _run_one(given: dict[str, Any], console: Console) -> bool:

@@ -85,7 +85,7 @@ class FeatureConfig:
             )
         if self.low_hz >= self.high_hz:
             problems.append(f"features.low_hz must be below features.high_hz = {self.high_hz}; got {self.low_hz}")
-        if self.n_mfcc > self.n_mels:
+        if self.kind in ("mfcc", "mfcc_stats") and self.n_mfcc > self.n_mels:
             problems.append(f"features.n_mfcc may be at most features.n_mels = {self.n_mels}; got {self.n_mfcc}")
         if self.deltas and self.kind not in ("log_mel", "mfcc"):
             problems.append(f"features.deltas must be 0 for features.kind = {self.kind}; got {self.deltas}")

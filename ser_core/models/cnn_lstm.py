@@ -19,14 +19,17 @@ CHANNELS_LAST = True
 DEFAULTS = {
     "features.kind": "log_mel",
     "features.n_mels": 64,
-    "features.hop_ms": 20.0,  # 150 frames of a 3 s clip: half the work of 10 ms
+    # 75 frames of a 3 s clip, so that a run takes half as long as with 150. UAR on validation clips of RAVDESS (six
+    # classes on a random split; unseen speakers; 20 epochs, one seed): .73 and .51, with 150 frames .69 and .54.
+    "features.window_ms": 50.0,
+    "features.hop_ms": 40.0,
     "optim.learning_rate": 3e-3,
-    "optim.epochs": 30,
+    "optim.epochs": 36,
     "augment.freq_mask_bins": 10,
-    "augment.time_mask_frames": 24,
+    "augment.time_mask_frames": 12,
 }
 TIME_POOLS = (2, 2, 1, 1)
-"""Time shrinks by 4 only, so that the LSTM sees a step every 80 ms; every block halves the bins."""
+"""Time shrinks by 4 only, so that the LSTM sees a step every 160 ms; every block halves the bins."""
 
 
 @dataclass(frozen=True, kw_only=True)

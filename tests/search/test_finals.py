@@ -23,8 +23,9 @@ from search.finals import (
 from search.finals import (
     test_readings as readings_of,
 )
-from search.pipeline import finals_seconds
-from search.records import FinalRun, Phase, RunRecords, TrialRecord, TrialState
+from search.pipeline import finals_seconds, search_clock
+from search.plan import Limits
+from search.records import FinalRun, Phase, RunRecords, Session, TrialRecord, TrialState
 from search.result import overhead_numbers
 from search.result import test_numbers as numbers_of
 from ser_core.artifact import save_model
@@ -109,6 +110,21 @@ def test_the_time_for_the_finals_is_that_of_the_dearest_of_the_best() -> None:
 
     records = records_of(trial(0, TrialState.COMPLETE, 0.5, 0.6), trial(1, TrialState.PRUNED, 0.1))
     assert finals_seconds(Plan(), records, concurrency=2) == 2.0 * 10 * 5  # nine runs on two workers: five rounds
+
+
+def test_the_clock_of_the_search_keeps_the_finals_aside_and_counts_earlier_sessions() -> None:
+    class Plan:
+        finalists, seeds, max_epochs, limits = 2, 3, 10, Limits(hours=0.1)
+
+    records = records_of(trial(0, TrialState.COMPLETE, 0.5, 0.6))
+    records.sessions.append(Session(started=100.0, last=140.0))
+    now = 1000.0
+    left = search_clock(Plan(), records, concurrency=2, clock=lambda: now)
+    assert left() == 360 - 40 - 100  # an earlier session took 40 s, the finals will take 2 s * 10 epochs * 5 rounds
+    now += 30.0
+    assert left() == 190
+    Plan.limits = Limits()
+    assert search_clock(Plan(), records, concurrency=2)() == math.inf
 
 
 def test_overhead_leaves_out_the_start_of_each_worker_and_tells_it_apart() -> None:

@@ -75,6 +75,14 @@ def test_only_settings_that_change_the_stored_features_ask_for_another_store() -
     assert len(feature_settings("shallow_cnn", space, fixed)) == 4
 
 
+def test_tuned_layers_of_an_encoder_decide_the_features_and_other_model_knobs_do_not() -> None:
+    fixed = {"model.pretrained": "none"}
+    assert len(feature_settings("attn_crnn", space_for("attn_crnn").fixed(fixed), fixed)) == 1
+    space, fixed = resolve("attn_crnn", spaces=["model.tuned_layers=0,2"], pretrained="none")
+    found = feature_settings("attn_crnn", space, fixed)
+    assert {config.features.encoder_layer for config in found.values()} == {-1, 10}  # -1 is the last of 12
+
+
 @pytest.mark.parametrize(
     ("knob", "message"),
     [

@@ -208,6 +208,22 @@ def test_bad_options_say_what_to_do(
     assert "Traceback" not in result.output
 
 
+def test_all_architectures_take_what_concerns_them(tmp_path: Path, cache: Path) -> None:
+    result = invoke(
+        "--model", "all", "--data", "demo", "--cache-dir", cache, "--dry-run", "--run-dir", tmp_path,
+        "--set", "model.size=tiny", "--pretrained", "none",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    plans = result.output.split("Dry run: nothing is trained")[1:]
+    assert len(plans) == len(architectures())
+    assert [("model.size=tiny" in plan, "model.pretrained=none" in plan) for plan in plans] == [
+        (model == "ast", model in ("ast", "attn_crnn", "resnet18")) for model in architectures()
+    ]
+    result = invoke("--model", "all", "--data", "demo", "--cache-dir", cache, "--dry-run", "--set", "model.nothing=1")
+    assert result.exit_code == 2
+    assert "no architecture has the settings in model.nothing=1" in result.output
+
+
 def test_all_mistakes_in_names_and_values_are_told_at_once(cache: Path) -> None:
     result = invoke(
         "--model", "mlp", "--data", "demo", "--cache-dir", cache,

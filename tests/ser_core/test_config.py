@@ -101,7 +101,7 @@ def test_all_problems_are_reported_at_once(config: Config) -> None:
             {"low_hz": 1_500.0, "high_hz": 1_200.0},
             r"features\.low_hz must be below features\.high_hz = 1200\.0; got 1500\.0",
         ),
-        ({"n_mels": 32}, r"features\.n_mfcc may be at most features\.n_mels = 32; got 40"),
+        ({"kind": "mfcc", "n_mels": 32}, r"features\.n_mfcc may be at most features\.n_mels = 32; got 40"),
         ({"hop_ms": 30.0}, r"features\.hop_ms may be at most features\.window_ms = 25\.0; got 30\.0"),
         ({"kind": "mel"}, r"features\.kind must be one of log_mel, mfcc, .*; got 'mel'"),
     ],
