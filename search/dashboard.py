@@ -31,6 +31,7 @@ from search.figures._style import DARK
 from search.importance import knob_importance
 from search.page_head import page_head
 from search.view import RunFolderError, RunView, read_run
+from ser_core.config import ConfigError
 
 PAGE_FILE = "dashboard.html"
 _PARTS = Path(__file__).parent / "page"
@@ -71,7 +72,7 @@ def write_dashboard(folder: Path, run: RunView | None = None) -> Path:
     """Write `dashboard.html` into a run folder, whole or not at all; what it shows is `run`, else what the folder says.
 
     Raises:
-        RunFolderError, ValueError: a folder that is not a readable run, see `read_run`.
+        RunFolderError, ConfigError: a folder that is not a readable run, see `read_run`.
         OSError: a folder that cannot be written.
     """
     path = folder / PAGE_FILE
@@ -150,7 +151,7 @@ def rebuild(runs: Annotated[list[Path], typer.Argument(help="run folders", show_
     for folder in runs:
         try:
             typer.echo(write_dashboard(folder))
-        except (RunFolderError, ValueError, OSError) as error:
+        except (RunFolderError, ConfigError, OSError) as error:
             failed = True
             typer.echo(f"{folder}: {error}", err=True)
     if failed:

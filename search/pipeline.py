@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from search.asha import Asha
+from search.budget import search_clock
 from search.dashboard import write_dashboard
 from search.finals import (
     FinalJobs,
@@ -33,7 +34,7 @@ from search.finals import (
 from search.jobs import Chain, JobSource
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
-from search.records import RECORDS_FILE, Phase, RecordWriter, RunRecords, TrialRecord
+from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
 from search.result import make_result, write_result
 from search.storage import open_study
 from search.study import Search
@@ -52,9 +53,6 @@ DASHBOARD_SHARE = 0.02
 
 SPARE_STORE_BYTES = 256 * 2**20
 """Room in Ray's object store beside the features."""
-
-RESERVE_SECONDS = 5.0
-"""How often the time that the finals will need is estimated anew."""
 
 
 class Interrupted(Exception):
@@ -241,35 +239,6 @@ class _Run:
         write_dashboard(self._folder)
         took = time.monotonic() - began
         self._dashboard_due = began + max(DASHBOARD_SECONDS, took / DASHBOARD_SHARE)
-
-
-def search_clock(
-    plan: SearchPlan, records: RunRecords, concurrency: int, clock: Callable[[], float] = time.monotonic
-) -> Callable[[], float]:
-    """A function that tells the seconds left for the search, the finals' share of `--hours` set aside.
-
-    Time of earlier sessions counts. The share is estimated from the epochs trained so far.
-    """
-    if plan.limits.hours is None:
-        return lambda: float("inf")
-    end = clock() + 3600 * plan.limits.hours - records.seconds
-    reserve, estimated_at = 0.0, float("-inf")
-
-    def left() -> float:
-        nonlocal reserve, estimated_at
-        if clock() - estimated_at >= RESERVE_SECONDS:
-            reserve, estimated_at = finals_seconds(plan, records, concurrency), clock()
-        return end - clock() - reserve
-
-    return left
-
-
-def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> float:
-    """About how long finals and refits will take, as if the dearest of the best trials were repeated in all of them."""
-    best = sorted((t for t in records.trials.values() if t.epochs), key=lambda t: -t.value)[: plan.finalists]
-    epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best), default=0.0)
-    runs = (plan.finalists + 1) * plan.seeds
-    return epoch_seconds * plan.max_epochs * -(-runs // concurrency)
 
 
 @contextmanager

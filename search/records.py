@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from search.appendfile import AppendFile
+from ser_core.config import ConfigError
 from ser_core.report import EpochReport
 
 Value = float | int | str | bool
@@ -38,21 +39,41 @@ class Phase(StrEnum):
     REFIT = "refit"
 
 
+class _Trained:
+    """What follows from the epochs of a training run."""
+
+    epochs: list[EpochReport]
+
+    @property
+    def value(self) -> float:
+        """Best validation UAR of any epoch so far, NaN before the first."""
+        return max((e.val_uar for e in self.epochs if math.isfinite(e.val_uar)), default=math.nan)
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch of `value`, counted from 1; the earliest of equals; 0 before the first."""
+        best = self.value
+        return next((e.epoch for e in self.epochs if e.val_uar == best), 0)
+
+    @property
+    def train_seconds(self) -> float:
+        """Sum of the epochs' seconds."""
+        return sum(e.seconds for e in self.epochs)
+
+
 @dataclass
-class TrialRecord:
+class TrialRecord(_Trained):
     """One trial of the search.
 
     Attributes:
         number: the same in Optuna, here, in figures and in checkpoint folders.
         params: dotted name -> value, as the sampler proposed them.
-        origin: "first" (a configuration of the space to try first), "warm-start" or "sampler".
+        origin: "first" (a configuration of the space to try first) or "sampler".
         state, reason: how it stands; why it failed.
-        value: best validation UAR of any epoch so far, NaN before the first.
         epochs: every epoch in order.
         worker: node and process that trained it last.
         started, ended: seconds since 1970; `ended` is None while it runs.
         setup_seconds: building the model and placing the data, before the first epoch.
-        train_seconds: sum of the epochs' seconds.
     """
 
     number: int
@@ -66,22 +87,9 @@ class TrialRecord:
     ended: float | None = None
     setup_seconds: float = 0.0
 
-    @property
-    def value(self) -> float:
-        return max((e.val_uar for e in self.epochs if math.isfinite(e.val_uar)), default=math.nan)
-
-    @property
-    def best_epoch(self) -> int:
-        """Epoch of `value`, counted from 1; the earliest of equals; 0 before the first."""
-        return next((e.epoch for e in self.epochs if e.val_uar == self.value), 0)
-
-    @property
-    def train_seconds(self) -> float:
-        return sum(e.seconds for e in self.epochs)
-
 
 @dataclass
-class FinalRun:
+class FinalRun(_Trained):
     """One training run of the finals: a finalist with one seed, or a refit of the winner.
 
     `trial` is the search trial whose configuration it repeats; `seed` counts the seeds of the finals from 1. A refit
@@ -95,14 +103,6 @@ class FinalRun:
     epochs: list[EpochReport] = field(default_factory=list)
     ended: float | None = None
     reason: str = ""
-
-    @property
-    def value(self) -> float:
-        return max((e.val_uar for e in self.epochs if math.isfinite(e.val_uar)), default=math.nan)
-
-    @property
-    def best_epoch(self) -> int:
-        return next((e.epoch for e in self.epochs if e.val_uar == self.value), 0)
 
 
 @dataclass
@@ -135,7 +135,7 @@ def read_records(path: Path) -> RunRecords:
     """Read a records file; a last line without its newline is ignored.
 
     Raises:
-        ValueError: a line in the middle that is not JSON or an event that is not known, with its number.
+        ConfigError: a line in the middle that is not JSON or an event that is not known, with its number.
     """
     records = RunRecords()
     data = path.read_bytes() if path.exists() else b""
@@ -143,7 +143,7 @@ def read_records(path: Path) -> RunRecords:
         try:
             apply(records, json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
+            raise ConfigError(
                 f"{path} line {number} is not a record ({error!r}); the run cannot be read beyond it: restore the file "
                 f"from a copy, or delete from that line on to fall back to the trials before it"
             ) from error
@@ -202,7 +202,7 @@ class RecordWriter:
         """Open for appending; repair a torn last line first.
 
         Raises:
-            ValueError: see `read_records`.
+            ConfigError: see `read_records`.
             OSError: a folder that cannot be written.
         """
         self.records = read_records(path)

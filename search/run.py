@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,20 +18,20 @@ from rich.console import Console
 
 from search.finals import FinalsError
 from search.pipeline import Interrupted, execute
-from search.plan import Limits, SearchPlan, feature_settings, make_plan, resolve_space
+from search.plan import Limits, SearchPlan
+from search.prepare import DEFAULTS, default_folder, own_options, prepare
 from search.printing import plain, print_plan, print_result, print_warnings
 from search.records import RECORDS_FILE, read_records
 from search.sampler import SAMPLERS
 from search.study import SearchStopped
 from ser_core.artifact import ArtifactError
 from ser_core.audio import AudioError
-from ser_core.clips import CorpusError, Manifest
+from ser_core.clips import CorpusError
 from ser_core.config import ConfigError
-from ser_core.corpora import corpora, load_corpus, progress_bars
 from ser_core.feature_store import FeatureStoreError
-from ser_core.models import PretrainedError, architectures, default_config
-from ser_core.splits import Split, SplitError, make_split
-from spaces.knobs import KnobError, Space, Value
+from ser_core.models import PretrainedError, architectures
+from ser_core.splits import SplitError
+from spaces.knobs import KnobError
 
 USER_ERRORS = (
     ConfigError, CorpusError, SplitError, KnobError, PretrainedError, FinalsError, SearchStopped, FeatureStoreError,
@@ -41,12 +40,6 @@ USER_ERRORS = (
 """Errors whose message says what to do: shown without a traceback."""
 
 DATA, SEARCH, FINALS, MACHINES, RUN = "Data", "Search", "Finals", "Machines", "Run folder"
-DEFAULTS: dict[str, Any] = {
-    "model": None, "data": None, "classes": None, "skip_bad": False, "split": None, "seed": 0, "sampler": "tpe",
-    "grace_epochs": None, "reduction": 3.0, "finalists": 3, "seeds": 3, "storage": "",
-}  # fmt: skip
-"""Of options that a plan keeps; a resumed run takes its plan's instead, so the options themselves default to None."""
-PLAN_OPTIONS = tuple(DEFAULTS)
 
 
 def _option(*names: str, panel: str, help: str, default: object = None) -> Any:
@@ -199,7 +192,7 @@ def _run_all(given: dict[str, Any], console: Console) -> bool:
         raise ConfigError("--resume takes one run; with --model all, resume each of its folders by itself")
     parent = given.get("run_dir") or Path("runs") / f"all-{datetime.now():%Y%m%d-%H%M%S}"
     problems: dict[str, Exception] = {}
-    own = {name: _own_options(given, name) for name in architectures()}
+    own = {name: own_options(given, name) for name in architectures()}
     for option in ("set_", "space"):
         orphans = [
             text for text in given.get(option, ()) if not any(text in its.get(option, ()) for its in own.values())
@@ -217,22 +210,12 @@ def _run_all(given: dict[str, Any], console: Console) -> bool:
     return not problems
 
 
-def _own_options(given: dict[str, Any], model: str) -> dict[str, Any]:
-    """The options as far as they concern an architecture: `--set model.size=tiny` does not concern the perceptron."""
-    known = default_config(model).params()
-    own = {name: value for name, value in given.items() if name != "pretrained" or "model.pretrained" in known}
-    for option in ("set_", "space"):
-        if option in own:
-            own[option] = [text for text in own[option] if text.partition("=")[0] in known]
-    return own
-
-
 def _run_one(given: dict[str, Any], console: Console) -> bool:
     """One architecture, from the options to the printed result; True, or an error."""
     cache_dir = given.get("cache_dir") or user_cache_path("ser-search")
     old = SearchPlan.load(given["resume"]) if "resume" in given else None
-    plan, manifest, split = _prepare(given, old, cache_dir, console)
-    folder = given["resume"] if old is not None else given.get("run_dir") or _default_folder(plan)
+    plan, manifest, split = prepare(given, old, cache_dir, console)
+    folder = given["resume"] if old is not None else given.get("run_dir") or default_folder(plan)
     if given["dry_run"]:
         print_plan(plan, manifest, split, folder, console)
         return True
@@ -256,64 +239,6 @@ def _run_one(given: dict[str, Any], console: Console) -> bool:
 def _say(console: Console, text: str) -> None:
     """Print as it is: no wrapping, so that paths and commands can be copied, and no colouring of numbers."""
     console.print(text, highlight=False, soft_wrap=True)
-
-
-def _prepare(
-    given: dict[str, Any], old: SearchPlan | None, cache_dir: Path, console: Console
-) -> tuple[SearchPlan, Manifest, Split]:
-    """The plan that the options ask for, the old plan's where they are silent, with its corpus and split."""
-    missing = [f"--{name}" for name in ("model", "data") if name not in given and old is None]
-    if missing:
-        raise ConfigError(f"{' and '.join(missing)} must be given, unless --resume names a run; see --help")
-    kept = {name: getattr(old, name) for name in PLAN_OPTIONS} if old is not None else DEFAULTS
-    options = {name: given.get(name, kept[name]) for name in PLAN_OPTIONS}
-    options["skip_bad"] = given["skip_bad"] or kept["skip_bad"]
-    model, split_kind = options["model"], options.pop("split")
-    space, fixed = _space(model, given, old)
-    feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
-    with progress_bars(console) as progress:
-        manifest = load_corpus(
-            options["data"],
-            skip_bad=options["skip_bad"],
-            classes=options["classes"],
-            cache_dir=cache_dir,
-            progress=progress,
-        )
-    split = make_split(manifest, split_kind or _default_split(manifest), options["seed"])
-    limits = Limits() if old is None else old.limits
-    options["limits"] = replace(limits, **{name: given[name] for name in vars(limits) if name in given})
-    options["data"] = _absolute(options["data"])
-    options["command"] = shlex.join(["ser-search", *sys.argv[1:]]) if old is None else old.command
-    return make_plan(manifest, split, space, fixed, **options), manifest, split
-
-
-def _space(model: str, given: dict[str, Any], old: SearchPlan | None) -> tuple[Space, dict[str, Value]]:
-    asked = [name for name in ("set_", "space", "max_epochs", "pretrained") if name in given]
-    if old is not None and not asked:
-        return old.knobs, dict(old.fixed)
-    return resolve_space(
-        model,
-        sets=given.get("set_", ()),
-        spaces=given.get("space", ()),
-        max_epochs=given.get("max_epochs"),
-        pretrained=given.get("pretrained"),
-    )
-
-
-def _absolute(data: str) -> str:
-    """Paths in a plan hold wherever the run is resumed from."""
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() and data not in corpora() else data
-
-
-def _default_split(manifest: Manifest) -> str:
-    """The parts that a manifest brings, else speakers kept apart."""
-    return "manifest" if any(clip.part is not None for clip in manifest.clips) else "speaker"
-
-
-def _default_folder(plan: SearchPlan) -> Path:
-    split = plan.split.replace(":", "")
-    return Path("runs") / f"{plan.model}-{plan.corpus['name']}-{split}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 if __name__ == "__main__":

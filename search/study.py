@@ -19,6 +19,7 @@ from search.asha import Asha
 from search.jobs import Chunk, Job, Outcome, chunk_event, derived_seed, failure_kind
 from search.records import RecordWriter, TrialRecord, TrialState
 from search.sampler import make_sampler, suggest
+from ser_core.config import ConfigError
 from spaces.knobs import Space, Value
 
 STORM_WINDOW = 20
@@ -49,7 +50,7 @@ class Search:
         interrupted: True as soon as the search is to stop where it is.
 
     Raises:
-        ValueError: a study whose trials differ from the records.
+        ConfigError: a study whose trials differ from the records.
     """
 
     def __init__(
@@ -219,13 +220,13 @@ class Search:
         frozen = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
         missing = [number for number in self._records if number not in frozen]
         if missing:
-            raise ValueError(
+            raise ConfigError(
                 f"the Optuna study holds no trials {missing}, which the records have; give the --storage that the run "
                 f"was started with, and do not delete the study"
             )
         for record in self._records.values():
             if frozen[record.number].params != dict(record.params):
-                raise ValueError(f"trial {record.number} has other values in the Optuna study than in the records")
+                raise ConfigError(f"trial {record.number} has other values in the Optuna study than in the records")
         # Ended trials first, so that an unfinished one that stands on a rung is judged among all of them.
         for record in sorted(self._records.values(), key=lambda trial: (trial.ended is None, trial.number)):
             self._restore(record, frozen[record.number])

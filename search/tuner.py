@@ -27,6 +27,7 @@ from ray.tune.search import Searcher
 
 from search.jobs import Chunk, JobSource, Wait
 from search.trainable import TrainingActor, WorkerContext
+from ser_core.config import ConfigError
 
 MAX_WORKER_LOSSES = 3
 """How often a job may lose its worker and go on elsewhere before it has failed."""
@@ -45,14 +46,14 @@ def available_concurrency(cpus: float, gpus: float) -> int:
     """How many jobs fit on the cluster now.
 
     Raises:
-        ValueError: not even one does.
+        ConfigError: not even one does.
     """
     total = ray.cluster_resources()
     fits = [total.get("CPU", 0.0) / cpus] if cpus else []
     fits += [total.get("GPU", 0.0) / gpus] if gpus else []
     count = int(min(fits, default=1))
     if count < 1:
-        raise ValueError(
+        raise ConfigError(
             f"no trial fits: one asks for {cpus:g} CPUs and {gpus:g} GPUs, and Ray sees {total.get('CPU', 0):g} and "
             f"{total.get('GPU', 0):g}; lower --cpus-per-trial or --gpus-per-trial, or give an --address with more"
         )

@@ -120,7 +120,7 @@ def read_run(folder: Path) -> RunView:
 
     Raises:
         RunFolderError: no plan.json, or one that lacks what every page shows; a JSON file that is torn.
-        ValueError: records that cannot be read, see `read_records`.
+        ConfigError: records that cannot be read, see `read_records`.
     """
     plan = _read_json(folder / "plan.json")
     if plan is None:

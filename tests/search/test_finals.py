@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.budget import finals_seconds, search_clock
 from search.finals import (
     FinalsError,
     Spread,
@@ -23,7 +24,6 @@ from search.finals import (
 from search.finals import (
     test_readings as readings_of,
 )
-from search.pipeline import finals_seconds, search_clock
 from search.plan import Limits
 from search.records import FinalRun, Phase, RunRecords, Session, TrialRecord, TrialState
 from search.result import overhead_numbers

@@ -1,0 +1,42 @@
+"""How `--hours` is divided between the search and the finals."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from search.plan import SearchPlan
+from search.records import RunRecords
+
+RESERVE_SECONDS = 5.0
+"""How often the time that the finals will need is estimated anew."""
+
+
+def search_clock(
+    plan: SearchPlan, records: RunRecords, concurrency: int, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], float]:
+    """A function that tells the seconds left for the search, the finals' share of `--hours` set aside.
+
+    Time of earlier sessions counts. The share is estimated from the epochs trained so far.
+    """
+    if plan.limits.hours is None:
+        return lambda: math.inf
+    end = clock() + 3600 * plan.limits.hours - records.seconds
+    reserve, estimated_at = 0.0, -math.inf
+
+    def left() -> float:
+        nonlocal reserve, estimated_at
+        if clock() - estimated_at >= RESERVE_SECONDS:
+            reserve, estimated_at = finals_seconds(plan, records, concurrency), clock()
+        return end - clock() - reserve
+
+    return left
+
+
+def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> float:
+    """About how long finals and refits will take, as if the dearest of the best trials were repeated in all of them."""
+    best = sorted((t for t in records.trials.values() if t.epochs), key=lambda t: -t.value)[: plan.finalists]
+    epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best), default=0.0)
+    runs = (plan.finalists + 1) * plan.seeds
+    return epoch_seconds * plan.max_epochs * -(-runs // concurrency)

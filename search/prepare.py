@@ -1,0 +1,96 @@
+"""From the options of the command line to a plan, with the corpus and the split that it names."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search.plan import Limits, SearchPlan, feature_settings, make_plan, resolve_space
+from ser_core.clips import Manifest
+from ser_core.config import ConfigError
+from ser_core.corpora import corpora, load_corpus, progress_bars
+from ser_core.models import default_config
+from ser_core.splits import Split, make_split
+from spaces.knobs import Space, Value
+
+DEFAULTS: dict[str, Any] = {
+    "model": None, "data": None, "classes": None, "skip_bad": False, "split": None, "seed": 0, "sampler": "tpe",
+    "grace_epochs": None, "reduction": 3.0, "finalists": 3, "seeds": 3, "storage": "",
+}  # fmt: skip
+"""Of options that a plan keeps; a resumed run takes its plan's instead, so the options themselves default to None."""
+PLAN_OPTIONS = tuple(DEFAULTS)
+
+
+def prepare(
+    given: dict[str, Any], old: SearchPlan | None, cache_dir: Path, console: Console
+) -> tuple[SearchPlan, Manifest, Split]:
+    """The plan that the options ask for, the old plan's where they are silent, with its corpus and split."""
+    missing = [f"--{name}" for name in ("model", "data") if name not in given and old is None]
+    if missing:
+        raise ConfigError(f"{' and '.join(missing)} must be given, unless --resume names a run; see --help")
+    kept = {name: getattr(old, name) for name in PLAN_OPTIONS} if old is not None else DEFAULTS
+    options = {name: given.get(name, kept[name]) for name in PLAN_OPTIONS}
+    options["skip_bad"] = given["skip_bad"] or kept["skip_bad"]
+    model, split_kind = options["model"], options.pop("split")
+    space, fixed = _space(model, given, old)
+    feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
+    with progress_bars(console) as progress:
+        manifest = load_corpus(
+            options["data"],
+            skip_bad=options["skip_bad"],
+            classes=options["classes"],
+            cache_dir=cache_dir,
+            progress=progress,
+        )
+    split = make_split(manifest, split_kind or _default_split(manifest), options["seed"])
+    limits = Limits() if old is None else old.limits
+    options["limits"] = replace(limits, **{name: given[name] for name in vars(limits) if name in given})
+    options["data"] = _absolute(options["data"])
+    options["command"] = shlex.join(["ser-search", *sys.argv[1:]]) if old is None else old.command
+    return make_plan(manifest, split, space, fixed, **options), manifest, split
+
+
+def _space(model: str, given: dict[str, Any], old: SearchPlan | None) -> tuple[Space, dict[str, Value]]:
+    asked = [name for name in ("set_", "space", "max_epochs", "pretrained") if name in given]
+    if old is not None and not asked:
+        return old.knobs, dict(old.fixed)
+    return resolve_space(
+        model,
+        sets=given.get("set_", ()),
+        spaces=given.get("space", ()),
+        max_epochs=given.get("max_epochs"),
+        pretrained=given.get("pretrained"),
+    )
+
+
+def _absolute(data: str) -> str:
+    """Paths in a plan hold wherever the run is resumed from."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() and data not in corpora() else data
+
+
+def _default_split(manifest: Manifest) -> str:
+    """The parts that a manifest brings, else speakers kept apart."""
+    return "manifest" if any(clip.part is not None for clip in manifest.clips) else "speaker"
+
+
+def default_folder(plan: SearchPlan) -> Path:
+    """Where a run lies when --run-dir does not say."""
+    split = plan.split.replace(":", "")
+    return Path("runs") / f"{plan.model}-{plan.corpus['name']}-{split}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def own_options(given: dict[str, Any], model: str) -> dict[str, Any]:
+    """The options as far as they concern an architecture: `--set model.size=tiny` does not concern the perceptron."""
+    known = default_config(model).params()
+    own = {name: value for name, value in given.items() if name != "pretrained" or "model.pretrained" in known}
+    for option in ("set_", "space"):
+        if option in own:
+            own[option] = [text for text in own[option] if text.partition("=")[0] in known]
+    return own
