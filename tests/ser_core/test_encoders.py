@@ -5,26 +5,15 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, Wav2Vec2Config, Wav2Vec2Model
+from transformers import BertConfig, BertModel
 
 from ser_core.encoders import load_encoder, truncate_encoder
 from ser_core.models import PretrainedError
 
 
 @pytest.fixture
-def checkpoint(tmp_path):
-    config = Wav2Vec2Config(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-        do_stable_layer_norm=True,
-        feat_extract_norm="layer",
-    )
-    Wav2Vec2Model(config).save_pretrained(tmp_path / "checkpoint")
+def checkpoint(tmp_path, make_wav2vec2):
+    make_wav2vec2(tmp_path / "checkpoint", stable=True)
     return tmp_path / "checkpoint"
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from ser_core import feature_store as module
 from ser_core.audio import AudioError
@@ -244,14 +243,11 @@ def test_clip_statistics_are_one_frame(manifest, tmp_path):
     assert store.offsets.tolist() == list(range(12))
 
 
-def test_other_encoder_weights_in_the_same_folder_are_noticed(manifest, tmp_path):
-    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = Wav2Vec2Config(**shape, conv_dim=(8,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2)
+def test_other_encoder_weights_in_the_same_folder_are_noticed(manifest, tmp_path, make_wav2vec2):
     settings = FeatureConfig(kind="wav2vec2", encoder=str(tmp_path / "encoder"))
     prints = []
     for seed in (0, 1):
-        torch.manual_seed(seed)
-        Wav2Vec2Model(config).save_pretrained(tmp_path / "encoder")
+        make_wav2vec2(tmp_path / "encoder", seed=seed)
         store = feature_store(manifest, settings, cache_dir=tmp_path / "cache")
         assert store.bins == 16
         prints.append(store.fingerprint)

@@ -9,7 +9,7 @@ import torchaudio
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from transformers import ASTFeatureExtractor, Wav2Vec2Config, Wav2Vec2Model
+from transformers import ASTFeatureExtractor, Wav2Vec2Model
 
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.features import (
@@ -43,19 +43,8 @@ def chirp(seconds: float, rate_hz: int = 16_000) -> np.ndarray:
 
 
 @pytest.fixture
-def tiny_encoder(tmp_path):
-    """A wav2vec 2.0 checkpoint with three layers and random weights, on disk."""
-    torch.manual_seed(0)
-    config = Wav2Vec2Config(
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-    )
-    Wav2Vec2Model(config).save_pretrained(tmp_path / "tiny")
+def tiny_encoder(tmp_path, make_wav2vec2):
+    make_wav2vec2(tmp_path / "tiny", layers=3)
     return tmp_path / "tiny"
 
 

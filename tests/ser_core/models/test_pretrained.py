@@ -11,7 +11,7 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from transformers import ASTConfig, ASTForAudioClassification, ASTModel, Wav2Vec2Config, Wav2Vec2Model
+from transformers import ASTConfig, ASTForAudioClassification, ASTModel, Wav2Vec2Config
 
 from ser_core.config import ConfigError
 from ser_core.models import PretrainedError, ast, build_model, default_config, resnet18
@@ -214,28 +214,9 @@ def test_every_imagenet_name_is_one_that_timm_has_weights_for():
     assert [name for name in names if not timm.models.is_model_pretrained(name)] == []
 
 
-def tiny_encoder(folder: Path, *, stable: bool) -> Wav2Vec2Model:
-    """A wav2vec 2.0 encoder of four narrow layers, saved in `folder`."""
-    torch.manual_seed(0)
-    settings = Wav2Vec2Config(
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-        do_stable_layer_norm=stable,
-        feat_extract_norm="layer" if stable else "group",
-    )
-    model = randomised(Wav2Vec2Model(settings))
-    model.save_pretrained(folder)
-    return model
-
-
 @pytest.mark.parametrize("stable", [False, True])
-def test_tuned_layers_continue_where_the_stored_frames_end(stable, tmp_path):
-    encoder = tiny_encoder(tmp_path, stable=stable)
+def test_tuned_layers_continue_where_the_stored_frames_end(stable, tmp_path, make_wav2vec2):
+    encoder = make_wav2vec2(tmp_path, layers=4, stable=stable)
     config = default_config("attn_crnn", {"model.pretrained": str(tmp_path), "model.tuned_layers": 3})
     assert (config.features.encoder, config.features.encoder_layer) == (str(tmp_path), 1)
     outputs = encoder(torch.randn(2, 8000), output_hidden_states=True)
@@ -245,8 +226,8 @@ def test_tuned_layers_continue_where_the_stored_frames_end(stable, tmp_path):
     torch.testing.assert_close(model.top(stored, everything_real), outputs.last_hidden_state, atol=1e-5, rtol=1e-5)
 
 
-def test_tuned_layers_are_trained_and_ignore_padding(tmp_path):
-    tiny_encoder(tmp_path, stable=False)
+def test_tuned_layers_are_trained_and_ignore_padding(tmp_path, make_wav2vec2):
+    make_wav2vec2(tmp_path, layers=4)
     config = default_config("attn_crnn", {"model.pretrained": str(tmp_path), "model.tuned_layers": 2})
     model = build_model(config, frames=30, bins=16, classes=4)
     x, lengths = torch.randn(2, 30, 16), torch.tensor([30, 17])
@@ -255,8 +236,8 @@ def test_tuned_layers_are_trained_and_ignore_padding(tmp_path):
     torch.testing.assert_close(model.eval()(x, lengths)[1:], model(x[1:, :17], lengths[1:]), atol=1e-4, rtol=1e-4)
 
 
-def test_encoders_that_cannot_be_had_or_do_not_fit_say_so(tmp_path):
-    tiny_encoder(tmp_path, stable=False)
+def test_encoders_that_cannot_be_had_or_do_not_fit_say_so(tmp_path, make_wav2vec2):
+    make_wav2vec2(tmp_path, layers=4)
     with pytest.raises(ConfigError, match=r"model\.tuned_layers may be at most 4, .*; got 5"):
         default_config("attn_crnn", {"model.pretrained": str(tmp_path), "model.tuned_layers": 5})
     config = default_config("attn_crnn", {"model.pretrained": str(tmp_path), "model.tuned_layers": 1})
