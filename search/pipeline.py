@@ -227,16 +227,19 @@ class _Run:
     def _tick(self) -> bool:
         self._progress.update()
         if time.monotonic() >= self._dashboard_due:
-            try:
-                self._write_dashboard()
-            except Exception as error:  # a page can be drawn again; the search must not end for it
-                self._progress.message(f"dashboard.html could not be refreshed: {type(error).__name__}: {error}")
-                self._dashboard_due = time.monotonic() + DASHBOARD_SECONDS
+            self._write_dashboard()
         return self._interrupted()
 
     def _write_dashboard(self) -> None:
+        """Draw the page. It can be drawn again at any time, so no search and no result may be lost for it."""
         began = time.monotonic()
-        write_dashboard(self._folder)
+        try:
+            write_dashboard(self._folder)
+        except Exception as error:
+            self._progress.message(
+                f"dashboard.html could not be drawn ({type(error).__name__}: {error}); the run goes on. "
+                f"python search/dashboard.py {self._folder} draws it again"
+            )
         took = time.monotonic() - began
         self._dashboard_due = began + max(DASHBOARD_SECONDS, took / DASHBOARD_SHARE)
 

@@ -41,20 +41,21 @@ def info(run: RunView) -> FallInfo | None:
     best = run.result["search"]["best"]
     winner = next(f for f in run.result["finalists"] if f["trial"] == run.result["winner"]["trial"])
     test = run.result["test"]["uar"]
-    interval: Sequence[float] | None = test.get("interval")
+    interval: Sequence[float | None] = test.get("interval") or (None,)
+    has_interval = None not in interval  # of a single test speaker there is none
     return FallInfo(
         steps=(
             Step("best search score", best["val_uar"]),
             _with_spread("winner, mean of seeds", winner["val_uar"]),
-            Step("test", test["mean"], *interval) if interval else _with_spread("test", test),
+            Step("test", test["mean"], *interval) if has_interval else _with_spread("test", test),
         ),
-        what="95 % interval" if interval else "standard deviation over seeds",
+        what="95 % interval" if has_interval else "standard deviation over seeds",
     )
 
 
 def _with_spread(name: str, score: dict[str, Any]) -> Step:
     mean, std = score["mean"], score["std"]
-    return Step(name, mean, mean - std, mean + std)
+    return Step(name, mean) if std is None else Step(name, mean, mean - std, mean + std)  # one seed has no spread
 
 
 def reading(info: FallInfo) -> str:

@@ -220,6 +220,17 @@ def test_finalists_have_their_seeds_and_the_winner(finished: RunView) -> None:
     assert all(len(f.seeds) == 3 for f in info.finalists)
 
 
+def test_fall_of_one_seed_and_one_test_speaker_has_no_spread(finished: RunView) -> None:
+    result = json.loads(json.dumps(finished.result))
+    for finalist in result["finalists"]:
+        finalist["val_uar"]["std"] = None
+    result["test"]["uar"].update(std=None, interval=[None, None])
+    fall_info = fall.info(replace(finished, result=result))
+    assert fall_info is not None
+    assert [(step.low, step.high) for step in fall_info.steps] == [(None, None)] * 3
+    fall.figure(fall_info)
+
+
 def test_fall_is_search_then_seeds_then_test(finished: RunView) -> None:
     info = fall.info(finished)
     assert info is not None

@@ -77,7 +77,9 @@ def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
     right = sum(row["emotion"] == row["predicted"] for row in rows) / len(rows)
     assert result["test"]["war"]["mean"] == pytest.approx(right)
     assert {row["speaker"] for row in rows} == parts[2]
-    assert "synthetic" in (folder / "dashboard.html").read_text().lower()
+    page = (folder / "dashboard.html").read_text()
+    assert "synthetic" in page.lower()
+    assert "Test UAR" in page
     assert not list((folder / "checkpoints").glob("*"))
     return result
 
