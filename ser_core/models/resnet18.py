@@ -19,12 +19,15 @@ CHANNELS_LAST = True
 DEFAULTS = {
     "features.kind": "log_mel",
     "features.n_mels": 64,
-    "features.hop_ms": 20.0,  # 150 frames of a 3 s clip: half the work of 10 ms
+    # 75 frames of a 3 s clip, so that a run takes half as long as with 150. On RAVDESS (random split, one seed), 12
+    # epochs gave .61 UAR on validation.
+    "features.window_ms": 50.0,
+    "features.hop_ms": 40.0,
     "optim.learning_rate": 2e-3,
     "optim.weight_decay": 0.05,
     "optim.epochs": 20,
     "augment.freq_mask_bins": 10,
-    "augment.time_mask_frames": 24,
+    "augment.time_mask_frames": 12,
 }
 IMAGENET = "resnet18.tv_in1k"
 """What `pretrained=imagenet` fetches: torchvision's weights of the original recipe."""

@@ -18,7 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from typer.testing import CliRunner, Result
 
-from search.records import Phase, RecordWriter, TrialState, read_records
+from search.records import Phase, RecordWriter, TrialRecord, TrialState, read_records
 from search.run import app
 from ser_core.artifact import load_model
 from ser_core.models import architectures
@@ -100,56 +100,57 @@ def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache
     out = run("--model", model, *data, *QUICK, *options, "--run-dir", folder)
     result = check_whole(folder, model, trials=3)
     assert result["search"]["epochs_without_pruning"] == 9
+    if model == "mlp":
+        check_resumption_of_a_finished_run(folder, cache, result)
     assert "synthetic" in out
     assert "test set read once" in " ".join(out.split())
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_goes_on_where_it_was(how: signal.Signals, tmp_path: Path, cache: Path) -> None:
+def check_resumption_of_a_finished_run(folder: Path, cache: Path, result: dict[str, Any]) -> None:
+    """It ends with the same numbers, without a second look at the test set; another plan is refused."""
+    out = run("--resume", folder, "--cache-dir", cache)
+    assert "test set read once" in " ".join(out.split())
+    assert json.loads((folder / "result.json").read_text())["test"] == result["test"]
+    refused = invoke("--resume", folder, "--cache-dir", cache, "--seed", 1)
+    assert refused.exit_code == 2
+    assert "seed: 0 in the run, 1 now" in refused.output
+
+
+def test_a_stopped_and_a_killed_run_go_on_where_they_were(tmp_path: Path, cache: Path) -> None:
     folder = tmp_path / "run"
     data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
     options = ["--trials", 14, "--max-epochs", 6, "--finalists", 2, "--seeds", 2]
-    driver = subprocess.Popen(
-        command("--model", "mlp", *data, *options, "--run-dir", folder), stdout=subprocess.PIPE, text=True
-    )
-    wait_for(lambda: len(ended(folder)) >= 3, driver)
-    driver.send_signal(how)
-    out, _ = driver.communicate(timeout=120)
-    before = {number: trial for number, trial in read_records(folder / "records.jsonl").trials.items() if trial.ended}
-    assert 3 <= len(before) < 14
-    if how is signal.SIGINT:
-        assert driver.returncode == 130
-        assert f"--resume {folder}" in out
+    out, code = stop(signal.SIGINT, folder, 3, "--model", "mlp", *data, *options, "--run-dir", folder)
+    assert code == 130
+    assert f"--resume {folder}" in out
+    stopped = ended(folder)
+    assert 3 <= len(stopped) < 14
+    stop(signal.SIGKILL, folder, len(stopped) + 2, "--resume", folder, "--cache-dir", cache)
+    killed = ended(folder)
+    assert len(stopped) + 2 <= len(killed) < 14
     run("--resume", folder, "--cache-dir", cache)
     check_whole(folder, "mlp", trials=14)
     after = read_records(folder / "records.jsonl")
-    assert all(after.trials[number] == trial for number, trial in before.items())
-    assert [(f.phase, f.seed) for f in after.finals if f.phase is Phase.REFIT] == [(Phase.REFIT, 1), (Phase.REFIT, 2)]
+    assert all(after.trials[number] == trial for number, trial in {**stopped, **killed}.items())
+    assert [f.seed for f in after.finals if f.phase is Phase.REFIT] == [1, 2]
 
 
-def ended(folder: Path) -> list[int]:
-    trials = read_records(folder / "records.jsonl").trials
-    return [number for number, trial in trials.items() if trial.ended is not None]
-
-
-def wait_for(condition: Any, driver: subprocess.Popen[str], seconds: float = 180) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
+def stop(how: signal.Signals, folder: Path, trials: int, *arguments: object) -> tuple[str, int]:
+    """Start the command and send the signal once so many trials have ended; what it printed, and its exit code."""
+    driver = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 180
+    while len(ended(folder)) < trials:
         assert driver.poll() is None, driver.communicate()
         assert time.monotonic() < limit
         time.sleep(0.02)
+    driver.send_signal(how)
+    out, _ = driver.communicate(timeout=120)
+    return out, driver.returncode
 
 
-def test_a_finished_run_takes_more_trials_but_no_second_look_unasked(tmp_path: Path, cache: Path) -> None:
-    folder = tmp_path / "run"
-    data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
-    run("--model", "mlp", *data, *QUICK, "--run-dir", folder)
-    first = json.loads((folder / "result.json").read_text())
-    assert "test set read once" in " ".join(run("--resume", folder, "--cache-dir", cache).split())
-    again = json.loads((folder / "result.json").read_text())
-    assert again["test"] == first["test"]
-    refused = run("--resume", folder, "--cache-dir", cache, "--seed", 1, code=2)
-    assert "seed: 0 in the run, 1 now" in refused
+def ended(folder: Path) -> dict[int, TrialRecord]:
+    trials = read_records(folder / "records.jsonl").trials
+    return {number: trial for number, trial in trials.items() if trial.ended is not None}
 
 
 def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache: Path) -> None:
