@@ -14,9 +14,9 @@ from typing import Any
 import ray
 import torch
 from ray.tune import Trainable
-from ser_core.artifact import save_model
 
 from search.jobs import Chunk, Job, Outcome
+from ser_core.artifact import save_model
 from ser_core.config import Config, ConfigError
 from ser_core.feature_store import FeatureStore
 from ser_core.features import settings_key
