@@ -7,7 +7,7 @@ inclusive. Standard library only.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -176,7 +176,7 @@ class Space:
                     continue  # its parent is fixed to another value, or was itself dropped
                 knob = replace(knob, when=None)
             knobs[name] = knob
-        first = tuple({n: v for n, v in params.items() if n in knobs} for params in self.first)
+        first = _distinct({n: v for n, v in params.items() if n in knobs} for params in self.first)
         return Space(knobs=knobs, first=first)
 
     def replaced(self, changes: Mapping[str, Knob]) -> Space:
@@ -194,7 +194,9 @@ class Space:
                 knobs[name] = knob
             elif when := _still_possible(knob.when, knobs):
                 knobs[name] = replace(knob, when=when)
-        first = tuple({n: v for n, v in params.items() if n in knobs and knobs[n].accepts(v)} for params in self.first)
+        first = _distinct(
+            {n: v for n, v in params.items() if n in knobs and knobs[n].accepts(v)} for params in self.first
+        )
         return Space(knobs=knobs, first=first)
 
 
@@ -202,6 +204,15 @@ def _still_possible(when: When, knobs: Mapping[str, Knob]) -> When | None:
     """The condition without the values that its knob cannot take; None when none is left."""
     values = tuple(value for value in when.values if when.name in knobs and knobs[when.name].accepts(value))
     return When(name=when.name, values=values) if values else None
+
+
+def _distinct(first: Iterable[Mapping[str, Value]]) -> tuple[Mapping[str, Value], ...]:
+    """Each configuration once, in order: two may have differed in nothing but a knob that is gone. Empty ones go too."""
+    kept: list[Mapping[str, Value]] = []
+    for params in first:
+        if params and params not in kept:
+            kept.append(params)
+    return tuple(kept)
 
 
 def _check_bounds(low: float, high: float, log: bool) -> None:

@@ -167,6 +167,15 @@ def test_fixing_cuts_first_configurations() -> None:
     assert with_sgd.first == ({"momentum": 0.9, "rate": 0.1},)
 
 
+def test_first_configurations_that_become_alike_are_tried_once() -> None:
+    space = Space(
+        knobs={"width": Choice(values=(16, 32)), "rate": Float(low=0, high=1)},
+        first=({"width": 16, "rate": 0.1}, {"width": 32, "rate": 0.1}, {"width": 32}),
+    )
+    assert space.fixed({"width": 16}).first == ({"rate": 0.1},)
+    assert space.replaced({"width": Choice(values=(64, 128))}).first == ({"rate": 0.1},)
+
+
 def test_replacing_keeps_conditions_and_drops_first_values_out_of_the_new_bounds() -> None:
     when = When(name="kind", values=("x",))
     space = Space(
