@@ -207,7 +207,7 @@ def _still_possible(when: When, knobs: Mapping[str, Knob]) -> When | None:
 
 
 def _distinct(first: Iterable[Mapping[str, Value]]) -> tuple[Mapping[str, Value], ...]:
-    """Each configuration once, in order: two may have differed in nothing but a knob that is gone. Empty ones go too."""
+    """Each once, in order: two may have differed in nothing but a knob that is gone. Empty ones go too."""
     kept: list[Mapping[str, Value]] = []
     for params in first:
         if params and params not in kept:
