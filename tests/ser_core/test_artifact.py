@@ -44,7 +44,7 @@ def store_of(config: Config, clips: int = 18) -> FeatureStore:
 
 
 def trained(model: str, **settings: float | str) -> TrainingRun:
-    params = {"optim.epochs": 2, "optim.batch_size": 4, "features.clip_seconds": 0.6}
+    params = {"optim.epochs": 2, "optim.batch_size": 4, "features.clip_seconds": 0.6, "features.hop_ms": 20.0}
     config = default_config(model, params | {name.replace("__", "."): value for name, value in settings.items()})
     run = train(config, Fold(fit=np.arange(12), evaluate=np.arange(12, 18)), store_of(config), device="cpu")
     list(run)

@@ -3,8 +3,10 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +110,9 @@ def test_a_changed_file_is_noticed_whatever_its_size_and_time_say(manifest, tmp_
 
 def test_moved_files_keep_their_cache(manifest, tmp_path, computed):
     feature_store(manifest, LOG_MEL, cache_dir=tmp_path / "cache")
-    feature_store(write_corpus(tmp_path / "elsewhere"), LOG_MEL, cache_dir=tmp_path / "cache")
+    shutil.move(tmp_path / "audio", tmp_path / "elsewhere")
+    moved = tuple(replace(clip, path=tmp_path / "elsewhere" / clip.path.name) for clip in manifest.clips)
+    feature_store(replace(manifest, clips=moved), LOG_MEL, cache_dir=tmp_path / "cache")
     assert len(computed) == 11
 
 
@@ -170,6 +174,7 @@ def child(folder: Path, statement: str) -> subprocess.Popen[str]:
     """Another process that runs `statement` with the corpus of fixture `manifest`; `arguments` ask for its store."""
     program = f"""
 import functools, os, resource
+from dataclasses import replace
 from pathlib import Path
 from ser_core import feature_store as module
 from ser_core.clips import Clip, Manifest

@@ -30,6 +30,8 @@ NO_ROWS = np.empty(0, dtype=np.int64)
 SETTINGS = {
     "features.n_mels": 16,
     "features.n_mfcc": 16,
+    "features.window_ms": 25.0,
+    "features.hop_ms": 20.0,
     "features.clip_seconds": 0.64,
     "model.width": 4,
     "optim.epochs": 4,
