@@ -97,7 +97,7 @@ class TrainingActor(Trainable):
     def cleanup(self) -> None:
         """The actor ends; a job that is still going is saved, so that it can go on elsewhere."""
         if self._run is not None and self._run.reports:
-            self._save()
+            self._save(self._run)
         self._drop()
 
     # -- one job -----------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class TrainingActor(Trainable):
         if outcome is Outcome.DONE and self._job.model_folder:
             self._save_model(self._run)
         elif outcome is Outcome.GOING:
-            self._save_if_due()
+            self._save_if_due(self._run)
         reports, self._unreported = self._unreported, []
         return self._make_chunk(reports, outcome, "", setup_seconds)
 
@@ -163,15 +163,14 @@ class TrainingActor(Trainable):
     def _checkpoint(self) -> Path:
         return Path(self._context.run_folder) / "checkpoints" / self._job.name / "last.safetensors"
 
-    def _save_if_due(self) -> None:
+    def _save_if_due(self, run: TrainingRun) -> None:
         if time.monotonic() - self._saved_at >= self._save_seconds / CHECKPOINT_SHARE:
-            self._save()
+            self._save(run)
 
-    def _save(self) -> None:
+    def _save(self, run: TrainingRun) -> None:
         began = time.monotonic()
         self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        assert self._run is not None
-        self._run.save(self._checkpoint)
+        run.save(self._checkpoint)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - began
 

@@ -84,17 +84,14 @@ def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize(
-    "model",
-    [pytest.param(name, marks=[] if name in ("mlp", "cnn_lstm") else [pytest.mark.slow]) for name in architectures()],
-)
+@pytest.mark.parametrize("model", architectures())
 def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache: Path, make_wav2vec2: Any) -> None:
     options = SMALL.get(model, [])
     if model == "attn_crnn":
         make_wav2vec2(tmp_path / "encoder")
         options = ["--pretrained", tmp_path / "encoder"]
     if model != "mlp":
-        options = [*options, "--set", "features.clip_seconds=1.0"]
+        options = [*options, "--set", "features.clip_seconds=1.4"]
     folder = tmp_path / "run"
     data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
     out = run("--model", model, *data, *QUICK, *options, "--run-dir", folder)
