@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -137,6 +138,8 @@ class _Run:
             run_jobs(Chain(self._stages(study, flush, resources.concurrency)), context, resources)
         if self._interrupted():
             raise Interrupted
+        # Every job has ended: what is left here was saved by workers of an earlier session as they were sent home.
+        shutil.rmtree(self._folder / "checkpoints", ignore_errors=True)
 
     def test(self, data: Data, allow_second: bool) -> dict[str, Any]:
         """Read the test set with the refitted winner, and write the result and the last page."""
