@@ -1,6 +1,6 @@
 """What may be searched for the CNN-LSTM."""
 
-from spaces.common import COMMON
+from spaces.common import COMMON, SPECTROGRAM_RECIPE
 from spaces.knobs import Choice, Float, Int
 
 SPACE = {
@@ -15,15 +15,8 @@ SPACE = {
 FIRST = (
     # A prototype's on RAVDESS: 458 K parameters, 64 and 76 % accuracy on random splits with two seeds.
     {
+        **SPECTROGRAM_RECIPE,
         "optim.learning_rate": 3e-3,
-        "optim.weight_decay": 0.01,
-        "optim.batch_size": 32,
-        "optim.label_smoothing": 0.1,
-        "augment.mixup_alpha": 0.0,
-        "augment.noise_std": 0.0,
-        "augment.freq_mask_bins": 10,
-        "augment.time_mask_frames": 12,
-        "augment.time_shift_seconds": 0.3,
         "model.width": 16,
         "model.lstm_units": 128,
         "model.dropout": 0.2,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spaces.knobs import Choice, Float, Int, Knob
+from spaces.knobs import Choice, Float, Int, Knob, Value
 
 OPTIMISER: Mapping[str, Knob] = {
     "optim.learning_rate": Float(low=1e-4, high=1e-2, log=True),
@@ -34,3 +34,15 @@ SPECAUGMENT: Mapping[str, Knob] = {
 
 COMMON: Mapping[str, Knob] = {**OPTIMISER, **REGULARISATION, **SPECAUGMENT}
 """What a model without a space of its own is searched over."""
+
+SPECTROGRAM_RECIPE: Mapping[str, Value] = {
+    "optim.weight_decay": 0.01,
+    "optim.batch_size": 32,
+    "optim.label_smoothing": 0.1,
+    "augment.mixup_alpha": 0.0,
+    "augment.noise_std": 0.0,
+    "augment.freq_mask_bins": 10,
+    "augment.time_mask_frames": 12,
+    "augment.time_shift_seconds": 0.3,
+}
+"""What the first configurations of the models on 75 log-mel frames share."""

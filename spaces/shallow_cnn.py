@@ -1,6 +1,6 @@
 """What may be searched for the shallow CNN."""
 
-from spaces.common import COMMON
+from spaces.common import COMMON, SPECTROGRAM_RECIPE
 from spaces.knobs import Choice, Float, Int
 
 SPACE = {
@@ -12,15 +12,8 @@ SPACE = {
 }
 
 _RECIPE = {
+    **SPECTROGRAM_RECIPE,
     "optim.learning_rate": 1e-2,
-    "optim.weight_decay": 0.01,
-    "optim.batch_size": 32,
-    "optim.label_smoothing": 0.1,
-    "augment.mixup_alpha": 0.0,
-    "augment.noise_std": 0.0,
-    "augment.freq_mask_bins": 10,
-    "augment.time_mask_frames": 12,
-    "augment.time_shift_seconds": 0.3,
     "model.dropout": 0.1,
 }
 
