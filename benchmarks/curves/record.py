@@ -1,0 +1,118 @@
+"""Record learning curves of random configurations, to be replayed by simulations and by benchmarks/search_quality.py.
+
+    python benchmarks/curves/record.py --model mlp --data ~/RAVDESS --count 1000 --out mlp-ravdess.jsonl
+
+Each configuration is drawn from the space by its own number and trained to the full budget by `ser_core.train` on one
+thread; the file grows by a line each, and the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import torch
+from platformdirs import user_cache_path
+from rich.console import Console
+
+from search.appendfile import AppendFile
+from search.curves import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
+from search.jobs import derived_seed
+from search.plan import feature_settings, library_versions, resolve_space
+from search.sampler import make_sampler, suggest
+from ser_core.config import ConfigError
+from ser_core.corpora import load_corpus
+from ser_core.feature_store import FeatureStore, feature_store
+from ser_core.features import settings_key
+from ser_core.models import default_config
+from ser_core.splits import Fold, make_split
+from ser_core.train import Diverged, train
+from spaces.knobs import Space, Value
+
+
+def draw(space: Space, seed: int, number: int) -> dict[str, Value]:
+    """Configuration `number` of a recording: a uniform draw from the space."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return suggest(optuna.create_study(sampler=make_sampler("random", seed, number)).ask(), space)
+
+
+def record(
+    model: str,
+    params: dict[str, Value],
+    fixed: dict[str, Value],
+    seed: int,
+    stores: dict[str, FeatureStore],
+    fold: Fold,
+) -> Curve:
+    """Train one configuration to its full budget, or until it diverges."""
+    config = default_config(model, {**fixed, **params, "seed": seed})
+    run = train(config, fold, stores[settings_key(config.features)], device="cpu")
+    reason = ""
+    try:
+        list(run)
+    except Diverged as error:
+        reason = f"diverged: {error}"
+    seconds = statistics.median(report.seconds for report in run.reports) if run.reports else 0.0
+    return Curve(params=params, val_uar=[report.val_uar for report in run.reports], seconds=seconds, reason=reason)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="architecture")
+    parser.add_argument("--data", required=True, help="corpus, as search/run.py --data takes it")
+    parser.add_argument("--split", default="speaker", help="as search/run.py takes it (default: speaker)")
+    parser.add_argument("--count", type=int, required=True, help="configurations in the table in the end")
+    parser.add_argument("--max-epochs", type=int, help="full budget (default: the model's)")
+    parser.add_argument("--set", action="append", default=[], help="as search/run.py takes it; repeatable")
+    parser.add_argument("--space", action="append", default=[], help="as search/run.py takes it; repeatable")
+    parser.add_argument("--seed", type=int, default=0, help="of the split, the draws and all training (default: 0)")
+    parser.add_argument("--out", type=Path, required=True, help="the table")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+
+    space, fixed = resolve_space(
+        given.model, sets=given.set, spaces=given.space, max_epochs=given.max_epochs, pretrained=None
+    )
+    manifest = load_corpus(given.data, skip_bad=False, classes=None, cache_dir=user_cache_path("ser-search"))
+    split = make_split(manifest, given.split, given.seed)
+    stores, rows = {}, split.development
+    for key, config in feature_settings(given.model, space, fixed).items():
+        stores[key] = feature_store(manifest, config.features, cache_dir=user_cache_path("ser-search")).select(rows)
+    fold = Fold(fit=np.searchsorted(rows, split.train), evaluate=np.searchsorted(rows, split.validation))
+
+    header = TableHeader(
+        model=given.model,
+        corpus=manifest.corpus,
+        split=given.split,
+        seed=given.seed,
+        fixed=fixed,
+        epochs=default_config(given.model, fixed).optim.epochs,
+        space=space_to_json(space),
+        about=f"{platform.machine()}, one thread, torch {library_versions()['torch']}",
+    )
+    file = AppendFile(given.out)
+    lines = given.out.read_text(encoding="utf-8").splitlines()
+    if not lines:
+        file.append([header_line(header)])
+    elif lines[0] != header_line(header):
+        raise ConfigError(f"{given.out} was recorded otherwise: {lines[0]}; name another file, or delete it")
+    console = Console(file=sys.stderr)
+    for number in range(max(0, len(lines) - 1), given.count):
+        params = draw(space, given.seed, number)
+        others = {**fixed, "seed": derived_seed(given.seed, 0, number)}
+        curve = record(given.model, params, others, stores, fold)
+        file.append([curve_line(curve)])
+        best = max(curve.val_uar, default=float("nan"))
+        console.print(f"{number + 1} of {given.count}: best {100 * best:.1f} % UAR, {curve.seconds:.2f} s an epoch")
+    file.close()
+    table = CurveTable.read(given.out)
+    console.print(f"{given.out}: {len(table.curves)} curves of {table.header.epochs} epochs")
+
+
+if __name__ == "__main__":
+    main()
