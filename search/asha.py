@@ -1,12 +1,24 @@
 """Asynchronous successive halving, stopping variant, with one bracket (Li et al. 2020, arXiv 1810.05934, section 3).
 
 Pure bookkeeping: no Ray, no Optuna, no clock, no random numbers. The search, its resumption and simulations all use it.
+One bracket: several would need a draw for every trial, and the first rung is placed where rankings can be trusted.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import spearmanr
+
+AUTO = "auto"
+"""In a plan: the search finds the first rung."""
+GRACE_TRIALS = 10
+"""Full-length trials from which the first rung is found."""
+GRACE_SPEARMAN = 0.6
+"""Rank correlation with the final order from which on a rung is trusted."""
 
 
 @dataclass
@@ -25,7 +37,7 @@ class Asha:
 
     Args:
         max_epochs: full budget; a trial that reaches it is complete, so no rung lies there.
-        grace_epochs: first rung, at least 1.
+        grace_epochs: first rung, at least 1; None while it is not known: then there are no rungs until `place_rungs`.
         reduction: one in this many goes on, above 1; also the factor between rungs.
 
     Raises:
@@ -33,16 +45,26 @@ class Asha:
     """
 
     max_epochs: int
-    grace_epochs: int
+    grace_epochs: int | None
     reduction: float
-    rungs: dict[int, dict[int, float]] = field(init=False)
+    rungs: dict[int, dict[int, float]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.grace_epochs < 1:
-            raise ValueError(f"grace epochs must be at least 1; got {self.grace_epochs}")
         if not self.reduction > 1:
             raise ValueError(f"reduction must be above 1; got {self.reduction}")
-        self.rungs = {epoch: {} for epoch in rung_epochs(self.max_epochs, self.grace_epochs, self.reduction)}
+        if self.grace_epochs is not None:
+            self.place_rungs(self.grace_epochs)
+
+    def place_rungs(self, grace_epochs: int) -> None:
+        """Place empty rungs, the first at `grace_epochs`; none when that is the full budget or more.
+
+        Raises:
+            ValueError: less than 1 epoch.
+        """
+        if grace_epochs < 1:
+            raise ValueError(f"grace epochs must be at least 1; got {grace_epochs}")
+        self.grace_epochs = grace_epochs
+        self.rungs = {epoch: {} for epoch in rung_epochs(self.max_epochs, grace_epochs, self.reduction)}
 
     def stops(self, trial: int, epoch: int, best: float) -> bool:
         """Put `trial` on the rung at `epoch`, if there is one, and say whether the trial is to end here.
@@ -81,3 +103,36 @@ def default_grace_epochs(max_epochs: int) -> int:
     at Spearman 0.36, at epoch 6 at 0.76. Earlier rungs throw good configurations away.
     """
     return math.ceil(max_epochs / 5)
+
+
+def find_grace_epochs(curves: Sequence[Sequence[float]], max_epochs: int) -> tuple[int, float]:
+    """The first rung that can be trusted, and the rank correlation that speaks for it.
+
+    That is the smallest epoch from which on, at every epoch, the best values so far rank the trials like the best
+    values of their whole curves: Spearman's coefficient at least 0.6. One lucky epoch among worse ones does not count.
+
+    Args:
+        curves: value after each epoch of trials that were trained to their end; NaN counts as nothing.
+        max_epochs: full budget.
+
+    Returns:
+        (epoch, Spearman's coefficient there); (max_epochs, NaN) when no epoch before the last one will do.
+    """
+    best = np.array([_best_so_far(curve, max_epochs) for curve in curves])  # (trials, epochs)
+    found = (max_epochs, math.nan)
+    for epoch in range(max_epochs - 1, 0, -1):
+        early, final = best[:, epoch - 1], best[:, -1]
+        if min(np.ptp(early), np.ptp(final)) == 0.0:
+            break  # all alike: no ranking
+        agreement = float(spearmanr(early, final).statistic)
+        if agreement < GRACE_SPEARMAN:
+            break
+        found = (epoch, agreement)
+    return found
+
+
+def _best_so_far(curve: Sequence[float], max_epochs: int) -> np.ndarray:
+    """(max_epochs,) running maximum; a curve that ended early keeps its best, and nothing at all ranks last."""
+    padded = np.full(max_epochs, -np.inf)
+    padded[: len(curve)] = np.nan_to_num(curve, nan=-np.inf)
+    return np.maximum(np.maximum.accumulate(padded), -1.0)  # finite, so that ranks and ranges can be computed

@@ -111,6 +111,7 @@ class _Run:
         self._plan, self._folder, self._writer, self._progress = plan, folder, writer, progress
         self._interrupted = interrupted
         self._dashboard_due = time.monotonic() + DASHBOARD_SECONDS
+        self._grace_told = writer.records.grace
 
     def features(self, manifest: Manifest, cache_dir: Path) -> dict[str, FeatureStore]:
         """Every kind of features that the space can ask for, by `settings_key`."""
@@ -204,7 +205,7 @@ class _Run:
             study=study,
             space=plan.knobs,
             writer=self._writer,
-            asha=Asha(plan.max_epochs, plan.grace_epochs, plan.reduction),
+            asha=Asha(plan.max_epochs, plan.first_rung, plan.reduction),
             sampler=plan.sampler,
             seed=plan.seed,
             fixed=plan.fixed,
@@ -229,6 +230,9 @@ class _Run:
 
     def _tick(self) -> bool:
         self._progress.update()
+        if self._writer.records.grace is not self._grace_told:
+            self._grace_told = self._writer.records.grace
+            self._progress.message(f"ASHA: {self._grace_told}")
         if time.monotonic() >= self._dashboard_due:
             self._write_dashboard()
         return self._interrupted()

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from search.asha import default_grace_epochs
+from search.asha import AUTO, GRACE_TRIALS, default_grace_epochs
 from search.sampler import SAMPLERS, parse_knob
 from ser_core.clips import Manifest
 from ser_core.config import Config, ConfigError, raise_problems
@@ -71,7 +71,10 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan:
-    """What a run searches, on what, and how; `space` holds the knobs, `fixed` all other settings that were changed."""
+    """What a run searches, on what, and how.
+
+    `space` holds the knobs, `fixed` all other settings that were changed; `grace_epochs` is a number or "auto".
+    """
 
     model: str
     data: str
@@ -83,7 +86,7 @@ class SearchPlan:
     speaker_independent: bool
     synthetic: bool
     max_epochs: int
-    grace_epochs: int
+    grace_epochs: int | str
     reduction: float
     finalists: int
     seeds: int
@@ -100,7 +103,15 @@ class SearchPlan:
     def __post_init__(self) -> None:
         rules = [
             (self.max_epochs >= 1, f"--max-epochs must be at least 1; got {self.max_epochs}"),
-            (self.grace_epochs >= 1, f"--grace-epochs must be at least 1; got {self.grace_epochs}"),
+            (
+                self.grace_epochs == AUTO or (isinstance(self.grace_epochs, int) and self.grace_epochs >= 1),
+                f"--grace-epochs must be a whole number of at least 1, or auto; got {self.grace_epochs}",
+            ),
+            (
+                self.grace_epochs != AUTO or self.limits.trials > GRACE_TRIALS,
+                f"--grace-epochs auto learns from the first {GRACE_TRIALS} complete trials, so --trials must be above "
+                f"{GRACE_TRIALS}; got {self.limits.trials}",
+            ),
             (self.reduction > 1, f"--reduction must be above 1; got {self.reduction}"),
             (self.finalists >= 1, f"--finalists must be at least 1; got {self.finalists}"),
             (self.seeds >= 1, f"--seeds must be at least 1; got {self.seeds}"),
@@ -108,6 +119,11 @@ class SearchPlan:
             (self.sampler in SAMPLERS, f"--sampler must be one of {', '.join(SAMPLERS)}; got {self.sampler!r}"),
         ]
         raise_problems([message for holds, message in rules if not holds] + self.limits.problems())
+
+    @property
+    def first_rung(self) -> int | None:
+        """Epochs of ASHA's first rung; None when the search is to find it."""
+        return self.grace_epochs if isinstance(self.grace_epochs, int) else None
 
     @property
     def knobs(self) -> Space:
@@ -252,12 +268,17 @@ def _values(name: str, knob: Knob) -> Sequence[Value]:
 
 
 def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str, Value], **options: Any) -> SearchPlan:
-    """The plan for a corpus and its split; `options` are the other fields, `grace_epochs` None for the default."""
+    """The plan for a corpus and its split.
+
+    `options` are the other fields; `grace_epochs` is None for the default, else as the command line has it.
+    """
     config = default_config(options["model"], fixed)
     grace = options.pop("grace_epochs")
+    if grace is None:
+        grace = default_grace_epochs(config.optim.epochs)
     return SearchPlan(
         max_epochs=config.optim.epochs,
-        grace_epochs=default_grace_epochs(config.optim.epochs) if grace is None else grace,
+        grace_epochs=int(grace) if str(grace).isdecimal() else grace,
         corpus=corpus_facts(manifest),
         speakers={
             "fit": sorted(set(manifest.speakers[split.train].tolist())),

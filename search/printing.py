@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from search.asha import GRACE_TRIALS
 from search.plan import SearchPlan
 from ser_core.clips import Manifest
 from ser_core.config import setting_help
@@ -59,11 +60,17 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path
         "validation speakers": ", ".join(plan.speakers["validation"]),
         "test speakers": ", ".join(plan.speakers["test"]),
         "search": f"{plan.limits.trials} trials of at most {plan.max_epochs} epochs, {plan.sampler}, seed {plan.seed}",
-        "ASHA": f"first rung after {plan.grace_epochs} epochs, one in {plan.reduction:g} goes on",
+        "ASHA": f"first rung {_first_rung(plan)}, one in {plan.reduction:g} goes on",
         "finals": f"{plan.finalists} finalists, {plan.seeds} seeds",
         "fixed": ", ".join(f"{name}={value}" for name, value in plan.fixed.items()) or "nothing",
         "run folder": str(folder),
     }
+
+
+def _first_rung(plan: SearchPlan) -> str:
+    if plan.first_rung is None:
+        return f"found from the first {GRACE_TRIALS} complete trials"
+    return f"after {plan.first_rung} epochs"
 
 
 def _space_table(plan: SearchPlan) -> Table:

@@ -68,7 +68,7 @@ class TrialRecord(_Trained):
     Attributes:
         number: the same in Optuna, here, in figures and in checkpoint folders.
         params: dotted name -> value, as the sampler proposed them.
-        origin: "first" (a configuration of the space to try first) or "sampler".
+        origin: "first" (a configuration of the space to try first), "warm" (one of an earlier study) or "sampler".
         state, reason: how it stands; why it failed.
         epochs: every epoch in order.
         worker: node and process that trained it last.
@@ -113,18 +113,54 @@ class Session:
     last: float
 
 
+@dataclass(frozen=True)
+class GraceChoice:
+    """The first rung of ASHA as the search found it.
+
+    Attributes:
+        epochs: where it lies; the full budget when no epoch ranks trials like their end.
+        spearman: rank correlation there with the final order; NaN when there is none.
+        trials: numbers of the trials that it was found from.
+    """
+
+    epochs: int
+    spearman: float
+    trials: tuple[int, ...]
+
+    def __str__(self) -> str:
+        if math.isnan(self.spearman):
+            return f"no rungs: no epoch before the last one ranks {len(self.trials)} complete trials like their end"
+        return (
+            f"first rung found at epoch {self.epochs}: from there on the best values so far rank {len(self.trials)} "
+            f"complete trials like their final ones (Spearman {self.spearman:.2f})"
+        )
+
+
 @dataclass
 class RunRecords:
-    """All that records.jsonl says: trials by number, runs of the finals and sessions of the driver by their start."""
+    """All that records.jsonl says: trials by number, runs of the finals and sessions of the driver by their start.
+
+    `grace` is what `--grace-epochs auto` found, None before or without it.
+    """
 
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     finals: list[FinalRun] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
+    grace: GraceChoice | None = None
 
     @property
     def seconds(self) -> float:
         """Wall time of all sessions together, to the last event of each."""
         return sum(session.last - session.started for session in self.sessions)
+
+    def ranked(self) -> list[TrialRecord]:
+        """Trials with a score, the best first: complete ones, then those that were ended early, the further ones first."""
+        ended = [
+            trial
+            for trial in self.trials.values()
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.best_epoch
+        ]
+        return sorted(ended, key=lambda t: (t.state is not TrialState.COMPLETE, -len(t.epochs), -t.value, t.number))
 
     def final(self, phase: Phase, trial: int, seed: int) -> FinalRun | None:
         """The run of the finals with these three, or None."""
@@ -166,6 +202,9 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
     elif kind == "trial_end":
         trial = records.trials[event["trial"]]
         trial.state, trial.reason, trial.ended = TrialState(event["state"]), event["reason"], event["time"]
+    elif kind == "grace":
+        agreement = math.nan if event["spearman"] is None else event["spearman"]
+        records.grace = GraceChoice(event["epochs"], agreement, tuple(event["trials"]))
     elif kind == "final_start":
         final = records.final(Phase(event["phase"]), event["trial"], event["seed"])
         if final is None:

@@ -81,6 +81,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
             "pruned": states[TrialState.PRUNED],
             "failed": states[TrialState.FAIL],
         },
+        "asha": {"grace_epochs": plan.first_rung, "reduction": plan.reduction, "found": _grace_numbers(records)},
         "epochs_trained": epochs_trained(records.trials),
         "epochs_without_pruning": plan.max_epochs * len(trials),
         "wall_seconds": records.seconds,
@@ -88,6 +89,11 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
         **overhead_numbers(trials),
         "best": None if best is None else {"trial": best.number, "params": best.params, "val_uar": best.value},
     }
+
+
+def _grace_numbers(records: RunRecords) -> dict[str, Any] | None:
+    """The first rung that the search found by itself, and from what; `epochs` equal to the budget means none."""
+    return None if records.grace is None else asdict(records.grace)
 
 
 def overhead_numbers(trials: Sequence[TrialRecord]) -> dict[str, float | None]:

@@ -16,6 +16,7 @@ import typer
 from platformdirs import user_cache_path
 from rich.console import Console
 
+from search.asha import GRACE_SPEARMAN, GRACE_TRIALS
 from search.finals import FinalsError
 from search.pipeline import Interrupted, execute
 from search.plan import Limits, SearchPlan
@@ -95,7 +96,13 @@ def tune(
         _option(panel=SEARCH, help="Full budget of a trial, to which the schedule is pinned.", default="the model's"),
     ] = None,
     grace_epochs: Annotated[
-        _Count, _option(panel=SEARCH, help="First rung of ASHA.", default="a fifth of --max-epochs")
+        _Text,
+        _option(
+            panel=SEARCH,
+            help=f"First rung of ASHA; auto finds it from the first {GRACE_TRIALS} complete trials: the epoch from "
+            f"which on the ranking agrees with the final one (Spearman {GRACE_SPEARMAN}).",
+            default="a fifth of --max-epochs",
+        ),
     ] = None,
     reduction: Annotated[
         _Number, _option(panel=SEARCH, help="One in this many goes on at a rung.", default=DEFAULTS["reduction"])

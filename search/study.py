@@ -15,7 +15,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState as OptunaState
 
-from search.asha import Asha
+from search.asha import GRACE_TRIALS, Asha, find_grace_epochs
 from search.jobs import Chunk, Job, Outcome, chunk_event, derived_seed, failure_kind
 from search.records import RecordWriter, TrialRecord, TrialState
 from search.sampler import make_sampler, suggest
@@ -39,7 +39,8 @@ class Search:
         study: an Optuna study that maximises; it may hold trials of an earlier session of this run.
         space: the knobs, and the configurations to try first.
         writer: the run's records, which are the source of truth.
-        asha: empty rungs; they are filled from the records.
+        asha: empty rungs; they are filled from the records. Without rungs, the first one is found from the first
+            `GRACE_TRIALS` complete trials.
         sampler: name in `search.sampler.SAMPLERS`.
         seed: of the run.
         fixed: settings that every trial shares, by dotted name.
@@ -79,7 +80,10 @@ class Search:
         self._unfinished: list[int] = []
         self._recent: deque[TrialRecord] = deque(maxlen=STORM_WINDOW)  # ended in this session
         self._epochs = epochs_trained(self._records)
+        if asha.grace_epochs is None and writer.records.grace is not None:
+            asha.place_rungs(writer.records.grace.epochs)
         self._catch_up()
+        self._find_grace()
 
     # -- handing out -------------------------------------------------------------------------------------------------
 
@@ -143,6 +147,7 @@ class Search:
             self._end(record, TrialState.FAIL, chunk.reason)
         elif chunk.outcome is Outcome.DONE:
             self._end_done(record)
+            self._find_grace()
         elif stopped:
             self._end(record, TrialState.PRUNED, f"rung {record.epochs[-1].epoch}")
         elif self._budget_end():
@@ -192,6 +197,30 @@ class Search:
         value = record.value if record.state is TrialState.COMPLETE else None
         self._study.tell(trial, value, state=OptunaState[record.state.name])
 
+    def _find_grace(self) -> None:
+        """Place the rungs once enough trials were trained to their end, and put all trials so far on them.
+
+        Trials that are at work are judged at the rungs that they have not passed yet.
+        """
+        if self._asha.grace_epochs is not None:
+            return
+        complete = [trial for trial in self._records.values() if trial.state is TrialState.COMPLETE]
+        if len(complete) < GRACE_TRIALS:
+            return
+        curves = [[report.val_uar for report in trial.epochs] for trial in complete]
+        epochs, agreement = find_grace_epochs(curves, self._asha.max_epochs)
+        numbers = [trial.number for trial in complete]
+        self._writer.write("grace", epochs=epochs, spearman=agreement, trials=numbers)
+        self._asha.place_rungs(epochs)
+        for record in sorted(self._records.values(), key=lambda trial: (trial.ended is None, trial.number)):
+            self._fill_rungs(record)
+
+    def _fill_rungs(self, record: TrialRecord) -> None:
+        best = math.nan
+        for report in record.epochs:
+            best = _best_of(best, report.val_uar)
+            self._asha.stops(record.number, report.epoch, best)
+
     # -- limits ------------------------------------------------------------------------------------------------------
 
     def _budget_end(self) -> bool:
@@ -238,10 +267,7 @@ class Search:
 
     def _restore(self, record: TrialRecord, frozen: optuna.trial.FrozenTrial) -> None:
         if frozen.state.is_finished():
-            best = math.nan
-            for report in record.epochs:
-                best = _best_of(best, report.val_uar)
-                self._asha.stops(record.number, report.epoch, best)
+            self._fill_rungs(record)
             return
         self._live[record.number] = optuna.Trial(self._study, frozen._trial_id)
         self._told[record.number] = max(frozen.intermediate_values, default=0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.asha import rung_epochs
+from search.asha import AUTO, rung_epochs
 from search.records import RECORDS_FILE, RunRecords, TrialRecord, TrialState, read_records
 
 PLAN_KEYS = (
@@ -65,8 +65,13 @@ class RunView:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs after which ASHA decides, ascending."""
-        return rung_epochs(self.max_epochs, self.plan["grace_epochs"], self.plan["reduction"])
+        """Epochs after which ASHA decides, ascending; none while the search has not found the first one."""
+        grace = self.plan["grace_epochs"]
+        if grace == AUTO:
+            if self.records.grace is None:
+                return ()
+            grace = self.records.grace.epochs
+        return rung_epochs(self.max_epochs, grace, self.plan["reduction"])
 
 
 @dataclass(frozen=True, kw_only=True)

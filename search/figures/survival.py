@@ -29,7 +29,8 @@ class Rung:
 class SurvivalInfo:
     """Per epoch (index 0 is epoch 1): trials that trained it, and pruned trials that did not have to.
 
-    Only complete and pruned trials count. The sums of the two are the epochs trained and the epochs saved.
+    Only complete and pruned trials count. The sums of the two are the epochs trained and the epochs saved. `found` says
+    how the search itself found the first rung, "" where it was given.
     """
 
     trained: tuple[int, ...]
@@ -37,6 +38,7 @@ class SurvivalInfo:
     rungs: tuple[Rung, ...]
     trials: int
     pruned: int
+    found: str = ""
 
     @property
     def epochs_trained(self) -> int:
@@ -64,6 +66,7 @@ def info(run: RunView) -> SurvivalInfo | None:
         ),
         trials=len(lengths),
         pruned=len(pruned),
+        found="" if run.records.grace is None else f" ASHA: {run.records.grace}.",
     )
 
 
@@ -72,10 +75,10 @@ def reading(info: SurvivalInfo) -> str:
     whole = info.epochs_trained + info.epochs_saved
     if not info.pruned:
         trained = count(info.epochs_trained, "epoch")
-        return f"No trial was stopped early: {count(info.trials, 'trial')} trained {trained}."
+        return f"No trial was stopped early: {count(info.trials, 'trial')} trained {trained}.{info.found}"
     return (
         f"ASHA stopped {info.pruned:,} of {count(info.trials, 'trial')} early and saved {info.epochs_saved:,} of "
-        f"{count(whole, 'epoch')} ({100 * info.epochs_saved / whole:.0f} %)."
+        f"{count(whole, 'epoch')} ({100 * info.epochs_saved / whole:.0f} %).{info.found}"
     )
 
 

@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
-from search.asha import Asha, default_grace_epochs, rung_epochs
+from search.asha import Asha, default_grace_epochs, find_grace_epochs, rung_epochs
 
 
 def test_rungs_lie_below_the_budget() -> None:
@@ -81,3 +83,46 @@ def test_whoever_is_best_so_far_goes_on_and_the_rest_is_bounded(values: list[flo
         elif len(seen) >= reduction:
             better = sum(v > value for v in seen)
             assert stopped == (better >= max(1, len(seen) // reduction))
+
+
+def test_without_a_first_rung_nobody_stops_until_it_is_placed() -> None:
+    asha = Asha(max_epochs=9, grace_epochs=None, reduction=2)
+    assert not any(asha.stops(trial, epoch, 1.0 - trial) for trial in range(5) for epoch in range(1, 10))
+    asha.place_rungs(2)
+    assert list(asha.rungs) == [2, 4, 8]
+
+
+def test_the_first_rung_is_found_where_the_ranking_settles() -> None:
+    # Final order 0 < 1 < 2 < 3. Epoch 1 agrees by luck, epoch 2 is upside down, from epoch 3 on all agree.
+    curves = [[0.1 * n, 0.5 - 0.1 * n, 0.6 + 0.1 * n, 0.7 + 0.1 * n, 0.8 + 0.1 * n] for n in range(4)]
+    curves = [[c[0], c[1] + 0.1, *c[2:]] for c in curves]
+    assert find_grace_epochs(curves, 5) == (3, pytest.approx(1.0))
+
+
+def test_no_first_rung_is_found_where_only_the_end_decides() -> None:
+    curves = [[0.3 - 0.1 * n] * 4 + [0.5 + 0.1 * n] for n in range(4)]
+    epoch, agreement = find_grace_epochs(curves, 5)
+    assert epoch == 5
+    assert math.isnan(agreement)
+
+
+def test_trials_that_are_all_alike_have_no_ranking() -> None:
+    epoch, agreement = find_grace_epochs([[0.5] * 5] * 10, 5)
+    assert (epoch, math.isnan(agreement)) == (5, True)
+
+
+def test_nan_epochs_and_early_ends_take_part() -> None:
+    curves = [[math.nan, 0.1 * n, 0.2 * n][: 3 if n else 2] for n in range(5)]
+    assert find_grace_epochs(curves, 3) == (2, pytest.approx(1.0))
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=6, max_size=6), min_size=3, max_size=12))
+def test_the_found_rung_agrees_with_the_end_and_so_does_every_later_epoch(curves: list[list[float]]) -> None:
+    epoch, agreement = find_grace_epochs(curves, 6)
+    assert 1 <= epoch <= 6
+    best = np.maximum.accumulate(np.array(curves), axis=1)
+    if epoch < 6:
+        assert agreement >= 0.6
+        assert all(spearmanr(best[:, e], best[:, -1]).statistic >= 0.6 for e in range(epoch - 1, 5))
+    if epoch > 1 and np.ptp(best[:, epoch - 2]) > 0 and np.ptp(best[:, -1]) > 0:
+        assert not spearmanr(best[:, epoch - 2], best[:, -1]).statistic >= 0.6

@@ -226,23 +226,26 @@ def kill_after(search: Search, writer: RecordWriter, steps: int) -> None:
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kills=st.lists(st.integers(0, 60), min_size=1, max_size=4))
+@given(kills=st.lists(st.integers(0, 60), min_size=1, max_size=4), grace=st.sampled_from([3, None]))
 def test_killed_anywhere_and_resumed_ends_like_an_unbroken_search(
-    kills: list[int], tmp_path_factory: pytest.TempPathFactory
+    kills: list[int], grace: int | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    def make(folder: Path) -> tuple[Search, RecordWriter]:
+        return make_search(folder, asha=Asha(MAX_EPOCHS, grace, 3))
+
     folder = tmp_path_factory.mktemp("killed") / "run"
     for steps in kills:
-        search, writer = make_search(folder)
+        search, writer = make(folder)
         kill_after(search, writer, steps)
         try:
             finish(search, writer)
         except Killed:
             writer.close()
-    search, writer = make_search(folder)
+    search, writer = make(folder)
     finish(search, writer)
     check_agreement(folder, 12)
     unbroken = tmp_path_factory.mktemp("unbroken") / "run"
-    whole, whole_writer = make_search(unbroken)
+    whole, whole_writer = make(unbroken)
     finish(whole, whole_writer)
     assert search._asha.rungs == whole._asha.rungs
     ours, theirs = study_of(folder).trials, study_of(unbroken).trials
@@ -260,6 +263,22 @@ def test_epochs_that_were_lost_with_a_worker_are_counted_once(tmp_path: Path) ->
     assert not search.report(rest)
     check_agreement(tmp_path / "run", 1)
     assert [epoch.epoch for epoch in writer.records.trials[0].epochs] == list(range(1, MAX_EPOCHS + 1))
+
+
+def test_the_first_rung_is_found_from_the_first_complete_trials(tmp_path: Path) -> None:
+    search, writer = make_search(tmp_path / "run", asha=Asha(MAX_EPOCHS, None, 3), trials=30)
+    finish(search, writer)
+    check_agreement(tmp_path / "run", 30)
+    trials, grace = read_records(tmp_path / "run" / "records.jsonl").trials, writer.records.grace
+    assert grace is not None
+    assert grace.trials == tuple(range(10))
+    assert all(trials[number].state is TrialState.COMPLETE for number in range(10))
+    assert grace.epochs == 1  # these curves never cross
+    assert grace.spearman == pytest.approx(1.0)
+    assert {len(trial.epochs) for trial in trials.values() if trial.state is TrialState.PRUNED} <= {1, 3}
+    assert set(search._asha.rungs[1]) == set(range(30))
+    resumed, writer = make_search(tmp_path / "run", asha=Asha(MAX_EPOCHS, None, 3), trials=30)
+    assert resumed._asha.rungs == search._asha.rungs
 
 
 def test_more_trials_extend_a_finished_search(tmp_path: Path) -> None:
