@@ -1,0 +1,115 @@
+"""The remembering TPE proposes exactly what Optuna's own does."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from search.sampler import suggest
+from search.tpe import RememberingTPESampler
+from spaces.knobs import Choice, Float, Int, Space, Value, When
+
+SPACE = Space(
+    knobs={
+        "optim.optimizer": Choice(values=("adamw", "adam", "sgd")),
+        "optim.learning_rate": Float(low=1e-5, high=1e-1, log=True),
+        "optim.weight_decay": Float(low=0, high=0.1, when=When(name="optim.optimizer", values=("adamw",))),
+        "optim.momentum": Float(low=0, high=0.99, when=When(name="optim.optimizer", values=("sgd",))),
+        "model.width": Int(low=16, high=64, step=16),
+        "model.depth": Int(low=1, high=64, log=True),
+    }
+)
+
+
+def stock(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+
+
+def remembering(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return RememberingTPESampler(seed=seed)
+
+
+def proposals(
+    make: Callable[[int], BaseSampler], seed: int, trials: int, workers: int, direction: str, fresh: bool
+) -> list[dict[str, Value]]:
+    """What a search proposes whose trials end in all ways and out of order, some of them never."""
+    rng = np.random.default_rng(seed)
+    study = optuna.create_study(direction=direction)
+    running: list[optuna.Trial] = []
+    found = []
+    sampler = make(seed)
+    for number in range(trials):
+        if number < 8:  # a start that costs nothing
+            study.sampler = RandomSampler(seed=seed + number)
+        else:
+            study.sampler = make(seed + number) if fresh else sampler
+        trial = study.ask()
+        found.append(suggest(trial, SPACE))
+        running.append(trial)
+        while len(running) >= workers and rng.random() < 0.95:
+            end(study, running.pop(int(rng.integers(len(running)))), rng)
+    return found
+
+
+def end(study: optuna.Study, trial: optuna.Trial, rng: np.random.Generator) -> None:
+    """Values are coarse, so that some are equal; a pruned trial may have none, or NaN."""
+    value = round(float(rng.random()), 1)
+    for step in range(1, int(rng.integers(0, 4))):
+        trial.report(math.nan if rng.random() < 0.1 else value + step, step)
+    kind = rng.choice(["COMPLETE", "PRUNED", "FAIL"], p=[0.3, 0.6, 0.1])
+    study.tell(trial, value if kind == "COMPLETE" else None, state=TrialState[kind])
+
+
+@settings(max_examples=5)
+@given(
+    seed=st.integers(0, 10**6),
+    trials=st.integers(12, 40),
+    workers=st.integers(1, 5),
+    direction=st.sampled_from(["maximize", "minimize"]),
+    fresh=st.booleans(),
+)
+def test_it_proposes_what_optuna_does(seed: int, trials: int, workers: int, direction: str, fresh: bool) -> None:
+    found = proposals(remembering, seed, trials, workers, direction, fresh)
+    assert found == proposals(stock, seed, trials, workers, direction, fresh)
+
+
+def test_a_study_opened_again_gets_the_same_proposal() -> None:
+    """Nothing that matters is lost with the study object: it is learnt anew from the trials."""
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(study_name="one", storage=storage, direction="maximize")
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        study.sampler = remembering(number)
+        trial = study.ask()
+        suggest(trial, SPACE)
+        end(study, trial, rng)
+    again = optuna.load_study(study_name="one", storage=storage)
+    found = []
+    for each in (study, again):
+        each.sampler = remembering(99)
+        trial = each.ask()
+        found.append(suggest(trial, SPACE))
+        each.tell(trial, state=TrialState.FAIL)
+    assert found[0] == found[1]
+
+
+def test_a_list_of_trials_that_is_not_in_order_is_refused() -> None:
+    from search.tpe import _Memory
+
+    study = optuna.create_study()
+    study.add_trials([optuna.create_trial(value=float(v)) for v in range(2)])
+    with pytest.raises(RuntimeError, match="trial at place 0 has number 1"):
+        _Memory(study).learn(study.trials[::-1])
