@@ -1,0 +1,242 @@
+"""Use a model folder on audio files, or on a stream of samples.
+
+    python -m ser_core.predict MODEL clip.wav more/ [--json | --csv]
+    arecord -q -f S16_LE -r 16000 -c 1 | python -m ser_core.predict MODEL --stream
+
+Files may have any rate and any number of channels. One that cannot be read is named on standard error, the rest goes
+on, and the exit code is 1; it is 2 when nothing could be done at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO, NoReturn, TextIO
+
+import numpy as np
+import torch
+import typer
+from torchaudio.transforms import Resample
+
+from ser_core.artifact import ArtifactError, Predictor, load_model
+from ser_core.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, read_audio
+from ser_core.models import PretrainedError
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf"}
+"""What is looked for in a folder; a file that is named itself may have any."""
+
+WHOLE_CLIPS = 2.0
+"""Speech up to so many times the model's `clip_seconds` is predicted as the test clips were, by one crop."""
+
+OVERLAP = 0.5
+"""Share of a window that the next one repeats, for longer speech."""
+
+
+class Form(StrEnum):
+    """How predictions are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
+def speech_probabilities(predictor: Predictor, samples: np.ndarray) -> np.ndarray:
+    """Class probabilities (classes,) of speech of any length, (samples,) float32 at the model's sample rate.
+
+    Longer speech is cut into windows of `clip_seconds` that overlap by half, the last one flush with the end, and
+    their probabilities are averaged; silent windows do not count.
+    """
+    features = predictor.config.features
+    length = round(features.clip_seconds * features.sample_rate_hz)
+    if len(samples) <= WHOLE_CLIPS * length:
+        return predictor.probabilities(samples)
+    starts = [*range(0, len(samples) - length, round(length * (1 - OVERLAP))), len(samples) - length]
+    windows = [samples[start : start + length] for start in starts]
+    heard = [window for window in windows if not is_silent(window)] or windows
+    return np.mean([predictor.probabilities(window) for window in heard], axis=0)
+
+
+def is_silent(samples: np.ndarray) -> bool:
+    """True when (samples,) hold nothing to hear, see `ser_core.audio.SILENCE_PEAK`."""
+    return bool(np.abs(samples - samples.mean()).max() < SILENCE_PEAK)
+
+
+def audio_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and the audio files below the folders named, in order of their names."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+        else:
+            yield path
+
+
+class Printer:
+    """Prints predictions as they come, in one of the forms."""
+
+    def __init__(self, form: Form, classes: tuple[str, ...], subject: str, out: TextIO) -> None:
+        """`subject` names what is predicted: "path" of a file, "seconds" of a stream."""
+        self._form, self._classes, self._subject, self._out = form, classes, subject, out
+        self._csv = csv.writer(out, lineterminator="\n")
+        if form is Form.CSV:
+            self._csv.writerow([subject, "emotion", *(f"p_{word}" for word in classes)])
+
+    def __call__(self, subject: str | float, probabilities: np.ndarray | None) -> None:
+        """One prediction; None for a silent stretch of a stream."""
+        emotion = None if probabilities is None else self._classes[int(probabilities.argmax())]
+        shares = {} if probabilities is None else dict(zip(self._classes, map(float, probabilities), strict=True))
+        if self._form is Form.JSON:
+            rounded = {word: round(share, 6) for word, share in shares.items()}
+            print(json.dumps({self._subject: subject, "emotion": emotion, "probabilities": rounded}), file=self._out)
+        elif self._form is Form.CSV:
+            cells = [f"{share:.6f}" for share in shares.values()] or [""] * len(self._classes)
+            self._csv.writerow([subject, emotion or "", *cells])
+        elif emotion is None:
+            print(f"{subject}\tsilent", file=self._out)
+        else:
+            print(f"{subject}\t{emotion}\t{100 * shares[emotion]:.0f} %", file=self._out)
+        self._out.flush()
+
+
+def predict_files(predictor: Predictor, paths: Iterable[Path], printer: Printer) -> tuple[int, int]:
+    """Predict every file; those that cannot be read are named on standard error.
+
+    Returns:
+        Files predicted, files that could not be read.
+    """
+    done = failed = 0
+    for path in paths:
+        try:
+            samples = read_audio(path, predictor.config.features.sample_rate_hz)
+        except AudioError as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        printer(str(path), speech_probabilities(predictor, samples))
+        done += 1
+    return done, failed
+
+
+def predict_stream(
+    predictor: Predictor, blocks: Iterable[np.ndarray], rate_hz: int, printer: Printer
+) -> Iterator[float]:
+    """Predict the last `clip_seconds` of a stream after every block of it.
+
+    Args:
+        blocks: (samples,) float32 each, full scale 1, at `rate_hz`; one prediction is printed per block.
+
+    Yields:
+        The time from having a block to having printed its prediction, s.
+    """
+    features = predictor.config.features
+    resample = Resample(rate_hz, features.sample_rate_hz)
+    length, heard, window = round(features.clip_seconds * rate_hz), 0, np.empty(0, dtype=np.float32)
+    for block in blocks:
+        began = time.perf_counter()
+        heard += len(block)
+        window = np.concatenate([window, block])[-length:]
+        probabilities = None
+        if len(window) >= MIN_SECONDS * rate_hz and not is_silent(window):
+            samples = resample(torch.from_numpy(window)).numpy() if rate_hz != features.sample_rate_hz else window
+            probabilities = predictor.probabilities(samples)
+        printer(round(heard / rate_hz, 3), probabilities)
+        yield time.perf_counter() - began
+
+
+def pcm_blocks(stream: BinaryIO, samples: int) -> Iterator[np.ndarray]:
+    """16-bit little-endian mono PCM in blocks of (samples,) float32; what remains at the end is a shorter block."""
+    while len(data := stream.read(2 * samples)) > 1:  # a single byte is half a sample, at the end
+        yield np.frombuffer(data[: len(data) // 2 * 2], dtype="<i2").astype(np.float32) / 32_768
+
+
+def microphone_blocks(rate_hz: int, samples: int) -> Iterator[np.ndarray]:
+    """The default microphone in blocks of (samples,) float32, until Ctrl-C.
+
+    Raises:
+        ArtifactError: sounddevice or its PortAudio library is missing, or there is no microphone.
+    """
+    try:
+        import sounddevice
+
+        opened = sounddevice.InputStream(samplerate=rate_hz, channels=1, dtype="float32", blocksize=samples)
+    except (ImportError, OSError) as error:
+        raise ArtifactError(
+            f"the microphone needs sounddevice and PortAudio ({error}): pip install 'ser-search[microphone]', "
+            f"apt-get install libportaudio2; or pipe samples in with --stream"
+        ) from error
+    except Exception as error:  # sounddevice.PortAudioError, which cannot be named without the import
+        raise ArtifactError(f"no microphone can be opened: {error}; or pipe samples in with --stream") from error
+    with opened:
+        while True:
+            block, _ = opened.read(samples)
+            yield block[:, 0].copy()
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model folder, such as runs/NAME/final/trial-00012-seed-1.")],
+    audio: Annotated[list[Path] | None, typer.Argument(help="Audio files, and folders with audio files.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with the probability of every class.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read 16-bit little-endian mono PCM from standard input.")
+    ] = False,
+    microphone: Annotated[bool, typer.Option("--microphone", help="Listen to the microphone until Ctrl-C.")] = False,
+    rate: Annotated[
+        int | None, typer.Option(help="Sample rate of --stream and --microphone, Hz [default: the model's].", min=1)
+    ] = None,
+    hop: Annotated[float, typer.Option(help="Seconds from one prediction of a stream to the next.", min=0.01)] = 0.5,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
+) -> None:
+    """Predict the emotion in AUDIO with MODEL."""
+    if sum([bool(audio), stream, microphone]) != 1:
+        _refuse("give audio files or folders, or --stream, or --microphone: one of the three")
+    if as_json and as_csv:
+        _refuse("--json and --csv exclude each other")
+    form = Form.JSON if as_json else Form.CSV if as_csv else Form.TEXT
+    try:
+        predictor = load_model(model, device=device)
+        if predictor.about.get("corpus", {}).get("synthetic"):
+            print("The model was trained on a synthetic corpus: what it says of speech means nothing.", file=sys.stderr)
+        if audio:
+            raise typer.Exit(_run_files(predictor, audio, Printer(form, predictor.classes, "path", sys.stdout)))
+        rate_hz = rate or predictor.config.features.sample_rate_hz
+        samples = max(1, round(hop * rate_hz))
+        blocks = pcm_blocks(sys.stdin.buffer, samples) if stream else microphone_blocks(rate_hz, samples)
+        for _ in predict_stream(predictor, blocks, rate_hz, Printer(form, predictor.classes, "seconds", sys.stdout)):
+            pass
+    except (ArtifactError, PretrainedError) as error:
+        _refuse(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _run_files(predictor: Predictor, audio: list[Path], printer: Printer) -> int:
+    """The exit code."""
+    done, failed = predict_files(predictor, audio_files(audio), printer)
+    if not done and not failed:
+        _refuse(f"no audio file in {', '.join(map(str, audio))}; looked for {', '.join(sorted(AUDIO_SUFFIXES))}")
+    if not failed:
+        return 0
+    return 1 if done else 2
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(predict)
+
+
+def main() -> None:
+    """The command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
