@@ -8,8 +8,13 @@ A module `search/figures/x.py` is a figure. It holds:
 - `info(run: RunView) -> Info | None`: a frozen dataclass with the very numbers that are drawn; None when there are
   none;
 - `reading(info) -> str`: one sentence that a person can take away, written from the data;
+- `table(info) -> list[dict[str, Value | None]]`: the rows behind the figure, all with the same keys, for the table
+  under it and the CSV file: plain values, units in the keys ("val_uar_percent"), None where there is none;
 - `figure(info, *, narrow=False) -> plotly.graph_objects.Figure`: draws. `narrow` is the phone's layout: the traces must
-  be the same, as a page embeds them once and only exchanges the layout.
+  be the same, as a page embeds them once and only exchanges the layout;
+- `info_of(runs: Sequence[RunView]) -> Info | None`, only where one figure can hold several runs: the page that compares
+  runs draws it once for all of them, by the same `reading`, `table` and `figure`. Of every other figure that page
+  shows one per run.
 
 Figures see `search.view` and `search.records`, numpy and plotly, nothing else. Names that come from data go through
 `_style.plain`, since plotly takes text for a subset of HTML.

@@ -140,6 +140,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}\u00a0%" if math.isfinite(share) else "none"
 
 
+def in_percent(share: float | None) -> float | None:
+    """0.68341 -> 68.34, as a table has it; None where there is no number."""
+    return None if share is None or not math.isfinite(share) else round(100 * share, 2)
+
+
 def count(number: int, word: str, plural: str = "") -> str:
     """1 trial, 1,200 trials."""
     return f"{number:,} {word if number == 1 else plural or word + 's'}"

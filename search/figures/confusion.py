@@ -7,7 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search.figures._style import INK, SCALE, SURFACE, blank, plain
+from search.figures._style import INK, SCALE, SURFACE, blank, in_percent, plain
+from search.records import Value
 from search.view import RunView
 
 TITLE = "Confusion: what the test clips are taken for"
@@ -52,6 +53,15 @@ def reading(info: ConfusionInfo) -> str:
         return text + "; no clip is mistaken."
     mistake = f"{100 * shares[true][taken]:.0f} % of {info.classes[true]} clips are taken for {info.classes[taken]}"
     return f"{text}; the most frequent mistake: {mistake}."
+
+
+def table(info: ConfusionInfo) -> list[dict[str, Value | None]]:
+    """A row per cell."""
+    return [
+        {"true": true, "predicted": predicted, "clips": clips, "share_of_true_percent": in_percent(share)}
+        for true, counts, shares in zip(info.classes, info.counts, info.shares, strict=True)
+        for predicted, clips, share in zip(info.classes, counts, shares, strict=True)
+    ]
 
 
 def figure(info: ConfusionInfo, *, narrow: bool = False) -> go.Figure:

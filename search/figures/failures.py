@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from search.figures._style import FATES, blank, count, plain
 from search.jobs import failure_kind
-from search.records import TrialState
+from search.records import TrialState, Value
 from search.view import RunView
 
 TITLE = "Failures by reason"
@@ -55,6 +55,11 @@ def reading(info: FailuresInfo) -> str:
     kind = info.kinds[0]
     most = f"{kind.trials} of them for the reason" if len(info.kinds) > 1 else "for the reason"
     return f"{info.failed} of {count(info.trials, 'trial')} failed, {most} “{kind.name}”."
+
+
+def table(info: FailuresInfo) -> list[dict[str, Value | None]]:
+    """A row per kind."""
+    return [{"reason": kind.name, "trials": kind.trials, "example": kind.example} for kind in info.kinds]
 
 
 def figure(info: FailuresInfo, *, narrow: bool = False) -> go.Figure:

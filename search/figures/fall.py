@@ -8,7 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search.figures._style import BLUE, INK, MUTED, ORANGE, SURFACE, blank, percent
+from search.figures._style import BLUE, INK, MUTED, ORANGE, SURFACE, blank, in_percent, percent
+from search.records import Value
 from search.view import RunView
 
 TITLE = "The fall: what selection had flattered"
@@ -69,6 +70,21 @@ def reading(info: FallInfo) -> str:
 
 def _points(difference: float) -> str:
     return f"{abs(100 * difference):.1f} points {'below' if difference < 0 else 'above'}"
+
+
+def table(info: FallInfo) -> list[dict[str, Value | None]]:
+    """A row per step; what the edges of the last one are is in its own column."""
+    edges = (None, "standard deviation over seeds", info.what)
+    return [
+        {
+            "score": step.name,
+            "uar_percent": in_percent(step.uar),
+            "low_percent": in_percent(step.low),
+            "high_percent": in_percent(step.high),
+            "edges": edge if step.low is not None else None,
+        }
+        for step, edge in zip(info.steps, edges, strict=True)
+    ]
 
 
 def figure(info: FallInfo, *, narrow: bool = False) -> go.Figure:

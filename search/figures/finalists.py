@@ -8,8 +8,8 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from search.figures._style import BLUE, MUTED, ORANGE, SURFACE, blank, count, percent
-from search.records import Phase
+from search.figures._style import BLUE, MUTED, ORANGE, SURFACE, blank, count, in_percent, percent
+from search.records import Phase, Value
 from search.view import RunView
 
 TITLE = "Finalists: the same configurations with fresh seeds"
@@ -68,6 +68,22 @@ def reading(info: FinalistsInfo) -> str:
     if spreads:
         text += f"; the seed alone moves a finalist by up to {100 * max(spreads):.1f} points"
     return text + "."
+
+
+def table(info: FinalistsInfo) -> list[dict[str, Value | None]]:
+    """A row per finalist and seed."""
+    return [
+        {
+            "trial": finalist.trial,
+            "seed": seed,
+            "val_uar_percent": in_percent(uar),
+            "mean_val_uar_percent": in_percent(finalist.mean),
+            "search_val_uar_percent": in_percent(finalist.search_uar),
+            "winner": finalist.trial == info.winner,
+        }
+        for finalist in info.finalists
+        for seed, uar in finalist.seeds
+    ]
 
 
 def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:

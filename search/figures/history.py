@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.figures._style import FATES, INK, MUTED, ORANGE, SURFACE, blank, count, percent
-from search.records import TrialState
+from search.figures._style import FATES, INK, MUTED, ORANGE, SURFACE, blank, count, in_percent, percent
+from search.records import TrialState, Value
 from search.view import RunView
 
 TITLE = "Optimisation history: the score of every trial"
@@ -79,8 +79,26 @@ def reading(info: HistoryInfo) -> str:
     return f"{text}, {gain:.1f} points above the published configuration ({percent(info.published.uar)})."
 
 
+def table(info: HistoryInfo) -> list[dict[str, Value | None]]:
+    """A row per trial with a score."""
+    return [
+        {
+            "trial": point.number,
+            "state": point.state.value,
+            "origin": point.origin,
+            "val_uar_percent": in_percent(point.uar),
+            "best_epoch": point.epoch,
+            "best_so_far_percent": in_percent(best),
+        }
+        for point, best in zip(info.points, info.best_so_far, strict=True)
+    ]
+
+
 def figure(info: HistoryInfo, *, narrow: bool = False) -> go.Figure:
-    """Points by fate, a step line for the best so far, stars and a dashed line for the published configuration."""
+    """Points by fate, a step line for the best so far, stars and a dashed line for the published configuration.
+
+    Diamonds are configurations of an earlier study.
+    """
     drawn = blank(height=340 if narrow else 420, narrow=narrow, x="trial number", y="best validation UAR, %")
     for state, fate in FATES.items():
         points = [point for point in info.points if point.state is state]
@@ -102,20 +120,21 @@ def figure(info: HistoryInfo, *, narrow: bool = False) -> go.Figure:
         line={"color": ORANGE, "width": 2.5, "shape": "hv"},
         hovertemplate="best after trial %{x}: %{y:.1f} %<extra></extra>",
     )
-    _draw_published(drawn, info)
+    _draw_origins(drawn, info)
     return drawn
 
 
-def _draw_published(drawn: go.Figure, info: HistoryInfo) -> None:
-    first = [point for point in info.points if point.origin == "first"]
-    if first:
-        drawn.add_scatter(
-            x=[point.number for point in first],
-            y=[round(100 * point.uar, 2) for point in first],
-            mode="markers",
-            name="published",
-            marker={"color": INK, "symbol": "star", "size": 15, "line": {"color": SURFACE, "width": 1}},
-            hovertemplate="published configuration, trial %{x}<br>%{y:.1f} %<extra></extra>",
-        )
+def _draw_origins(drawn: go.Figure, info: HistoryInfo) -> None:
+    for origin, name, symbol in (("first", "published", "star"), ("warm", "warm start", "diamond")):
+        points = [point for point in info.points if point.origin == origin]
+        if points:
+            drawn.add_scatter(
+                x=[point.number for point in points],
+                y=[round(100 * point.uar, 2) for point in points],
+                mode="markers",
+                name=name,
+                marker={"color": INK, "symbol": symbol, "size": 15, "line": {"color": SURFACE, "width": 1}},
+                hovertemplate=f"{name} configuration, trial %{{x}}<br>%{{y:.1f}} %<extra></extra>",
+            )
     if info.published is not None:
         drawn.add_hline(y=round(100 * info.published.uar, 2), line={"color": MUTED, "width": 1.5, "dash": "dash"})

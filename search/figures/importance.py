@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.figures._style import BLUE, SKY, blank, plain
+from search.figures._style import BLUE, SKY, blank, in_percent, plain
+from search.records import Value
 from search.view import RunView
 
 TITLE = "Importance: which knobs decide about a good score"
@@ -35,6 +36,11 @@ def reading(info: ImportanceInfo) -> str:
     if others:
         text += f", followed by {others[0][0]} with {100 * others[0][1]:.0f} %"
     return text + " (PED-ANOVA over complete and stopped trials: what sets the best ones apart)."
+
+
+def table(info: ImportanceInfo) -> list[dict[str, Value | None]]:
+    """A row per knob."""
+    return [{"knob": name, "importance_percent": in_percent(share)} for name, share in info.shares]
 
 
 def figure(info: ImportanceInfo, *, narrow: bool = False) -> go.Figure:

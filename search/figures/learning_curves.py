@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.figures._style import FATES, ORANGE, SURFACE, Fate, blank, count, percent, rung_lines, thinned
-from search.records import TrialRecord, TrialState
+from search.figures._style import FATES, ORANGE, SURFACE, Fate, blank, count, in_percent, percent, rung_lines, thinned
+from search.records import TrialRecord, TrialState, Value
 from search.view import RunView, best_trial
 
 TITLE = "Learning curves: how the score grows, and where trials were stopped"
@@ -76,6 +76,15 @@ def reading(info: CurvesInfo) -> str:
     if info.trials > len(info.curves):
         text += f" Drawn are {len(info.curves)} of {info.trials:,} trials: the best, and an even sample of the others."
     return text
+
+
+def table(info: CurvesInfo) -> list[dict[str, Value | None]]:
+    """A row per point that is drawn."""
+    return [
+        {"trial": curve.number, "state": curve.state.value, "epoch": epoch, "val_uar_percent": in_percent(uar)}
+        for curve in info.curves
+        for epoch, uar in zip(curve.epochs, curve.uar, strict=True)
+    ]
 
 
 def figure(info: CurvesInfo, *, narrow: bool = False) -> go.Figure:

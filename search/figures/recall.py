@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.figures._style import BLUE, INK, MUTED, ORANGE, blank, percent, plain
+from search.figures._style import BLUE, INK, MUTED, ORANGE, blank, in_percent, percent, plain
+from search.records import Value
 from search.view import RunView
 
 TITLE = "Recall per emotion on the test"
@@ -51,6 +52,11 @@ def reading(info: RecallInfo) -> str:
     known = [item for item in info.recalls if math.isfinite(item[1])]
     (worst, low), (best, high) = (pick(known, key=lambda item: item[1]) for pick in (min, max))
     return f"From {percent(low)} for {worst} to {percent(high)} for {best}; guessing would give {percent(info.chance)}."
+
+
+def table(info: RecallInfo) -> list[dict[str, Value | None]]:
+    """A row per class."""
+    return [{"emotion": name, "recall_percent": in_percent(recall)} for name, recall in info.recalls]
 
 
 def figure(info: RecallInfo, *, narrow: bool = False) -> go.Figure:

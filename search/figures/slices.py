@@ -10,7 +10,19 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from search.figures._style import FATES, INK, ORANGE, SURFACE, TEMPLATE, blank, count, plain, thinned, value_text
+from search.figures._style import (
+    FATES,
+    INK,
+    ORANGE,
+    SURFACE,
+    TEMPLATE,
+    blank,
+    count,
+    in_percent,
+    plain,
+    thinned,
+    value_text,
+)
 from search.records import TrialState, Value
 from search.view import RunView, best_trial
 
@@ -85,6 +97,21 @@ def reading(info: SlicesInfo) -> str:
     if info.knobs > len(info.panels):
         text += f" Shown are {len(info.panels)} of {count(info.knobs, 'knob')}, the most important first."
     return text
+
+
+def table(info: SlicesInfo) -> list[dict[str, Value | None]]:
+    """A row per marker: one trial in one panel."""
+    return [
+        {
+            "knob": panel.knob,
+            "trial": sample.number,
+            "value": sample.value,
+            "val_uar_percent": in_percent(sample.uar),
+            "state": sample.state.value,
+        }
+        for panel in info.panels
+        for sample in panel.samples
+    ]
 
 
 def figure(info: SlicesInfo, *, narrow: bool = False) -> go.Figure:

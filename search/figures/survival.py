@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.figures._style import BLUE, INK, MUTED, SKY, SLATE, SURFACE, blank, count, rung_lines
-from search.records import TrialState
+from search.records import TrialState, Value
 from search.view import RunView
 
 TITLE = "Survival: trials still training after each epoch"
@@ -80,6 +80,15 @@ def reading(info: SurvivalInfo) -> str:
         f"ASHA stopped {info.pruned:,} of {count(info.trials, 'trial')} early and saved {info.epochs_saved:,} of "
         f"{count(whole, 'epoch')} ({100 * info.epochs_saved / whole:.0f} %).{info.found}"
     )
+
+
+def table(info: SurvivalInfo) -> list[dict[str, Value | None]]:
+    """A row per epoch."""
+    rungs = {rung.epoch for rung in info.rungs}
+    return [
+        {"epoch": epoch, "trials_training": trained, "trials_stopped_before": saved, "rung": epoch in rungs}
+        for epoch, (trained, saved) in enumerate(zip(info.trained, info.saved, strict=True), start=1)
+    ]
 
 
 def figure(info: SurvivalInfo, *, narrow: bool = False) -> go.Figure:

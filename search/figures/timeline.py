@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.figures._style import FATES, blank, count, plain
-from search.records import TrialState
+from search.records import TrialState, Value
 from search.view import RunView
 
 TITLE = "Timeline: what the workers did"
@@ -79,6 +79,21 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def table(info: TimelineInfo) -> list[dict[str, Value | None]]:
+    """A row per trial."""
+    return [
+        {
+            "trial": span.number,
+            "worker": info.workers[span.worker],
+            "state": span.state.value,
+            "start_seconds": round(span.start, 2),
+            "end_seconds": round(span.end, 2),
+            "epochs": span.epochs,
+        }
+        for span in info.spans
+    ]
 
 
 def figure(info: TimelineInfo, *, narrow: bool = False) -> go.Figure:

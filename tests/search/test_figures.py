@@ -84,6 +84,10 @@ def test_contract(module: ModuleType, finished: RunView) -> None:
     assert wide["data"] == narrow["data"]
     assert wide["data"]
     assert any("title" in axis for name, axis in wide["layout"].items() if "axis" in name)
+    rows = module.table(info)
+    assert rows
+    assert all(list(row) == list(rows[0]) for row in rows)
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
     with pytest.raises(AttributeError):
         info.anything = 1  # frozen
 
@@ -119,6 +123,7 @@ def test_every_figure_copes_with_every_moment(moment: str, run_maker: Callable[.
         else:
             assert module.figure(info).data
             assert module.reading(info).endswith(".")
+            json.dumps(module.table(info), allow_nan=False)
 
 
 def test_result_figures_wait_for_the_result(run_maker: Callable[..., Any]) -> None:
