@@ -182,11 +182,13 @@ class TestPredictions:
 
     Attributes:
         labels: (clips,) class indices. speakers: (clips,) names. clip_ids: one per clip.
+        genders: (clips,) of the speakers, "" where the corpus does not say.
         probabilities: (seeds, clips, classes).
     """
 
     labels: np.ndarray
     speakers: np.ndarray
+    genders: np.ndarray
     clip_ids: tuple[str, ...]
     probabilities: np.ndarray
 
@@ -232,6 +234,7 @@ def read_test_set(
     result = TestPredictions(
         labels=test.labels,
         speakers=manifest.speakers[split.test],
+        genders=np.array([manifest.clips[row].gender or "" for row in split.test]),
         clip_ids=test.clip_ids,
         probabilities=probabilities,
     )

@@ -19,9 +19,16 @@ from search.plan import SearchPlan
 from search.records import RunRecords, TrialRecord, TrialState
 from search.study import epochs_trained
 from search.view import best_trial
-from ser_core.metrics import bootstrap_interval, scores
+from ser_core.calibration import expected_calibration_error, reliability
+from ser_core.metrics import Interval, Scores, bootstrap_interval, per_class_intervals, scores, seed_interval
 
 RESULT_FILE = "result.json"
+
+INTERVAL_NOTE = (
+    "95 % percentile intervals of a bootstrap over test speakers; null where fewer than two speakers stand behind a "
+    "score. With few speakers they are too narrow: in simulation they hold the true UAR in 93 % of cases with 24 "
+    "speakers, 88 % with 8 and 81 % with 4"
+)
 
 
 def make_result(
@@ -52,7 +59,7 @@ def make_result(
                 "trial": trial.number,
                 "params": trial.params,
                 "search_val_uar": trial.value,
-                "val_uar": asdict(finalist_spreads[trial.number]) if trial.number in finalist_spreads else None,
+                "val_uar": _finalist_numbers(finalist_spreads.get(trial.number)),
             }
             for trial in finalists
         ],
@@ -68,6 +75,11 @@ def make_result(
         "versions": plan.versions,
         "command": plan.command,
     }
+
+
+def _finalist_numbers(spread: Spread | None) -> dict[str, Any] | None:
+    """Validation UAR over seeds, with Student's t interval of the mean over seeds; None when no seed finished."""
+    return None if spread is None else {**asdict(spread), "interval": _bounds(seed_interval(spread.seeds))}
 
 
 def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
@@ -116,27 +128,113 @@ def overhead_numbers(trials: Sequence[TrialRecord]) -> dict[str, float | None]:
 
 
 def test_numbers(test: TestPredictions, classes: Sequence[str]) -> dict[str, Any]:
-    """Scores on the test clips: mean and spread over seeds, and a 95 % interval over speakers of the mean.
+    """Scores on the test clips: mean and spread over seeds, and 95 % intervals over speakers of the mean.
 
     The confusion matrix holds counts summed over seeds, a row per true class and a column per predicted one.
     """
     predictions = test.probabilities.argmax(axis=2)  # (seeds, clips)
     each = [scores(test.labels, row, len(classes)) for row in predictions]
-    intervals = bootstrap_interval(test.labels, predictions, test.speakers, len(classes))
-    numbers: dict[str, Any] = {"clips": len(test.labels), "speakers": len(set(test.speakers.tolist()))}
-    for name in ("uar", "war", "macro_f1"):
-        spread = Spread.of([getattr(score, name) for score in each])
-        interval = intervals[name]
-        numbers[name] = {**asdict(spread), "interval": [interval.low, interval.high]}
-    recall = np.stack([score.per_class_recall for score in each])
-    numbers["per_class_recall"] = {
-        word: asdict(Spread.of(recall[:, index].tolist())) for index, word in enumerate(classes)
+    return {
+        "clips": len(test.labels),
+        "speakers": len(set(test.speakers.tolist())),
+        **_score_numbers(test, predictions, each, len(classes)),
+        **_class_numbers(test, predictions, each, classes),
+        "per_speaker": _speaker_numbers(test, predictions, len(classes)),
+        "per_gender": _gender_numbers(test, predictions, len(classes)),
+        "calibration": _calibration_numbers(test),
+        "confusion": np.sum([score.confusion for score in each], axis=0).tolist(),
+        "confusion_note": f"counts summed over {len(each)} seed(s); a row per true class, a column per predicted one",
+        "interval_note": INTERVAL_NOTE,
     }
-    numbers["confusion"] = np.sum([score.confusion for score in each], axis=0).tolist()
-    numbers["confusion_note"] = (
-        f"counts summed over {len(each)} seed(s); a row per true class, a column per predicted one"
-    )
+
+
+def _score_numbers(
+    test: TestPredictions, predictions: np.ndarray, each: Sequence[Scores], classes: int
+) -> dict[str, Any]:
+    """UAR, WAR and macro F1, each with an interval of the mean over seeds and one of every seed."""
+    mean = bootstrap_interval(test.labels, predictions, test.speakers, classes)
+    own = [bootstrap_interval(test.labels, row, test.speakers, classes) for row in predictions]
+    return {
+        name: {
+            **_spread([getattr(score, name) for score in each]),
+            "interval": _bounds(mean[name]),
+            "seed_intervals": [_bounds(intervals[name]) for intervals in own],
+        }
+        for name in ("uar", "war", "macro_f1")
+    }
+
+
+def _class_numbers(
+    test: TestPredictions, predictions: np.ndarray, each: Sequence[Scores], classes: Sequence[str]
+) -> dict[str, Any]:
+    """Recall and precision of every class."""
+    intervals = per_class_intervals(test.labels, predictions, test.speakers, len(classes))
+    numbers = {}
+    for name in ("recall", "precision"):
+        values = np.stack([getattr(score, f"per_class_{name}") for score in each])  # (seeds, classes)
+        numbers[f"per_class_{name}"] = {
+            word: {**_spread(values[:, index].tolist()), "interval": _bounds(intervals[name][index])}
+            for index, word in enumerate(classes)
+        }
     return numbers
+
+
+def _speaker_numbers(test: TestPredictions, predictions: np.ndarray, classes: int) -> dict[str, Any]:
+    """Scores of every test speaker; the UAR is over the classes of which there are clips of that speaker."""
+    numbers = {}
+    for name in sorted(set(test.speakers.tolist())):
+        rows = test.speakers == name
+        own = [scores(test.labels[rows], row[rows], classes) for row in predictions]
+        numbers[name] = {
+            "gender": test.genders[rows][0].item() or None,
+            "clips": int(rows.sum()),
+            "uar": _spread([score.uar for score in own]),
+            "war": _spread([score.war for score in own]),
+        }
+    return numbers
+
+
+def _gender_numbers(test: TestPredictions, predictions: np.ndarray, classes: int) -> dict[str, Any]:
+    """Scores of the speakers of each gender that the corpus names."""
+    numbers = {}
+    for gender in sorted(set(test.genders.tolist()) - {""}):
+        rows = test.genders == gender
+        own = [scores(test.labels[rows], row[rows], classes) for row in predictions]
+        intervals = bootstrap_interval(test.labels[rows], predictions[:, rows], test.speakers[rows], classes)
+        numbers[gender] = {
+            "clips": int(rows.sum()),
+            "speakers": len(set(test.speakers[rows].tolist())),
+            **{
+                name: {
+                    **_spread([getattr(score, name) for score in own]),
+                    "interval": _bounds(intervals[name]),
+                }
+                for name in ("uar", "war")
+            },
+        }
+    return numbers
+
+
+def _calibration_numbers(test: TestPredictions) -> dict[str, Any]:
+    """Expected calibration error of every seed, and the bins of the reliability curve, pooled over seeds."""
+    bins = reliability(test.labels, test.probabilities, test.speakers)
+    errors = [expected_calibration_error(test.labels, probabilities) for probabilities in test.probabilities]
+    return {
+        "ece": _spread(errors),
+        "bins": [{**asdict(each), "interval": _bounds(each.interval)} for each in bins],
+        "note": "confidence is the probability of the predicted class; bins (low, high] hold the predictions of all "
+        "seeds",
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and deviation over the seeds that define a score; `seeds` keeps NaN for the others."""
+    known = [value for value in values if math.isfinite(value)]
+    return {**asdict(Spread.of(known or [math.nan])), "seeds": list(values)}
+
+
+def _bounds(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:

@@ -1,10 +1,18 @@
-"""Scores of a classifier, all of them from its confusion matrix, and their uncertainty over speakers."""
+"""Scores of a classifier, all of them from its confusion matrix, and their uncertainty over speakers and over seeds.
+
+Intervals over speakers are percentile intervals of a cluster bootstrap. They nearly hold what they promise with many
+speakers and are too narrow with few: when speakers' accuracies scatter with a deviation of 17 points, the 95 % interval
+of UAR holds the true value in 94 % of simulated test sets of 48 speakers, 93 % of 24, 92 % of 12, 88 % of 8, 81 % of 4
+and 52 % of 2.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -16,6 +24,7 @@ class Scores:
         war: weighted average recall, which is accuracy.
         macro_f1: mean F1 of the classes that occur among labels or predictions.
         per_class_recall: (classes,); NaN for a class that no label names.
+        per_class_precision: (classes,); NaN for a class that was never predicted.
         confusion: (classes, classes) counts, a row per true class, a column per predicted one.
     """
 
@@ -23,12 +32,13 @@ class Scores:
     war: float
     macro_f1: float
     per_class_recall: np.ndarray
+    per_class_precision: np.ndarray
     confusion: np.ndarray
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Bounds of a confidence interval, inclusive."""
+    """Bounds of a confidence interval, inclusive; NaN where the data cannot give any."""
 
     low: float
     high: float
@@ -61,13 +71,19 @@ def scores(labels: np.ndarray, predictions: np.ndarray, classes: int) -> Scores:
         war=float(war(confusion)),
         macro_f1=float(macro_f1(confusion)),
         per_class_recall=per_class_recall(confusion),
+        per_class_precision=per_class_precision(confusion),
         confusion=confusion,
     )
 
 
 def per_class_recall(confusion: np.ndarray) -> np.ndarray:
     """(…, classes, classes) -> (…, classes); NaN for a class without clips."""
-    return _ratio(_hits(confusion), confusion.sum(axis=-1))
+    return ratio(_hits(confusion), confusion.sum(axis=-1))
+
+
+def per_class_precision(confusion: np.ndarray) -> np.ndarray:
+    """(…, classes, classes) -> (…, classes); NaN for a class that was never predicted."""
+    return ratio(_hits(confusion), confusion.sum(axis=-2))
 
 
 def uar(confusion: np.ndarray) -> np.ndarray:
@@ -77,12 +93,12 @@ def uar(confusion: np.ndarray) -> np.ndarray:
 
 def war(confusion: np.ndarray) -> np.ndarray:
     """Weighted average recall (accuracy): (…, classes, classes) -> (…)."""
-    return _ratio(_hits(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
+    return ratio(_hits(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
 
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:
     """Mean F1 over the classes that occur as label or prediction: (…, classes, classes) -> (…)."""
-    return _mean_of_defined(_ratio(2 * _hits(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2)))
+    return _mean_of_defined(ratio(2 * _hits(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2)))
 
 
 def bootstrap_interval(
@@ -111,38 +127,96 @@ def bootstrap_interval(
     Raises:
         ValueError: see `confusion_matrix`; no clips, or a level outside (0, 1).
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in (0, 1); got {level}")
-    if not labels.size:
-        raise ValueError("a bootstrap needs at least one clip; got none")
-    names = np.unique(speakers)
-    if len(names) == 1:
+    _check_level(level)
+    per_speaker = _speaker_confusions(labels, predictions, speakers, classes)
+    if len(per_speaker) == 1:
         return {name: Interval(np.nan, np.nan) for name in _METRICS}
-    runs = np.atleast_2d(predictions)
-    per_speaker = np.stack(
-        [[confusion_matrix(labels[speakers == name], run[speakers == name], classes) for run in runs] for name in names]
-    )  # (speakers, runs, classes, classes)
-    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    drawn = np.tensordot(draws, per_speaker, axes=1)  # (resamples, runs, classes, classes)
+    drawn = resampled_sums(per_speaker, resamples, seed)  # (resamples, runs, classes, classes)
+    return {name: percentile_interval(metric(drawn).mean(axis=1), level) for name, metric in _METRICS.items()}
+
+
+def per_class_intervals(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    speakers: np.ndarray,
+    classes: int,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> dict[str, tuple[Interval, ...]]:
+    """Percentile intervals of every class' recall and precision; arguments and errors as for `bootstrap_interval`.
+
+    A resample in which a class has no clip (or is not predicted) says nothing about its recall (precision) and is left
+    out. Bounds are NaN where fewer than two speakers have such clips: one speaker says nothing about others.
+
+    Returns:
+        An interval per class under "recall" and "precision".
+    """
+    _check_level(level)
+    per_speaker = _speaker_confusions(labels, predictions, speakers, classes)
+    drawn = resampled_sums(per_speaker, resamples, seed)  # (resamples, runs, classes, classes)
+    intervals = {}
+    for name, metric, axis in (("recall", per_class_recall, -1), ("precision", per_class_precision, -2)):
+        speakers_behind = (per_speaker.sum(axis=axis).sum(axis=1) > 0).sum(axis=0)  # (classes,)
+        values = _mean_of_defined(np.moveaxis(metric(drawn), 1, -1))  # (resamples, classes), mean over runs
+        intervals[name] = tuple(
+            percentile_interval(values[:, index], level) if count > 1 else Interval(np.nan, np.nan)
+            for index, count in enumerate(speakers_behind)
+        )
+    return intervals
+
+
+def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Student's t interval for the mean of a score over seeds; NaN for fewer than two.
+
+    It says how far other seeds would move the mean on these very clips, nothing about other speakers.
+    """
+    if len(values) < 2:
+        return Interval(np.nan, np.nan)
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return Interval(float(np.mean(values) - half), float(np.mean(values) + half))
+
+
+def resampled_sums(per_speaker: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Counts (speakers, …) -> their sums over as many speakers, drawn with replacement: (resamples, …)."""
+    speakers = len(per_speaker)
+    draws = np.random.default_rng(seed).multinomial(speakers, np.full(speakers, 1 / speakers), size=resamples)
+    return np.tensordot(draws.astype(np.float64), per_speaker, axes=1)  # in float64: exact, and several times faster
+
+
+def percentile_interval(values: np.ndarray, level: float) -> Interval:
+    """Bounds between which the middle `level` of the defined values (resamples,) lies."""
     tail = (1 - level) / 2
-    return {
-        name: Interval(*(float(bound) for bound in np.quantile(metric(drawn).mean(axis=1), [tail, 1 - tail])))
-        for name, metric in _METRICS.items()
-    }
+    return Interval(*(float(bound) for bound in np.nanquantile(values, [tail, 1 - tail])))
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, NaN where whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
 
 
 _METRICS = {"uar": uar, "war": war, "macro_f1": macro_f1}
+
+
+def _speaker_confusions(labels: np.ndarray, predictions: np.ndarray, speakers: np.ndarray, classes: int) -> np.ndarray:
+    """Confusion of every speaker and run: (speakers, runs, classes, classes), speakers in order of their names."""
+    if not labels.size:
+        raise ValueError("a bootstrap needs at least one clip; got none")
+    own = [speakers == name for name in np.unique(speakers)]
+    runs = np.atleast_2d(predictions)
+    return np.stack([[confusion_matrix(labels[rows], run[rows], classes) for run in runs] for rows in own])
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1); got {level}")
 
 
 def _hits(confusion: np.ndarray) -> np.ndarray:
     return np.diagonal(confusion, axis1=-2, axis2=-1)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, NaN where whole is 0."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
-
-
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis without its NaNs; NaN where all are."""
-    return _ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))
+    return ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))

@@ -1,14 +1,20 @@
-"""Scores against scikit-learn and torchmetrics, golden numbers, and the bootstrap over speakers."""
+"""Scores against scikit-learn and torchmetrics, golden numbers, and how often intervals over speakers hold true."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
 
-from ser_core.metrics import bootstrap_interval, confusion_matrix, scores
+from ser_core.metrics import bootstrap_interval, confusion_matrix, per_class_intervals, scores, seed_interval
 
 
 @pytest.fixture
@@ -23,6 +29,7 @@ def test_golden_numbers() -> None:
     result = scores(np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 1, 1, 2, 0]), 3)
     assert result.confusion.tolist() == [[3, 1, 0], [0, 1, 1], [1, 0, 0]]
     assert result.per_class_recall.tolist() == [0.75, 0.5, 0.0]
+    assert result.per_class_precision.tolist() == [0.75, 0.5, 0.0]
     assert result.uar == pytest.approx(1.25 / 3)
     assert result.war == pytest.approx(4 / 7)
     assert result.macro_f1 == pytest.approx((6 / 8 + 2 / 4 + 0) / 3)
@@ -37,6 +44,8 @@ def test_agrees_with_scikit_learn(answers: tuple[np.ndarray, np.ndarray]) -> Non
     np.testing.assert_array_equal(result.confusion, sklearn_metrics.confusion_matrix(labels, predictions))
     recalls = sklearn_metrics.recall_score(labels, predictions, average=None)
     np.testing.assert_allclose(result.per_class_recall, recalls)
+    precisions = sklearn_metrics.precision_score(labels, predictions, average=None)
+    np.testing.assert_allclose(result.per_class_precision, precisions)
 
 
 def test_agrees_with_torchmetrics(answers: tuple[np.ndarray, np.ndarray]) -> None:
@@ -45,12 +54,18 @@ def test_agrees_with_torchmetrics(answers: tuple[np.ndarray, np.ndarray]) -> Non
     assert result.uar == pytest.approx(multiclass_accuracy(predictions, labels, 5, average="macro").item(), abs=1e-6)
     assert result.war == pytest.approx(multiclass_accuracy(predictions, labels, 5, average="micro").item(), abs=1e-6)
     assert result.macro_f1 == pytest.approx(multiclass_f1_score(predictions, labels, 5).item(), abs=1e-6)
+    recalls, precisions = (
+        metric(predictions, labels, 5, average="none") for metric in (multiclass_recall, multiclass_precision)
+    )
+    np.testing.assert_allclose(result.per_class_recall, recalls, atol=1e-6)
+    np.testing.assert_allclose(result.per_class_precision, precisions, atol=1e-6)
 
 
 def test_a_class_without_clips_has_no_recall_and_does_not_count() -> None:
     labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])
     result = scores(labels, predictions, 4)
     np.testing.assert_array_equal(result.per_class_recall, [1.0, 0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(result.per_class_precision, [1.0, 1.0, 0.0, np.nan])
     assert result.uar == 0.75
     expected = sklearn_metrics.f1_score(labels, predictions, average="macro")  # class 2 counts: it was predicted
     assert result.macro_f1 == pytest.approx(expected)
@@ -119,3 +134,64 @@ def test_bootstrap_refuses_nonsense(answers: tuple[np.ndarray, np.ndarray]) -> N
     empty = np.empty(0, dtype=np.int64)
     with pytest.raises(ValueError, match="at least one clip"):
         bootstrap_interval(empty, empty, empty, 5)
+
+
+def test_intervals_of_classes_equal_a_plain_bootstrap_over_speakers(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, predictions = answers
+    runs = np.stack([predictions, np.roll(predictions, 3)])
+    speakers = np.repeat([f"s{index:02d}" for index in range(20)], 10)
+    fast = per_class_intervals(labels, runs, speakers, 5, resamples=4000)
+    rng, names, drawn = np.random.default_rng(1), np.unique(speakers), []
+    for _ in range(1000):
+        rows = np.concatenate([np.flatnonzero(speakers == name) for name in rng.choice(names, len(names))])
+        own = [scores(labels[rows], run[rows], 5) for run in runs]
+        drawn.append([np.mean([getattr(s, f"per_class_{kind}") for s in own], axis=0) for kind in fast])
+    bounds = np.nanquantile(drawn, [0.025, 0.975], axis=0)  # (low and high, recall and precision, classes)
+    for kind, intervals in enumerate(fast.values()):
+        np.testing.assert_allclose([each.low for each in intervals], bounds[0, kind], atol=0.03)
+        np.testing.assert_allclose([each.high for each in intervals], bounds[1, kind], atol=0.03)
+
+
+def test_a_class_of_one_speaker_has_no_interval() -> None:
+    labels, speakers = np.array([0, 0, 1, 0, 0]), np.array(["a", "a", "a", "b", "b"])
+    intervals = per_class_intervals(labels, np.array([0, 1, 1, 1, 0]), speakers, 3)
+    assert (intervals["recall"][0].low, intervals["recall"][0].high) == (0.5, 0.5)
+    assert math.isnan(intervals["recall"][1].low)  # only speaker a has clips of class 1
+    assert not math.isnan(intervals["precision"][1].low)  # but both were taken for it
+    assert math.isnan(intervals["recall"][2].high)
+    assert math.isnan(intervals["precision"][2].high)
+
+
+def test_interval_over_seeds_is_the_t_interval_of_scipy() -> None:
+    values = [0.41, 0.47, 0.44, 0.5]
+    interval = seed_interval(values)
+    expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (interval.low, interval.high) == pytest.approx(expected)
+    assert math.isnan(seed_interval([0.5]).low)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "least", "most"),
+    [(24, 0.90, 0.97), (4, 0.72, 0.88)],  # four test speakers, as in an EmoBox fold: honest about being too narrow
+)
+def test_coverage_of_95_percent_intervals(speakers: int, least: float, most: float) -> None:
+    """Speakers differ in how well they are recognised (beta distribution); every score has the same true value.
+
+    Errors spread evenly over the other classes, so that the precision of a class equals its recall in the population.
+    """
+    rng, classes, clips, repetitions = np.random.default_rng(speakers), 4, 6, 300
+    names = np.repeat(np.arange(speakers), classes * clips)
+    labels = np.tile(np.repeat(np.arange(classes), clips), speakers)
+    covered = dict.fromkeys(("uar", "war", "macro_f1", "recall", "precision"), 0.0)
+    for repetition in range(repetitions):
+        right = rng.random(len(labels)) < rng.beta(4, 3, speakers)[names]
+        predictions = np.where(right, labels, (labels + rng.integers(1, classes, len(labels))) % classes)
+        data = (labels, predictions, names, classes)
+        found = {
+            **{name: (each,) for name, each in bootstrap_interval(*data, resamples=500, seed=repetition).items()},
+            **per_class_intervals(*data, resamples=500, seed=repetition),
+        }
+        for name, intervals in found.items():
+            covered[name] += np.mean([each.low <= 4 / 7 <= each.high for each in intervals]) / repetitions
+    for name, share in covered.items():
+        assert least <= share <= most, f"{name}: {share:.3f} of the intervals hold the true score"
