@@ -1,0 +1,195 @@
+"""Who takes part in benchmarks/search_quality.py: our search, its peers and random search, each as a `JobSource`."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import optuna
+from _objectives import Objective
+from _peers import OptunaAlone, Peer, PeerSource, RayTune, SyneTune
+from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
+
+from search.asha import Asha, default_grace_epochs
+from search.jobs import Chunk, Job, JobSource, Wait
+from search.prepare import DEFAULTS
+from search.records import RecordWriter
+from search.simulation import SimulatedClock, simulate
+from search.study import Search
+from spaces.knobs import Value
+
+MakeSource = Callable[[Objective, int, RecordWriter], JobSource]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """One search.
+
+    Attributes:
+        name: as `--only` takes it. title: for readers.
+        make: its source from the objective, a seed and empty records.
+        package: what must be installed, by its import name. install: how.
+        peer: made by others entirely, so that ours is measured against it.
+    """
+
+    name: str
+    title: str
+    make: MakeSource
+    package: str = "optuna"
+    install: str = ""
+    peer: bool = True
+
+    @property
+    def missing(self) -> bool:
+        return find_spec(self.package) is None
+
+
+def _ours(sampler: str, *, early_stopping: bool = True) -> MakeSource:
+    def make(objective: Objective, seed: int, writer: RecordWriter) -> JobSource:
+        epochs = objective.max_epochs
+        grace = default_grace_epochs(epochs) if early_stopping else epochs
+        return Search(
+            study=optuna.create_study(direction="maximize"),
+            space=objective.space,
+            writer=writer,
+            asha=Asha(max_epochs=epochs, grace_epochs=grace, reduction=DEFAULTS["reduction"]),
+            sampler=sampler,
+            seed=seed,
+            fixed={},
+            trials=10**9,  # the meter ends the search
+        )
+
+    return make
+
+
+def _theirs(make_peer: Callable[[Objective, int], Peer]) -> MakeSource:
+    return lambda objective, seed, _: PeerSource(make_peer(objective, seed), objective.max_epochs)
+
+
+def _ray(*, our_grace: bool) -> MakeSource:
+    return _theirs(lambda it, seed: RayTune(it.space, it.max_epochs, seed, **_grace(it, our_grace)))
+
+
+def _optuna(pruner: Callable[[int], optuna.pruners.BasePruner]) -> MakeSource:
+    return _theirs(lambda it, seed: OptunaAlone(it.space, it.max_epochs, seed, pruner(it.max_epochs)))
+
+
+def _syne(baseline: str, *, our_grace: bool) -> MakeSource:
+    return _theirs(lambda it, seed: SyneTune(it.space, it.max_epochs, seed, baseline, **_grace(it, our_grace)))
+
+
+def _grace(objective: Objective, ours: bool) -> dict[str, int]:
+    return {"grace_period": default_grace_epochs(objective.max_epochs)} if ours else {}
+
+
+SYNE_INSTALL = "pip install --no-deps syne-tune==0.16.0, after pip install '.[bench]'"
+CONTESTANTS: Mapping[str, Contestant] = {
+    contestant.name: contestant
+    for contestant in (
+        Contestant(name="ours", title="ours", make=_ours(DEFAULTS["sampler"]), peer=False),
+        Contestant(name="ray", title="Ray Tune", make=_ray(our_grace=False), package="ray"),
+        Contestant(name="ray-grace", title="Ray Tune, our grace", make=_ray(our_grace=True), package="ray"),
+        Contestant(
+            name="optuna-sh",
+            title="Optuna, successive halving",
+            make=_optuna(lambda epochs: SuccessiveHalvingPruner(min_resource=1)),
+        ),
+        Contestant(
+            name="optuna-hb",
+            title="Optuna, Hyperband",
+            make=_optuna(lambda epochs: HyperbandPruner(min_resource=1, max_resource=epochs)),
+        ),
+        Contestant(
+            name="syne-asha",
+            title="Syne Tune ASHA",
+            make=_syne("ASHA", our_grace=False),
+            package="syne_tune",
+            install=SYNE_INSTALL,
+        ),
+        Contestant(
+            name="syne-bohb",
+            title="Syne Tune BOHB, our grace",
+            make=_syne("BOHB", our_grace=True),
+            package="syne_tune",
+            install=SYNE_INSTALL,
+        ),
+        Contestant(name="random", title="random search", make=_ours("random", early_stopping=False)),
+        Contestant(name="random-asha", title="random search, our ASHA", make=_ours("random"), peer=False),
+    )
+}
+
+
+@dataclass
+class Meter:
+    """Passes everything on to a source, counts epochs, ends the search at its budget and keeps the incumbents.
+
+    The incumbent is the trial with the best value of any epoch so far, the earlier one of equals.
+
+    Attributes:
+        source: any. clock: the simulation's. budget: epochs over all trials.
+        trials: that began. epochs: that were reported.
+        incumbents: (epochs over all trials, simulated seconds, configuration) at every change.
+    """
+
+    source: JobSource
+    clock: SimulatedClock
+    budget: int
+    trials: int = 0
+    epochs: int = 0
+    incumbents: list[tuple[int, float, Mapping[str, Value]]] = field(default_factory=list)
+    _best: float = -math.inf
+    _params: dict[str, Mapping[str, Value]] = field(default_factory=dict)
+    _leader: str = ""
+
+    def next_job(self) -> Job | Wait | None:
+        job = self.source.next_job()
+        if isinstance(job, Job):
+            self.trials += 1
+            self._params[job.name] = job.params
+        return job
+
+    def report(self, chunk: Chunk) -> bool:
+        for report in chunk.reports:
+            self.epochs += 1
+            if report.val_uar > self._best:
+                self._best = report.val_uar
+                if chunk.job != self._leader:
+                    self._leader = chunk.job
+                    self.incumbents.append((self.epochs, self.clock(), self._params[chunk.job]))
+        return self.source.report(chunk)
+
+    def lost(self, job: str, reason: str) -> None:
+        self.source.lost(job, reason)
+
+    def tick(self) -> bool:
+        return self.epochs >= self.budget or self.source.tick()
+
+    def incumbent(self, epochs: int) -> Mapping[str, Value]:
+        """Configuration of the incumbent once that many epochs were reported; the first one before."""
+        return self.incumbents[max(0, bisect_right([at for at, _, _ in self.incumbents], epochs) - 1)][2]
+
+
+def run(contestant: Contestant, objective: Objective, *, workers: int, seed: int, budget: int) -> Meter:
+    """One search to its budget of epochs over all trials, every worker reporting after every epoch."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    clock = SimulatedClock()
+    with TemporaryDirectory() as folder:
+        writer = RecordWriter(Path(folder) / "records.jsonl", clock=clock)
+        try:
+            writer.write("session")
+            meter = Meter(contestant.make(objective, seed, writer), clock, budget)
+            simulate(meter, objective.curve_of, workers=workers, clock=clock, chunk_seconds=0.0)
+        finally:
+            writer.close()
+    return meter
+
+
+def budget_points(budget: int, count: int) -> Sequence[int]:
+    """Epochs at which regret is read off: even steps up to the budget."""
+    return np.linspace(budget / count, budget, count).astype(int).tolist()

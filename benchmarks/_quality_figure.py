@@ -1,0 +1,95 @@
+"""The page of benchmarks/search_quality.py: regret against epochs, one panel per objective and number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+from _contestants import CONTESTANTS
+from _objectives import objective
+from plotly.subplots import make_subplots
+
+from search.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SLATE, SURFACE, TEMPLATE
+
+if TYPE_CHECKING:
+    from search_quality import Line
+
+STYLES = {
+    "ours": (BLUE, "solid"),
+    "ray": (ORANGE, "solid"),
+    "ray-grace": (ORANGE, "dot"),
+    "optuna-sh": (GREEN, "solid"),
+    "optuna-hb": (GREEN, "dot"),
+    "syne-asha": (PURPLE, "solid"),
+    "syne-bohb": (PURPLE, "dot"),
+    "random": (SLATE, "solid"),
+    "random-asha": (SLATE, "dot"),
+}
+"""Colour tells whose search it is, dots tell two of the same family apart."""
+PANEL_HEIGHT = 330
+
+
+def figure(lines: Sequence[Line]) -> go.Figure:
+    """Mean regret over seeds with its interval; rows are objectives, columns numbers of workers."""
+    names = list(dict.fromkeys(line.objective for line in lines))
+    workers = sorted({line.workers for line in lines})
+    drawing = make_subplots(
+        rows=len(names),
+        cols=len(workers),
+        subplot_titles=[f"{objective(name).title} · {count} workers" for name in names for count in workers],
+        vertical_spacing=0.28 / len(names),
+        horizontal_spacing=0.07,
+    )
+    shown = set[str]()
+    for line in sorted(lines, key=lambda line: line.contestant == "ours"):  # ours on top
+        cell = {"row": names.index(line.objective) + 1, "col": workers.index(line.workers) + 1}
+        for trace in _traces(line, legend=line.contestant not in shown):
+            drawing.add_trace(trace, **cell)
+        shown.add(line.contestant)
+    drawing.update_layout(
+        template=TEMPLATE,
+        paper_bgcolor=SURFACE,
+        height=PANEL_HEIGHT * len(names) + 120,
+        margin={"l": 60, "r": 20, "t": 110, "b": 50},
+        legend={"y": 1 + 50 / (PANEL_HEIGHT * len(names)), "traceorder": "reversed"},
+        hovermode="x",
+    )
+    drawing.update_annotations(font={"size": 13})
+    drawing.update_xaxes(title={"text": "epochs over all trials", "standoff": 6}, rangemode="tozero")
+    drawing.update_yaxes(type="log", dtick="D2", col=None)
+    drawing.update_yaxes(title={"text": "simple regret", "font": {"color": MUTED}}, col=1)
+    return drawing
+
+
+def _traces(line: Line, *, legend: bool) -> list[go.Scatter]:
+    colour, dash = STYLES[line.contestant]
+    epochs = list(line.epochs)
+    band = go.Scatter(
+        x=[*epochs, *reversed(epochs)],
+        y=[*line.high, *reversed(line.low)],
+        fill="toself",
+        fillcolor=colour,
+        opacity=0.16 if line.contestant == "ours" else 0.07,
+        line={"width": 0},
+        hoverinfo="skip",
+        legendgroup=line.contestant,
+        showlegend=False,
+    )
+    mean = go.Scatter(
+        x=epochs,
+        y=line.mean,
+        mode="lines",
+        name=CONTESTANTS[line.contestant].title,
+        line={"color": colour, "dash": dash, "width": 3.5 if line.contestant == "ours" else 1.8},
+        hovertemplate="%{y:.3f}",
+        legendgroup=line.contestant,
+        showlegend=legend,
+    )
+    return [band, mean]
+
+
+def write_page(lines: Sequence[Line], path: Path) -> None:
+    """The figure as a page that needs nothing else."""
+    figure(lines).write_html(path, include_plotlyjs=True, full_html=True)
