@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 AUTO = "auto"
 """In a plan: the search finds the first rung."""
@@ -118,21 +118,36 @@ def find_grace_epochs(curves: Sequence[Sequence[float]], max_epochs: int) -> tup
     Returns:
         (epoch, Spearman's coefficient there); (max_epochs, NaN) when no epoch before the last one will do.
     """
-    best = np.array([_best_so_far(curve, max_epochs) for curve in curves])  # (trials, epochs)
+    agreement = agreement_with_end(best_so_far(curves, max_epochs))
     found = (max_epochs, math.nan)
     for epoch in range(max_epochs - 1, 0, -1):
-        early, final = best[:, epoch - 1], best[:, -1]
-        if min(np.ptp(early), np.ptp(final)) == 0.0:
-            break  # all alike: no ranking
-        agreement = float(spearmanr(early, final).statistic)
-        if agreement < GRACE_SPEARMAN:
+        if not agreement[epoch - 1] >= GRACE_SPEARMAN:  # NaN too: no ranking
             break
-        found = (epoch, agreement)
+        found = (epoch, float(agreement[epoch - 1]))
     return found
 
 
-def _best_so_far(curve: Sequence[float], max_epochs: int) -> np.ndarray:
-    """(max_epochs,) running maximum; a curve that ended early keeps its best, and nothing at all ranks last."""
-    padded = np.full(max_epochs, -np.inf)
-    padded[: len(curve)] = np.nan_to_num(curve, nan=-np.inf)
-    return np.maximum(np.maximum.accumulate(padded), -1.0)  # finite, so that ranks and ranges can be computed
+def best_so_far(curves: Sequence[Sequence[float]], max_epochs: int) -> np.ndarray:
+    """(curves, max_epochs) running maxima; NaN counts as nothing, and a curve that ended early keeps its best.
+
+    What has no number yet is -1, below every score, so that ranks can be computed.
+    """
+    padded = np.full((len(curves), max_epochs), -1.0)
+    for row, curve in zip(padded, curves, strict=True):
+        row[: len(curve)] = np.nan_to_num(curve, nan=-1.0, neginf=-1.0)
+    return np.maximum.accumulate(padded, axis=1)
+
+
+def agreement_with_end(best: np.ndarray) -> np.ndarray:
+    """(epochs,) Spearman's coefficient between the ranking of trials after each epoch and after the last one.
+
+    Args:
+        best: (trials, epochs) best values so far, finite.
+
+    Returns:
+        NaN where all trials are alike, or there are fewer than two.
+    """
+    if len(best) < 2:
+        return np.full(best.shape[1], math.nan)
+    with np.errstate(invalid="ignore"):  # all alike: 0/0
+        return np.atleast_2d(np.corrcoef(rankdata(best, axis=0), rowvar=False))[-1]

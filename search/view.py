@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,21 @@ PLAN_KEYS = (
 )
 
 
+INSIGHT_FILE = "insight.json"
+INSIGHT_KEYS = ("parts", "durations", "pictures", "model")
+
+
 class RunFolderError(ValueError):
     """A folder that is not a readable run; the message says what is missing and what to do."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A knob's share of the importance in [0, 1], and its 95 % interval over resampled trials."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +59,16 @@ class RunView:
         records: everything that happened so far.
         plan: plan.json as plain values.
         result: result.json, or None before the finals are done.
-        importance: knob -> share of the importance, summing to 1; None where it cannot be told.
+        insight: insight.json, or None before the end of the run and for runs that have none.
+        importance: knob -> share of the importance, together 1; None where it cannot be told.
     """
 
     name: str
     records: RunRecords
     plan: Mapping[str, Any]
     result: Mapping[str, Any] | None = None
-    importance: Mapping[str, float] | None = None
+    insight: Mapping[str, Any] | None = None
+    importance: Mapping[str, Share] | None = None
 
     @property
     def max_epochs(self) -> int:
@@ -100,28 +116,72 @@ class Tally:
         return self.epochs_saved / max(1, self.epochs_saved + self.epochs_trained)
 
 
+class Standing:
+    """How the trials of records that grow stand; a look costs what is new, since a trial that has ended never changes.
+
+    Attributes:
+        running: trials that have not ended, in the order of their start.
+    """
+
+    def __init__(self, records: RunRecords) -> None:
+        self.running: list[TrialRecord] = []
+        self._records, self._known = records, 0
+        self._ended: Counter[TrialState] = Counter()
+        self._epochs: Counter[TrialState] = Counter()  # of the ended trials
+        self._best: TrialRecord | None = None  # of the ended trials
+        self.update()
+
+    def update(self) -> None:
+        """Bring everything up to what the records say now."""
+        looked_at = [*self.running, *islice(self._records.trials.values(), self._known, None)]
+        self._known = len(self._records.trials)
+        self.running = [trial for trial in looked_at if trial.state is TrialState.RUNNING]
+        ended = [trial for trial in looked_at if trial.state is not TrialState.RUNNING]
+        for trial in ended:
+            self._ended[trial.state] += 1
+            self._epochs[trial.state] += len(trial.epochs)
+        self._best = _better([self._best, *ended])
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial with the best validation UAR so far, the earliest of equals; failed ones do not count."""
+        return _better([self._best, *self.running])
+
+    @property
+    def epochs_running(self) -> int:
+        """Epochs of the running trials so far."""
+        return sum(len(trial.epochs) for trial in self.running)
+
+    def tally(self, max_epochs: int) -> Tally:
+        """Trials and epochs; `max_epochs` is the full budget of a trial."""
+        pruned = self._ended[TrialState.PRUNED]
+        return Tally(
+            running=len(self.running),
+            complete=self._ended[TrialState.COMPLETE],
+            pruned=pruned,
+            failed=self._ended[TrialState.FAIL],
+            epochs_trained=self._epochs.total() + self.epochs_running,
+            epochs_saved=max_epochs * pruned - self._epochs[TrialState.PRUNED],
+        )
+
+
 def tally(records: RunRecords, max_epochs: int) -> Tally:
     """Count the trials of a run and their epochs; `max_epochs` is the full budget of a trial."""
-    states = Counter(trial.state for trial in records.trials.values())
-    pruned = (trial for trial in records.trials.values() if trial.state is TrialState.PRUNED)
-    return Tally(
-        running=states[TrialState.RUNNING],
-        complete=states[TrialState.COMPLETE],
-        pruned=states[TrialState.PRUNED],
-        failed=states[TrialState.FAIL],
-        epochs_trained=sum(len(trial.epochs) for trial in records.trials.values()),
-        epochs_saved=sum(max(0, max_epochs - len(trial.epochs)) for trial in pruned),
-    )
+    return Standing(records).tally(max_epochs)
 
 
 def best_trial(records: RunRecords) -> TrialRecord | None:
     """The trial with the best validation UAR so far, the earliest of equals; failed ones do not count."""
-    scored = [t for t in records.trials.values() if t.state is not TrialState.FAIL and math.isfinite(t.value)]
+    return Standing(records).best
+
+
+def _better(trials: Iterable[TrialRecord | None]) -> TrialRecord | None:
+    scored = [t for t in trials if t is not None and t.state is not TrialState.FAIL and math.isfinite(t.value)]
     return max(scored, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def read_run(folder: Path) -> RunView:
-    """The run in `folder`; a missing result.json means that it has not finished.
+def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
+    """The run in `folder`, or of it all but `records`; a missing result.json means that it has not finished.
 
     Raises:
         RunFolderError: no plan.json, or one that lacks what every page shows; a JSON file that is torn.
@@ -135,10 +195,19 @@ def read_run(folder: Path) -> RunView:
         raise RunFolderError(f"{folder / 'plan.json'} must have {', '.join(PLAN_KEYS)}; it lacks {', '.join(missing)}")
     return RunView(
         name=folder.resolve().name,
-        records=read_records(folder / RECORDS_FILE),
+        records=read_records(folder / RECORDS_FILE) if records is None else records,
         plan=plan,
         result=_read_json(folder / "result.json"),
+        insight=_read_insight(folder / INSIGHT_FILE),
     )
+
+
+def _read_insight(path: Path) -> dict[str, Any] | None:
+    insight = _read_json(path)
+    missing = [key for key in INSIGHT_KEYS if insight is not None and key not in insight]
+    if missing:
+        raise RunFolderError(f"{path} must have {', '.join(INSIGHT_KEYS)}; it lacks {', '.join(missing)}: delete it")
+    return insight
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -54,7 +54,8 @@ def reading(info: FailuresInfo) -> str:
     """How many failed, and why most of them did."""
     kind = info.kinds[0]
     most = f"{kind.trials} of them for the reason" if len(info.kinds) > 1 else "for the reason"
-    return f"{info.failed} of {count(info.trials, 'trial')} failed, {most} “{kind.name}”."
+    text = f"{info.failed} of {count(info.trials, 'trial')} failed, {most} “{kind.name}”."
+    return text + (f" Drawn are the {MOST_KINDS} most frequent reasons." if len(info.kinds) > MOST_KINDS else "")
 
 
 def table(info: FailuresInfo) -> list[dict[str, Value | None]]:

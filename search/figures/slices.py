@@ -72,7 +72,7 @@ def info(run: RunView) -> SlicesInfo | None:
     space: Mapping[str, Mapping[str, Any]] = run.plan["space"]
     if not scored or not space:
         return None
-    weight = run.importance or {}
+    weight = {name: share.value for name, share in (run.importance or {}).items()}
     names = sorted(space, key=lambda name: -weight.get(name, 0.0))  # stable: ties stay in the space's order
     kept = thinned(sorted(scored, key=lambda trial: trial.number), MOST_TRIALS)
     panels = []

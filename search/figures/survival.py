@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import plotly.graph_objects as go
 
 from search.figures._style import BLUE, INK, MUTED, SKY, SLATE, SURFACE, blank, count, rung_lines
-from search.records import TrialState, Value
+from search.figures.timeline import duration
+from search.records import TrialRecord, TrialState, Value
 from search.view import RunView
 
 TITLE = "Survival: trials still training after each epoch"
@@ -29,8 +31,9 @@ class Rung:
 class SurvivalInfo:
     """Per epoch (index 0 is epoch 1): trials that trained it, and pruned trials that did not have to.
 
-    Only complete and pruned trials count. The sums of the two are the epochs trained and the epochs saved. `found` says
-    how the search itself found the first rung, "" where it was given.
+    Only complete and pruned trials count. The sums of the two are the epochs trained and the epochs saved. Seconds are
+    those of workers: measured for what was trained, and for what was saved the epochs of each trial times the median of
+    its own. `found` says how the search itself found the first rung, "" where it was given.
     """
 
     trained: tuple[int, ...]
@@ -38,6 +41,8 @@ class SurvivalInfo:
     rungs: tuple[Rung, ...]
     trials: int
     pruned: int
+    seconds_trained: float
+    seconds_saved: float
     found: str = ""
 
     @property
@@ -52,8 +57,9 @@ class SurvivalInfo:
 def info(run: RunView) -> SurvivalInfo | None:
     """Counts over the trials that ended by themselves or by ASHA."""
     trials = run.records.trials.values()
-    pruned = [len(trial.epochs) for trial in trials if trial.state is TrialState.PRUNED]
-    lengths = pruned + [len(trial.epochs) for trial in trials if trial.state is TrialState.COMPLETE]
+    stopped = [trial for trial in trials if trial.state is TrialState.PRUNED]
+    ended = stopped + [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    pruned, lengths = ([len(trial.epochs) for trial in some] for some in (stopped, ended))
     if not lengths:
         return None
     epochs = range(1, run.max_epochs + 1)
@@ -66,8 +72,15 @@ def info(run: RunView) -> SurvivalInfo | None:
         ),
         trials=len(lengths),
         pruned=len(pruned),
+        seconds_trained=sum(trial.train_seconds for trial in ended),
+        seconds_saved=sum((run.max_epochs - len(trial.epochs)) * _epoch_seconds(trial) for trial in stopped),
         found="" if run.records.grace is None else f" ASHA: {run.records.grace}.",
     )
+
+
+def _epoch_seconds(trial: TrialRecord) -> float:
+    """The median, since a first epoch is slower."""
+    return median(epoch.seconds for epoch in trial.epochs)
 
 
 def reading(info: SurvivalInfo) -> str:
@@ -78,7 +91,8 @@ def reading(info: SurvivalInfo) -> str:
         return f"No trial was stopped early: {count(info.trials, 'trial')} trained {trained}.{info.found}"
     return (
         f"ASHA stopped {info.pruned:,} of {count(info.trials, 'trial')} early and saved {info.epochs_saved:,} of "
-        f"{count(whole, 'epoch')} ({100 * info.epochs_saved / whole:.0f} %).{info.found}"
+        f"{count(whole, 'epoch')} ({100 * info.epochs_saved / whole:.0f} %), or some {duration(info.seconds_saved)} of "
+        f"{duration(info.seconds_trained + info.seconds_saved)} of work for the workers.{info.found}"
     )
 
 
@@ -96,17 +110,17 @@ def figure(info: SurvivalInfo, *, narrow: bool = False) -> go.Figure:
     drawn = blank(height=340 if narrow else 380, narrow=narrow, x="epoch", y="trials")
     edges = [epoch + 0.5 for epoch in range(len(info.trained) + 1)]
     hatched = {"shape": "/", "fgcolor": SLATE, "size": 7, "solidity": 0.15, "fillmode": "replace"}
-    areas: tuple[tuple[str, tuple[int, ...], dict[str, Any], str, dict[str, Any] | None], ...] = (
-        ("epochs trained", info.trained, {"color": BLUE, "width": 2.5}, SKY, None),
-        ("epochs saved", info.saved, {"color": SLATE, "width": 1}, "rgba(0,0,0,0)", hatched),
+    areas: tuple[tuple[str, tuple[int, ...], float, dict[str, Any], str, dict[str, Any] | None], ...] = (
+        ("epochs trained", info.trained, info.seconds_trained, {"color": BLUE, "width": 2.5}, SKY, None),
+        ("epochs saved", info.saved, info.seconds_saved, {"color": SLATE, "width": 1}, "rgba(0,0,0,0)", hatched),
     )
-    for name, counts, line, fill, pattern in areas:
+    for name, counts, seconds, line, fill, pattern in areas:
         drawn.add_scatter(
             x=edges,
             y=[*counts, counts[-1]],
             mode="lines",
             stackgroup="epochs",
-            name=f"{name}: {sum(counts):,}",
+            name=f"{name}: {sum(counts):,} ({duration(seconds)})",
             line={**line, "shape": "hv"},
             fillcolor=fill,
             fillpattern=pattern,
