@@ -105,6 +105,21 @@ def extractor(settings: FeatureConfig, device: torch.device | str = "cpu") -> Ex
     return partial(_each, settings=settings, clip_features=_clip_features(settings, device))
 
 
+def traceable_features(settings: FeatureConfig) -> ClipFeatures:
+    """The features of one clip as a function that `torch.export` can follow for clips of any length.
+
+    The same arithmetic as an extractor's, in one piece instead of chunk by chunk: (samples,), at least a window of
+    them, -> (frames, bins).
+
+    Raises:
+        ConfigError: features that no fixed graph has: of an encoder, or with silence trimmed.
+    """
+    if settings.kind == "wav2vec2" or settings.trim_db:
+        why = "come from an encoder" if settings.kind == "wav2vec2" else f"are trimmed at {settings.trim_db:g} dB"
+        raise ConfigError(f"features that {why} cannot be part of the graph; feed features instead of samples")
+    return _clip_features(settings, "cpu", framewise=_framewise_in_one)
+
+
 def with_deltas(frames: Tensor, orders: int) -> Tensor:
     """(frames, bins) -> (frames, (1 + orders) * bins): the bins, then their first to `orders`-th time derivatives."""
     stacked = [frames]
@@ -199,8 +214,11 @@ def _each(clips: Sequence[np.ndarray], *, settings: FeatureConfig, clip_features
     return [clip_features(trim(_checked(samples), settings)).numpy() for samples in clips]
 
 
-def _clip_features(settings: FeatureConfig, device: torch.device | str) -> ClipFeatures:
+def _clip_features(
+    settings: FeatureConfig, device: torch.device | str, framewise: Callable[..., Tensor] | None = None
+) -> ClipFeatures:
     """What computes the features of one trimmed clip, (samples,) -> (frames, bins), with its constants built."""
+    framewise = framewise or _framewise
     if settings.kind == "wav2vec2":
         if settings.sample_rate_hz != ENCODER_RATE_HZ:
             raise ConfigError(
@@ -209,8 +227,8 @@ def _clip_features(settings: FeatureConfig, device: torch.device | str) -> ClipF
         encoder = truncate_encoder(load_encoder(settings.encoder), settings.encoder_layer).to(device)
         return partial(_encoder_frames, encoder=encoder)
     if settings.kind == "kaldi_fbank":
-        return partial(_framewise, settings=settings, frame_features=_kaldi_frames(settings))
-    log_mel = partial(_framewise, settings=settings, frame_features=_log_mel_frames(settings))
+        return partial(framewise, settings=settings, frame_features=_kaldi_frames(settings))
+    log_mel = partial(framewise, settings=settings, frame_features=_log_mel_frames(settings))
     if settings.kind == "log_mel":
         return lambda samples: with_deltas(log_mel(samples), settings.deltas)
     dct = torchaudio.functional.create_dct(settings.n_mfcc, settings.n_mels, norm="ortho")  # (mels, cepstra)
@@ -223,6 +241,15 @@ def _framewise(samples: Tensor, *, settings: FeatureConfig, frame_features: Call
     """(samples,) -> (frames, bins), for features that each frame has by itself."""
     frames = _frames(samples, _window_samples(settings), _hop_samples(settings))
     return torch.cat([frame_features(chunk) for chunk in frames.split(CHUNK_FRAMES)])
+
+
+def _framewise_in_one(
+    samples: Tensor, *, settings: FeatureConfig, frame_features: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """As `_framewise`, by one gather: unfolding a tensor of unknown length is beyond ONNX."""
+    window, hop = _window_samples(settings), _hop_samples(settings)
+    starts = torch.arange(1 + (samples.shape[0] - window) // hop) * hop  # len() would fix the length
+    return frame_features(samples[starts[:, None] + torch.arange(window)])
 
 
 def _encoder_frames(samples: Tensor, *, encoder: torch.nn.Module) -> Tensor:

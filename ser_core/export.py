@@ -1,0 +1,176 @@
+"""Export a trained model to ONNX, checked against PyTorch.
+
+    python -m ser_core.export MODEL --onnx FILE
+
+The graph takes `samples`, any number of them, float32, at the model's sample rate, and gives the `probabilities` of all
+classes. Where the features cannot be part of a graph (of a wav2vec 2.0 encoder, or with silence trimmed) it takes `features`
+(frames, bins), not normalised, as `ser_core.features.extractor` gives them. Classes, sample rate and settings are in
+the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor, nn
+
+from ser_core.artifact import ArtifactError, Predictor, load_model
+from ser_core.config import ConfigError
+from ser_core.features import ClipFeatures, clip_frames, traceable_features
+from ser_core.models import PretrainedError
+
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+TOLERANCE = 1e-4
+"""Largest difference of any probability between ONNX Runtime and PyTorch that is accepted."""
+
+
+class ClipToProbabilities(nn.Module):
+    """A predictor as one module: features if any, normalisation, crop or padding, network, softmax."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, predictor: Predictor, features: ClipFeatures | None) -> None:
+        super().__init__()
+        self.model, self._features = predictor.model.cpu().eval(), features
+        self._view, self._centred = clip_frames(predictor.config.features), predictor.config.features.crop == "center"
+        self.register_buffer("mean", torch.from_numpy(predictor.normalisation.mean))
+        self.register_buffer("scale", torch.from_numpy(1 / predictor.normalisation.std))
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """(samples,), or (frames, bins) without features in the graph -> (classes,)."""
+        frames = clip if self._features is None else self._features(clip)
+        count = frames.shape[0]
+        start = torch.sym_max((count - self._view) // 2, 0) if self._centred else 0
+        index = start + torch.arange(self._view)  # (view,): the frame that each step shows
+        inside = index < count
+        seen = (frames[index.clamp(max=count - 1)] - self.mean) * self.scale * inside[:, None]  # (view, bins)
+        logits = self.model(seen[None], inside.sum()[None])
+        return logits.float().softmax(dim=1)[0]
+
+
+def export_onnx(predictor: Predictor, path: Path) -> float:
+    """Write the ONNX file, whole or not at all.
+
+    Returns:
+        The largest difference of any probability from PyTorch's, over clips of several lengths.
+
+    Raises:
+        ArtifactError: the packages for it are missing, the network cannot be exported, or the file does not say what
+            the model says.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ArtifactError(f"exporting needs {', '.join(missing)}: pip install 'ser-search[onnx]'")
+    import onnx
+
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        module, example, least = _module_and_example(predictor)
+        program = _program(module, example, least)
+        program.save(temporary)
+        document = onnx.load(temporary)
+        for key, value in _metadata(predictor).items():
+            document.metadata_props.add(key=key, value=value)
+        onnx.save(document, temporary)
+        difference = largest_difference(predictor, temporary)
+        if not difference <= TOLERANCE:
+            raise ArtifactError(
+                f"the exported graph differs from PyTorch by {difference:.2g} in a probability, more than "
+                f"{TOLERANCE:g}; nothing was written"
+            )
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return difference
+
+
+def _module_and_example(predictor: Predictor) -> tuple[ClipToProbabilities, Tensor, int]:
+    """The module, an input for it, and the smallest length of its first dimension."""
+    settings = predictor.config.features
+    length = round(1.5 * settings.clip_seconds * settings.sample_rate_hz)
+    samples = torch.from_numpy(np.random.default_rng(0).normal(size=length).astype(np.float32))
+    try:
+        features = traceable_features(settings)
+    except ConfigError:
+        (frames,) = predictor.extract([samples.numpy()])
+        return ClipToProbabilities(predictor, None), torch.from_numpy(frames), 1
+    return ClipToProbabilities(predictor, features), samples, round(settings.window_ms * settings.sample_rate_hz / 1000)
+
+
+def _program(module: ClipToProbabilities, example: Tensor, least: int) -> torch.onnx.ONNXProgram:
+    length = torch.export.Dim("length", min=max(2, least))
+    name = "samples" if example.ndim == 1 else "features"
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module, (example,), dynamo=True, verbose=False, dynamic_shapes=({0: length},),
+                input_names=[name], output_names=["probabilities"],
+            )  # fmt: skip
+    except Exception as error:  # torch.export and onnxscript have dozens of their own
+        raise ArtifactError(f"this network cannot be exported: {' '.join(str(error).split())[:300]}") from error
+    assert program is not None  # only the older exporter returns None
+    return program
+
+
+def _metadata(predictor: Predictor) -> dict[str, str]:
+    return {
+        "classes": json.dumps(list(predictor.classes)),
+        "sample_rate_hz": str(predictor.config.features.sample_rate_hz),
+        "settings": json.dumps(predictor.config.params()),
+        "about": json.dumps(predictor.about),
+    }
+
+
+def largest_difference(predictor: Predictor, path: Path) -> float:
+    """Largest difference of any probability between the file in ONNX Runtime and `predictor`, over six clips."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (entry,) = session.get_inputs()
+    settings, rng = predictor.config.features, np.random.default_rng(1)
+    differences = []
+    for share in (0.1, 0.5, 1.0, 1.3, 2.0, 3.0):
+        length = round(share * settings.clip_seconds * settings.sample_rate_hz)
+        loudness = np.abs(np.sin(np.arange(length) / 3_000))  # swells, as syllables do
+        samples = (0.1 * loudness * rng.normal(size=length)).astype(np.float32)
+        clip: Any = samples if entry.name == "samples" else predictor.extract([samples])[0]
+        (probabilities,) = session.run(None, {entry.name: clip})
+        differences.append(np.abs(probabilities - predictor.probabilities(samples)).max())
+    return float(np.max(differences))
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A model folder.")],
+    onnx: Annotated[Path, typer.Option(help="The file to write.")],
+) -> None:
+    """Export MODEL to ONNX."""
+    try:
+        difference = export_onnx(load_model(model), onnx)
+    except (ArtifactError, PretrainedError) as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{onnx} cannot be written: {error.strerror}")
+    typer.echo(f"{onnx}: {onnx.stat().st_size / 1e6:.1f} MB; largest difference from PyTorch {difference:.1e}")
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(export)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,118 @@
+"""Exported graphs: what they take, that they say what the model says, and what cannot be exported."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from ser_core.artifact import ArtifactError, Predictor
+from ser_core.device_clips import Normalisation
+from ser_core.export import TOLERANCE, app, export_onnx
+from ser_core.features import clip_frames, extractor, features_of, traceable_features
+from ser_core.models import architectures, build_model, default_config
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
+onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
+
+CLASSES = ("happy", "neutral", "sad")
+SMALL: dict[str, dict[str, Any]] = {
+    "ast": {"model.size": "tiny", "model.pretrained": "none", "model.stride": 16},
+    "cnn_lstm": {"model.width": 4, "model.lstm_units": 16},
+    "resnet18": {"model.pretrained": "none"},
+    "shallow_cnn": {"model.width": 4},
+}
+QUICK = ("cnn_lstm", "mlp")
+
+
+def untrained(model: str, **settings: Any) -> Predictor:
+    """A predictor with random weights, which are as good as trained ones here."""
+    params = SMALL.get(model, {}) | {name.replace("__", "."): value for name, value in settings.items()}
+    config = default_config(model, params)
+    extract = extractor(config.features)
+    (frames,) = extract([np.random.default_rng(0).normal(size=32_000).astype(np.float32)])
+    torch.manual_seed(0)
+    network = build_model(config, frames=clip_frames(config.features), bins=frames.shape[1], classes=len(CLASSES))
+    return Predictor(
+        config=config,
+        classes=CLASSES,
+        normalisation=Normalisation(frames.mean(axis=0), np.full(frames.shape[1], 2.0, dtype=np.float32)),
+        model=network.eval(),
+        device=torch.device("cpu"),
+        extract=extract,
+        about={"corpus": {"name": "toy"}},
+    )
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in architectures()]
+)
+def test_every_architecture_is_exported_and_takes_samples_of_any_length(
+    model: str, tmp_path: Path, make_wav2vec2: Any
+) -> None:
+    settings = {}
+    if model == "attn_crnn":
+        make_wav2vec2(tmp_path / "encoder")
+        settings = {"model__pretrained": str(tmp_path / "encoder")}
+    predictor = untrained(model, features__clip_seconds=1.2, **settings)
+    path = tmp_path / "model.onnx"
+    assert export_onnx(predictor, path) <= TOLERANCE
+    session = onnxruntime.InferenceSession(path)
+    (entry,) = session.get_inputs()
+    assert entry.name == ("features" if model == "attn_crnn" else "samples")
+    for seconds in (0.3, 1.2, 2.7):
+        samples = np.random.default_rng(3).normal(size=round(16_000 * seconds)).astype(np.float32)
+        clip = samples if entry.name == "samples" else predictor.extract([samples])[0]
+        (probabilities,) = session.run(["probabilities"], {entry.name: clip})
+        np.testing.assert_allclose(probabilities, predictor.probabilities(samples), atol=TOLERANCE)
+    facts = {item.key: item.value for item in onnx.load(path).metadata_props}
+    assert json.loads(facts["classes"]) == list(CLASSES)
+    assert facts["sample_rate_hz"] == "16000"
+    assert json.loads(facts["settings"]) == predictor.config.params()
+    assert sorted(file.name for file in tmp_path.glob("*.part")) == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"features.kind": "log_mel", "features.deltas": 2},
+        {"features.kind": "mfcc", "features.deltas": 1},
+        {"features.kind": "mfcc_stats"},
+        {"features.kind": "kaldi_fbank", "features.n_mels": 128, "features.low_hz": 20.0},
+    ],
+)
+def test_traceable_features_are_the_extractors(settings: dict[str, Any]) -> None:
+    config = default_config("shallow_cnn", settings).features
+    samples = np.random.default_rng(0).normal(size=16_000 * 12).astype(np.float32)  # more than one chunk
+    traced = traceable_features(config)(torch.from_numpy(samples)).numpy()
+    np.testing.assert_allclose(traced, features_of(samples, config), atol=1e-5, rtol=1e-5)
+
+
+def test_trimmed_features_stay_outside_the_graph(tmp_path: Path) -> None:
+    predictor = untrained("mlp", features__kind="mfcc_stats", features__trim_db=40.0)
+    assert export_onnx(predictor, tmp_path / "model.onnx") <= TOLERANCE
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [entry.name for entry in session.get_inputs()] == ["features"]
+
+
+def test_a_graph_that_says_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor, other = untrained("mlp"), untrained("mlp", model__width=7)
+    monkeypatch.setattr("ser_core.export.largest_difference", lambda _, path: _difference(other, path))
+    with pytest.raises(ArtifactError, match="differs from PyTorch by"):
+        export_onnx(predictor, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _difference(predictor: Predictor, path: Path) -> float:
+    samples = np.random.default_rng(0).normal(size=16_000).astype(np.float32)
+    (probabilities,) = onnxruntime.InferenceSession(path).run(None, {"samples": samples})
+    return float(np.abs(probabilities - predictor.probabilities(samples)).max())
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [str(tmp_path), "--onnx", str(tmp_path / "x.onnx")])
+    assert done.exit_code == 2
+    assert "is no model folder" in done.stderr
