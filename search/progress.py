@@ -19,8 +19,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.records import Phase, RunRecords, TrialRecord, TrialState
-from search.view import Tally, best_trial, tally
+from search.records import Phase, RunRecords, TrialRecord
+from search.view import Standing, Tally
 
 FRAME_SECONDS = 0.25
 LINE_SECONDS = 10.0
@@ -83,7 +83,8 @@ class Progress:
         self._plan, self._records, self._console, self._clock = plan, records, console, clock
         self._stage, self._detail = Stage.FEATURES, ""
         self._begun = clock()
-        self._epochs_before = sum(len(trial.epochs) for trial in records.trials.values())
+        self._standing = Standing(records)
+        self._epochs_before = self._standing.tally(plan.max_epochs).epochs_trained
         self._search_begun = self._begun
         self._shown = -math.inf
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
@@ -124,6 +125,7 @@ class Progress:
 
     def _draw(self) -> None:
         self._shown = self._clock()
+        self._standing.update()
         if self._live is not None:
             self._live.update(self._panel(), refresh=True)
         else:
@@ -132,7 +134,7 @@ class Progress:
     # -- what is shown ---------------------------------------------------------------------------------------------
 
     def _panel(self) -> Panel:
-        counted = tally(self._records, self._plan.max_epochs)
+        counted = self._standing.tally(self._plan.max_epochs)
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
@@ -149,8 +151,8 @@ class Progress:
         return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
 
     def _line(self) -> str:
-        counted = tally(self._records, self._plan.max_epochs)
-        best = best_trial(self._records)
+        counted = self._standing.tally(self._plan.max_epochs)
+        best = self._standing.best
         detail = self._finals() if self._stage in (Stage.FINALS, Stage.REFIT) else self._detail
         parts = [f"[{self._stage}] {detail}".rstrip()]
         if self._records.trials:
@@ -160,7 +162,7 @@ class Progress:
         return " | ".join([*parts, self._times(counted)])
 
     def _best(self) -> Text:
-        best = best_trial(self._records)
+        best = self._standing.best
         if best is None:
             return Text("no epoch has ended yet", style="dim")
         head = f"{100 * best.value:.1f} % UAR"
@@ -183,7 +185,7 @@ class Progress:
         )
 
     def _running(self) -> Table:
-        running = [trial for trial in self._records.trials.values() if trial.state is TrialState.RUNNING]
+        running = self._standing.running
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         for heading in ("running", "epoch", "last UAR", "best UAR"):
             table.add_column(heading, justify="left" if heading == "running" else "right")
@@ -207,8 +209,7 @@ class Progress:
         new_epochs = counted.epochs_trained - self._epochs_before
         if self._stage is not Stage.SEARCH or not counted.ended or new_epochs < 1:
             return None
-        trials = self._records.trials.values()
-        done_by_running = sum(len(trial.epochs) for trial in trials if trial.state is TrialState.RUNNING)
+        done_by_running = self._standing.epochs_running
         per_trial = (counted.epochs_trained - done_by_running) / counted.ended
         expected = max(0.0, (self._plan.limits.trials - counted.ended) * per_trial - done_by_running)
         left = expected * (now - self._search_begun) / new_epochs
