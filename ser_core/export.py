@@ -3,9 +3,9 @@
     python -m ser_core.export MODEL --onnx FILE
 
 The graph takes `samples`, any number of them, float32, at the model's sample rate, and gives the `probabilities` of all
-classes. Where the features cannot be part of a graph (of a wav2vec 2.0 encoder, or with silence trimmed) it takes `features`
-(frames, bins), not normalised, as `ser_core.features.extractor` gives them. Classes, sample rate and settings are in
-the file's metadata.
+classes. Where the features cannot be part of a graph (of a wav2vec 2.0 encoder, or with silence trimmed) it takes
+`features` (frames, bins), not normalised, as `ser_core.features.extractor` gives them. Classes, sample rate and
+settings are in the file's metadata.
 """
 
 from __future__ import annotations
