@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -140,13 +141,15 @@ class GraceChoice:
 class RunRecords:
     """All that records.jsonl says: trials by number, runs of the finals and sessions of the driver by their start.
 
-    `grace` is what `--grace-epochs auto` found, None before or without it.
+    `grace` is what `--grace-epochs auto` found, None before or without it. `arrivals` says in which order the trials
+    trained: (trial number, epochs that it had then), one for every report.
     """
 
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     finals: list[FinalRun] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     grace: GraceChoice | None = None
+    arrivals: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -154,7 +157,7 @@ class RunRecords:
         return sum(session.last - session.started for session in self.sessions)
 
     def ranked(self) -> list[TrialRecord]:
-        """Trials with a score, the best first: complete ones, then those that were ended early, the further ones first."""
+        """Trials with a score, the best first: complete ones, then those ended early, the further ones first."""
         ended = [
             trial
             for trial in self.trials.values()
@@ -173,17 +176,51 @@ def read_records(path: Path) -> RunRecords:
     Raises:
         ConfigError: a line in the middle that is not JSON or an event that is not known, with its number.
     """
-    records = RunRecords()
-    data = path.read_bytes() if path.exists() else b""
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):  # what follows the last newline is torn
+    reader = RecordsReader(path)
+    reader.update()
+    return reader.records
+
+
+class RecordsReader:
+    """Follows a records file that grows: `update` reads what was appended since the last time, and no more."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        self.records = RunRecords()
+        self._offset, self._lines, self._file = 0, 0, 0
+
+    def update(self) -> None:
+        """Bring `records` up to date. A file that is another one, or shorter than what was read, is read anew.
+
+        Raises:
+            ConfigError: see `read_records`.
+        """
+        if not self._path.exists():
+            self._begin()
+            return
+        with self._path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._file or status.st_size < self._offset:
+                self._begin()
+                self._file = status.st_ino
+            file.seek(self._offset)
+            data = file.read()
+        for line in data.split(b"\n")[:-1]:  # what follows the last newline is torn, or still being written
+            self._apply(line)
+            self._offset += len(line) + 1
+            self._lines += 1
+
+    def _apply(self, line: bytes) -> None:
         try:
-            apply(records, json.loads(line))
+            apply(self.records, json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"{path} line {number} is not a record ({error!r}); the run cannot be read beyond it: restore the file "
-                f"from a copy, or delete from that line on to fall back to the trials before it"
+                f"{self._path} line {self._lines + 1} is not a record ({error!r}); the run cannot be read beyond it: "
+                f"restore the file from a copy, or delete from that line on to fall back to the trials before it"
             ) from error
-    return records
 
 
 def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
@@ -199,6 +236,7 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
         trial = records.trials[event["trial"]]
         trial.worker, trial.setup_seconds = event["worker"], trial.setup_seconds + event["setup_seconds"]
         _extend(trial.epochs, event["reports"])
+        records.arrivals.append((trial.number, len(trial.epochs)))
     elif kind == "trial_end":
         trial = records.trials[event["trial"]]
         trial.state, trial.reason, trial.ended = TrialState(event["state"]), event["reason"], event["time"]
@@ -226,12 +264,14 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
 
 
 def _extend(epochs: list[EpochReport], reports: Iterable[Mapping[str, Any]]) -> None:
-    """Append reports; an epoch that is trained again after a lost checkpoint replaces itself and all after it."""
+    """Append reports, but none of an epoch that is known: one that is trained again after a lost checkpoint.
+
+    On a GPU it comes out a little different. The first report is the one by which ASHA judged and that Optuna has.
+    """
     for report in reports:
         values: dict[str, Any] = {key: math.nan if value is None else value for key, value in report.items()}
-        epoch = EpochReport(**values)
-        del epochs[epoch.epoch - 1 :]
-        epochs.append(epoch)
+        if not epochs or values["epoch"] > epochs[-1].epoch:
+            epochs.append(EpochReport(**values))
 
 
 class RecordWriter:

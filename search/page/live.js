@@ -1,0 +1,80 @@
+"use strict";
+// Keeps the page up to date while a search runs, and asks it to stop. Only what differs is exchanged, so that zoom,
+// filters, open tables and the place on the page stay as they are.
+(() => {
+  const EVERY_MS = 3000;
+  const status = document.getElementById("live-status"), stop = document.getElementById("stop");
+  const token = takeToken();
+  let version = null;
+  let trouble = "";
+
+  // The token comes behind the #, which no server and no log sees, and moves to where a reload finds it.
+  function takeToken() {
+    const given = new URLSearchParams(location.hash.slice(1)).get("token");
+    if (given) {
+      sessionStorage.setItem("token", given);
+      history.replaceState(null, "", location.pathname);
+    }
+    return sessionStorage.getItem("token");
+  }
+
+  async function refresh() {
+    try {
+      const headers = version ? { "If-None-Match": version } : {};
+      const answer = await fetch("/", { headers, cache: "no-store" });
+      trouble = answer.ok || answer.status === 304 ? "" : await answer.text();
+      if (answer.status === 200) {
+        version = answer.headers.get("ETag");
+        bring(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      }
+    } catch {
+      trouble = "The live view does not answer; is it still served? Shown is what it said last.";
+    }
+    tell();
+  }
+
+  // Exchanges parts of the page for those of a newer one. Its scripts do not run: it is only parsed.
+  function bring(fresh) {
+    for (const id of ["head", "configuration", "live-run"]) exchange(document.getElementById(id), fresh.getElementById(id));
+    for (const section of fresh.querySelectorAll("main > section[data-drawn]")) {
+      const old = document.getElementById(section.id);
+      if (old.dataset.drawn !== section.dataset.drawn) old.replaceWith(document.adoptNode(section));
+      else if (section.dataset.drawn === "yes") section.querySelectorAll("figure.card").forEach(bringCard);
+    }
+    document.title = fresh.title;
+    Figures.update(JSON.parse(fresh.getElementById("page-data").textContent));
+  }
+
+  function bringCard(card) {
+    const old = document.getElementById(card.id);
+    if (old.dataset.filled !== card.dataset.filled) old.replaceWith(document.adoptNode(card));
+    else exchange(old.querySelector("figcaption"), card.querySelector("figcaption"));
+  }
+
+  function exchange(old, fresh) {
+    if (!old.isEqualNode(fresh)) old.replaceWith(document.adoptNode(fresh));
+  }
+
+  function tell() {
+    const { last, stopping, finished } = document.getElementById("live-run").dataset;
+    const seconds = last ? Math.max(0, Math.round(Date.now() / 1000 - Number(last))) : null;
+    const age = seconds === null ? "nothing recorded yet" : seconds < 90 ? `last record ${seconds} s ago` : `last record ${Math.round(seconds / 60)} min ago`;
+    const state = finished === "yes" ? "Finished." : stopping === "yes" ? "Asked to stop; its driver has not noticed yet." : "";
+    status.textContent = trouble || [state, `Live: ${age}.`].filter(Boolean).join(" ");
+    stop.hidden = !token || finished === "yes";
+    stop.disabled = stopping === "yes";
+  }
+
+  async function askToStop() {
+    if (!confirm("Stop the search? Everything is kept, and --resume goes on with it.")) return;
+    const answer = await fetch("/stop", { method: "POST", headers: { "X-Token": token } }).catch(() => null);
+    trouble = answer?.ok ? "" : answer ? await answer.text() : "The live view does not answer.";
+    if (answer?.ok) await refresh();
+    tell();
+  }
+
+  stop.addEventListener("click", askToStop);
+  setInterval(() => document.hidden || refresh(), EVERY_MS);
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  tell();
+})();

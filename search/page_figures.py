@@ -1,0 +1,150 @@
+"""Figures as a page has them: text for the reader, values for its script, and the table behind them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from types import ModuleType
+from typing import Any
+
+from plotly.io.json import to_json_plotly
+
+from search.figures import figure_modules
+from search.figures._style import in_percent
+from search.importance import knob_importance
+from search.records import TrialRecord, Value
+from search.view import RunView
+
+COMPARED_SECTIONS = ("Result", "Search")
+"""Sections whose figures tell something beside those of another run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageFigure:
+    """A figure as the page shows it; without `drawing` its EMPTY sentence stands in its place.
+
+    `name` is one of a kind on the page; `run` names the run on a page of several.
+    """
+
+    name: str
+    section: str
+    title: str
+    empty: str
+    wide: bool
+    run: str = ""
+    reading: str = ""
+    drawing: Mapping[str, Any] | None = None
+
+    @property
+    def height(self) -> int:
+        """In pixels on a wide page; kept free before it is drawn."""
+        return int(self.drawing["layout"]["height"]) if self.drawing else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Figures under one heading."""
+
+    name: str
+    figures: tuple[PageFigure, ...]
+
+    @property
+    def anchor(self) -> str:
+        return self.name.lower().replace(" ", "-")
+
+    @property
+    def drawn(self) -> bool:
+        """False when there is nothing to draw in the whole section."""
+        return any(figure.drawing for figure in self.figures)
+
+
+def run_sections(run: RunView) -> list[Section]:
+    """All figures of one run."""
+    run = _with_importance(run)
+    return _sections([_page_figure(module, module.info(run)) for module in figure_modules()])
+
+
+def compared_sections(runs: Sequence[RunView]) -> list[Section]:
+    """Figures that hold all runs first; then every other figure of each run that has it, run beside run."""
+    views = [_with_importance(run) for run in runs]
+    together, apart = [], []
+    for module in figure_modules():
+        if hasattr(module, "info_of"):
+            together.append(replace(_page_figure(module, module.info_of(views)), section="All runs", wide=True))
+        elif module.SECTION in COMPARED_SECTIONS:
+            apart += [
+                replace(figure, name=f"{figure.name}-{index}", run=view.name)
+                for index, view in enumerate(views)
+                if (figure := _page_figure(module, module.info(view))).drawing
+            ]
+    apart = [replace(f, drawing={**f.drawing, "name": f.name, "run": f.run}) for f in apart if f.drawing]
+    return _sections([*together, *apart])
+
+
+def page_data(sections: Sequence[Section], trials: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the page's script needs: drawings with their tables, and the table of trials."""
+    drawings = [figure.drawing for section in sections for figure in section.figures if figure.drawing]
+    return {"figures": drawings, "trials": trials}
+
+
+def trial_table(run: RunView) -> dict[str, Any]:
+    """Every trial of the run in a row, with its knobs."""
+    knobs = list(run.plan["space"])
+    trials = (run.records.trials[number] for number in sorted(run.records.trials))
+    return _table([_trial_row(trial, knobs) for trial in trials])
+
+
+def _trial_row(trial: TrialRecord, knobs: Sequence[str]) -> dict[str, Value | None]:
+    return {
+        "trial": trial.number,
+        "state": trial.state.value,
+        "val_uar_percent": in_percent(trial.value),
+        "best_epoch": trial.best_epoch or None,
+        "epochs": len(trial.epochs),
+        "train_seconds": round(trial.train_seconds, 1),
+        "origin": trial.origin,
+        **{name: trial.params.get(name) for name in knobs},
+        "worker": trial.worker,
+        "reason": trial.reason,
+    }
+
+
+def _with_importance(run: RunView) -> RunView:
+    return run if run.importance is not None else replace(run, importance=knob_importance(run))
+
+
+def _sections(figures: Sequence[PageFigure]) -> list[Section]:
+    grouped = groupby(figures, key=lambda figure: figure.section)
+    return [Section(name=name, figures=tuple(own)) for name, own in grouped]
+
+
+def _page_figure(module: ModuleType, info: Any) -> PageFigure:
+    name = module.__name__.rpartition(".")[2]
+    page_figure = PageFigure(
+        name=name, section=module.SECTION, title=module.TITLE, empty=module.EMPTY, wide=module.WIDE
+    )
+    if info is None:
+        return page_figure
+    wide, narrow = (json.loads(to_json_plotly(module.figure(info, narrow=narrow))) for narrow in (False, True))
+    drawing = {
+        "name": name,
+        "title": module.TITLE,
+        "data": wide["data"],
+        "layout": wide["layout"],
+        "narrow_layout": narrow["layout"],
+        "table": _table(module.table(info)),
+    }
+    return replace(page_figure, reading=module.reading(info), drawing=drawing)
+
+
+def _table(rows: Sequence[Mapping[str, Value | None]]) -> dict[str, Any]:
+    """Rows with their keys told once; a number that is not finite is none."""
+    columns = list(rows[0]) if rows else []
+    return {"columns": columns, "rows": [[_cell(row[key]) for key in columns] for row in rows]}
+
+
+def _cell(value: Value | None) -> Value | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
