@@ -71,9 +71,12 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, width), (batch,) -> (batch, width)."""
+        return torch.einsum("bt,btw->bw", self.weights(x, lengths).to(x.dtype), x)
+
+    def weights(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Share of each frame in the mean: (batch, frames, width), (batch,) -> (batch, frames), 0 in padding."""
         scores = self.score(torch.tanh(x)).squeeze(-1).float()  # (batch, frames)
-        weights = scores.masked_fill(~frame_mask(lengths, x.shape[1]), -torch.inf).softmax(dim=1)
-        return torch.einsum("bt,btw->bw", weights.to(x.dtype), x)
+        return scores.masked_fill(~frame_mask(lengths, x.shape[1]), -torch.inf).softmax(dim=1)
 
 
 class BiRecurrent(nn.Module):

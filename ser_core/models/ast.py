@@ -12,6 +12,7 @@ from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
+from ser_core.explain import AttentionRollout
 from ser_core.models._ast_weights import TOKENS, Grid, fit_positions, initial_weights
 from ser_core.models._layers import check_input, frame_mask
 from ser_core.models._pretrained import load_weights
@@ -99,6 +100,9 @@ class AST(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
+        self.explained_by = AttentionRollout(
+            "transformer.blocks", tokens=TOKENS, grid=grid, patch=PATCH, stride=config.stride
+        )
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, bins), (batch,) -> logits (batch, classes)."""

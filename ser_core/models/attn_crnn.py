@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ser_core.config import ConfigError, FeatureConfig, field_problems, raise_problems, setting
 from ser_core.encoders import encoder_depth, load_encoder
+from ser_core.explain import FrameAttention
 from ser_core.models._layers import AttentionPool, BiRecurrent, frame_mask
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class AttnCRNN(nn.Module):
         self.recurrent = BiRecurrent(config.width, config.recurrent_units, cell=config.cell)
         self.pool = AttentionPool(2 * config.recurrent_units)
         self.head = nn.Linear(2 * config.recurrent_units, classes)
+        self.explained_by = FrameAttention("pool")
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, bins), (batch,) -> logits (batch, classes)."""

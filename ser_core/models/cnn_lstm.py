@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
+from ser_core.explain import GradCam
 from ser_core.models._layers import AttentionPool, BiRecurrent, ConvBlock, check_input, frame_mask
 
 CITATION = (
@@ -62,6 +63,7 @@ class CNNLSTM(nn.Module):
         self.lstm = BiRecurrent(channels[-1] * (bins // 2 ** len(TIME_POOLS)), config.lstm_units)
         self.pool = AttentionPool(2 * config.lstm_units)
         self.head = nn.Linear(2 * config.lstm_units, classes)
+        self.explained_by = GradCam(f"blocks.{len(TIME_POOLS) - 1}")
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, bins), (batch,) -> logits (batch, classes)."""

@@ -9,6 +9,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
+from ser_core.explain import GradCam
 from ser_core.models import PretrainedError
 from ser_core.models._layers import check_input, frame_mask
 from ser_core.models._pretrained import image_weights, load_weights
@@ -63,6 +64,8 @@ class ResNet18(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.backbone.num_features, classes)
+        # Not the last stage, which leaves 2 x 3 cells of a 3 s clip: too few to show anything.
+        self.explained_by = GradCam("backbone.layer3", bins_first=True)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, bins), (batch,) -> logits (batch, classes)."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
+from ser_core.explain import GradCam
 from ser_core.models._layers import ConvBlock, check_input, frame_mask
 
 CITATION = (
@@ -54,6 +55,7 @@ class ShallowCNN(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(channels[-1], classes)
+        self.explained_by = GradCam(f"blocks.{BLOCKS - 1}")
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, bins), (batch,) -> logits (batch, classes)."""
