@@ -23,6 +23,8 @@ from search.records import Phase, RunRecords, TrialRecord
 from search.view import Standing, Tally
 
 FRAME_SECONDS = 0.25
+FRAME_SHARE = 0.02
+"""A terminal is redrawn at most this often, and for at most this share of the driver's time, which trials wait for."""
 LINE_SECONDS = 10.0
 MOST_RUNNING = 8
 
@@ -86,7 +88,7 @@ class Progress:
         self._standing = Standing(records)
         self._epochs_before = self._standing.tally(plan.max_epochs).epochs_trained
         self._search_begun = self._begun
-        self._shown = -math.inf
+        self._due = -math.inf
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> Progress:
@@ -115,8 +117,7 @@ class Progress:
 
     def update(self) -> None:
         """Draw what the records say now, four times a second at most."""
-        pause = FRAME_SECONDS if self._live is not None else LINE_SECONDS
-        if self._clock() - self._shown >= pause:
+        if self._clock() >= self._due:
             self._draw()
 
     def message(self, text: str) -> None:
@@ -124,12 +125,15 @@ class Progress:
         self._console.print(Text(text))
 
     def _draw(self) -> None:
-        self._shown = self._clock()
+        began = self._clock()
         self._standing.update()
         if self._live is not None:
             self._live.update(self._panel(), refresh=True)
+            pause = min(max(FRAME_SECONDS, (self._clock() - began) / FRAME_SHARE), LINE_SECONDS)
         else:
             self._console.print(Text(self._line()), soft_wrap=True)
+            pause = LINE_SECONDS
+        self._due = began + pause
 
     # -- what is shown ---------------------------------------------------------------------------------------------
 

@@ -141,6 +141,26 @@ def test_terminal_is_redrawn_four_times_a_second_at_most(run: Run) -> None:
         assert out.getvalue() != before
 
 
+def test_a_frame_that_is_dear_to_draw_is_drawn_less_often(run: Run) -> None:
+    progress, out = run.progress(terminal=True)
+    write = out.write
+
+    def slowly(text: str) -> int:
+        run.now += 0.05  # for every frame; the next one is due when this is 2 % of the time
+        return write(text)
+
+    with progress:
+        out.write = slowly  # type: ignore[method-assign]
+        progress.phase(Stage.SEARCH)
+        run.now += 1.5
+        before = out.getvalue()
+        progress.update()
+        assert out.getvalue() == before
+        run.now += 1.1
+        progress.update()
+        assert out.getvalue() != before
+
+
 def test_terminal_names_few_of_many_running_trials(run: Run) -> None:
     for number in range(30):
         run.trial(number, [0.2])
