@@ -240,15 +240,16 @@ def _bounds(interval: Interval) -> list[float]:
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write `result.json`, whole or not at all; numbers that are not defined become null."""
     temporary = folder / (RESULT_FILE + ".part")
-    temporary.write_text(json.dumps(_defined(result), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(defined(result), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, folder / RESULT_FILE)
 
 
-def _defined(value: Any) -> Any:
+def defined(value: Any) -> Any:
+    """The value with null for every number that is not finite, wherever in it: JSON has no NaN."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _defined(item) for key, item in value.items()}
+        return {key: defined(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
+        return [defined(item) for item in value]
     return value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
-from search.figures._style import INK, SCALE, SURFACE, blank, in_percent, plain
+from search.figures._style import INK, MUTED, SCALE, SURFACE, blank, in_percent, plain
 from search.records import Value
 from search.view import RunView
 
@@ -15,7 +16,10 @@ TITLE = "Confusion: what the test clips are taken for"
 SECTION, ORDER, WIDE = "Result", 30, False
 EMPTY = "The test set has not been read yet."
 DARK_CELL = 0.6
-"""Share above which a cell is so dark that its text must be light."""
+"""Share of the scale above which a cell is so dark that its text must be light."""
+
+BUTTON, BUTTON_INK = "#c9d1dd", "#10141c"
+"""The same on a dark page: plotly draws the active button almost white, whatever the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,42 +69,81 @@ def table(info: ConfusionInfo) -> list[dict[str, Value | None]]:
 
 
 def figure(info: ConfusionInfo, *, narrow: bool = False) -> go.Figure:
-    """Colour and the large figure are shares of the true class; the small figure counts clips."""
+    """Two pictures of the same cells, exchanged by buttons: coloured by share of the true class, or by clips."""
     names = [plain(name, 10 if narrow else 16) for name in info.classes]
-    shares = info.shares
-    drawn = blank(height=400 if narrow else 560, narrow=narrow, x="predicted emotion", y="true emotion")
-    drawn.add_heatmap(
-        x=list(range(len(names))),
-        y=list(range(len(names))),
-        z=[[round(100 * share, 1) for share in row] for row in shares],
-        customdata=info.counts,
-        zmin=0,
-        zmax=100,
-        colorscale=[[index / (len(SCALE) - 1), colour] for index, colour in enumerate(SCALE)],
-        showscale=False,
-        xgap=2,
-        ygap=2,
-        hovertemplate="true %{y}, predicted %{x}<br>%{z:.1f} % of the true class, %{customdata} clips<extra></extra>",
-    )
+    drawn = blank(height=440 if narrow else 600, narrow=narrow, x="predicted emotion", y="true emotion")
+    shares = [[round(100 * share, 1) for share in row] for row in info.shares]
+    for name, values, most in (("share", shares, 100), ("clips", info.counts, max(map(max, info.counts)))):
+        drawn.add_heatmap(
+            name=name,
+            x=list(range(len(names))),
+            y=list(range(len(names))),
+            z=values,
+            customdata=info.counts if name == "share" else shares,
+            zmin=0,
+            zmax=max(1, most),
+            colorscale=[[index / (len(SCALE) - 1), colour] for index, colour in enumerate(SCALE)],
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            visible=name == "share",
+            hovertemplate="true %{y}, predicted %{x}<br>"
+            + ("%{z:.1f} % of the true class, %{customdata}" if name == "share" else "%{z}")
+            + f" clips{'' if name == 'share' else ', %{customdata:.1f} % of the true class'}<extra></extra>",
+        )
     ticks = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
     drawn.update_xaxes(**ticks, tickangle=-45 if narrow else 0)
     drawn.update_yaxes(**ticks, autorange="reversed")
     sizes = (11, 9) if narrow or len(names) > 10 else (15, 11)
-    drawn.update_layout(margin={"t": 10}, annotations=_cell_texts(info, *sizes))
+    by_share, by_clips = (_cell_texts(info, clips, *sizes) for clips in (False, True))
+    buttons = [("share of the true emotion, %", by_share), ("clips", by_clips)]
+    drawn.update_layout(margin={"t": 52}, annotations=by_share, updatemenus=[_buttons(buttons)])
     return drawn
 
 
-def _cell_texts(info: ConfusionInfo, large: int, small: int) -> list[dict[str, Any]]:
-    """Share and count in every cell that is not empty; sizes in pixels."""
-    return [
-        {
-            "x": column,
-            "y": row,
-            "text": f"{100 * share:.0f}<br><span style='font-size:{small}px'>{info.counts[row][column]}</span>",
-            "showarrow": False,
-            "font": {"size": large, "color": SURFACE if share > DARK_CELL else INK},
-        }
-        for row, shares in enumerate(info.shares)
-        for column, share in enumerate(shares)
-        if share
-    ]
+def _buttons(choices: Sequence[tuple[str, list[dict[str, Any]]]]) -> dict[str, Any]:
+    """A row of buttons, each of which shows one trace with its texts."""
+    return {
+        "type": "buttons",
+        "direction": "right",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "bottom",
+        "pad": {"b": 8},
+        "bgcolor": BUTTON,
+        "bordercolor": MUTED,
+        "font": {"color": BUTTON_INK, "size": 12},
+        "active": 0,
+        "buttons": [
+            {
+                "label": label,
+                "method": "update",
+                "args": [{"visible": [shown is texts for _, shown in choices]}, {"annotations": texts}],
+            }
+            for label, texts in choices
+        ],
+    }
+
+
+def _cell_texts(info: ConfusionInfo, clips: bool, large: int, small: int) -> list[dict[str, Any]]:
+    """The coloured value large and the other one small in every cell that is not empty; sizes in pixels."""
+    most = max(1, max(map(max, info.counts)))
+    texts = []
+    for row, shares in enumerate(info.shares):
+        for column, share in enumerate(shares):
+            if not share:
+                continue
+            count = info.counts[row][column]
+            first, second = (f"{count}", f"{100 * share:.0f} %") if clips else (f"{100 * share:.0f}", f"{count}")
+            dark = (count / most if clips else share) > DARK_CELL
+            texts.append(
+                {
+                    "x": column,
+                    "y": row,
+                    "text": f"{first}<br><span style='font-size:{small}px'>{second}</span>",
+                    "showarrow": False,
+                    "font": {"size": large, "color": SURFACE if dark else INK},
+                }
+            )
+    return texts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,44 +18,44 @@ EMPTY = "The test set has not been read yet."
 
 @dataclass(frozen=True)
 class Step:
-    """One score in [0, 1], with an interval or None."""
+    """One score in [0, 1], with edges or None; `edges` says what they are."""
 
     name: str
     uar: float
     low: float | None = None
     high: float | None = None
+    edges: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FallInfo:
-    """The three scores in order; `what` says what the bars of the last one are."""
+    """The three scores in order."""
 
     steps: tuple[Step, Step, Step]
-    what: str
 
 
 def info(run: RunView) -> FallInfo | None:
-    """The scores of result.json."""
+    """The scores of result.json; of a single test speaker there is no interval."""
     if run.result is None:
         return None
     best = run.result["search"]["best"]
     winner = next(f for f in run.result["finalists"] if f["trial"] == run.result["winner"]["trial"])
     test = run.result["test"]["uar"]
-    interval: Sequence[float | None] = test.get("interval") or (None,)
-    has_interval = None not in interval  # of a single test speaker there is none
+    low, high = test.get("interval") or (None, None)
     return FallInfo(
         steps=(
             Step("best search score", best["val_uar"]),
             _with_spread("winner, mean of seeds", winner["val_uar"]),
-            Step("test", test["mean"], *interval) if has_interval else _with_spread("test", test),
-        ),
-        what="95 % interval" if has_interval else "standard deviation over seeds",
+            _with_spread("test", test) if low is None else Step("test", test["mean"], low, high, "95 % interval"),
+        )
     )
 
 
 def _with_spread(name: str, score: dict[str, Any]) -> Step:
     mean, std = score["mean"], score["std"]
-    return Step(name, mean) if std is None else Step(name, mean, mean - std, mean + std)  # one seed has no spread
+    if std is None:
+        return Step(name, mean)  # one seed has no spread
+    return Step(name, mean, mean - std, mean + std, "± deviation over seeds")
 
 
 def reading(info: FallInfo) -> str:
@@ -73,17 +72,16 @@ def _points(difference: float) -> str:
 
 
 def table(info: FallInfo) -> list[dict[str, Value | None]]:
-    """A row per step; what the edges of the last one are is in its own column."""
-    edges = (None, "standard deviation over seeds", info.what)
+    """A row per step."""
     return [
         {
             "score": step.name,
             "uar_percent": in_percent(step.uar),
             "low_percent": in_percent(step.low),
             "high_percent": in_percent(step.high),
-            "edges": edge if step.low is not None else None,
+            "edges": step.edges or None,
         }
-        for step, edge in zip(info.steps, edges, strict=True)
+        for step in info.steps
     ]
 
 
@@ -116,11 +114,19 @@ def figure(info: FallInfo, *, narrow: bool = False) -> go.Figure:
             text=[f"<b>{percent(step.uar)}</b>"],
             textposition="middle right",
             textfont={"size": 14, "color": INK},
-            hovertemplate=f"{step.name}: {percent(step.uar)} ({percent(low)} to {percent(high)})<extra></extra>",
+            hovertemplate=f"{step.name}: {percent(step.uar)}"
+            + (f"<br>{percent(low)} to {percent(high)} ({step.edges})" if step.edges else "")
+            + "<extra></extra>",
         )
-    labels = [name.replace("search ", "search<br>").replace("mean ", "mean<br>") for name in names]
+    labels = [_label(step) for step in info.steps]
     drawn.update_xaxes(
         range=[-0.45, 2.85 if narrow else 2.6], tickvals=names, ticktext=labels, showgrid=False, tickangle=0
     )
     drawn.update_layout(showlegend=False, margin={"t": 16})
     return drawn
+
+
+def _label(step: Step) -> str:
+    """The name of a step, and small below it what its edges are, in lines that fit a phone."""
+    name = step.name.replace("search ", "search<br>").replace("mean ", "mean<br>")
+    return f"{name}<br><span style='font-size:11px'>{step.edges.replace(' over', '<br>over')}</span>"

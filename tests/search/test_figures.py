@@ -18,7 +18,6 @@ from search.figures import (
     finalists,
     history,
     learning_curves,
-    recall,
     slices,
     survival,
     timeline,
@@ -128,12 +127,9 @@ def test_every_figure_copes_with_every_moment(moment: str, run_maker: Callable[.
 
 def test_result_figures_wait_for_the_result(run_maker: Callable[..., Any]) -> None:
     run = view(run_maker("run").search())
-    assert [name for name, module in MODULES.items() if module.info(run) is None] == [
-        "fall",
-        "finalists",
-        "confusion",
-        "recall",
-    ]
+    assert [
+        name for name, module in MODULES.items() if module.SECTION == "Result" and module.info(run) is not None
+    ] == []
 
 
 # -- what each one extracts -------------------------------------------------------------------------------------------
@@ -253,18 +249,6 @@ def test_confusion_shares_are_rows(finished: RunView) -> None:
     assert finished.result is not None
     assert [list(row) for row in info.counts] == finished.result["test"]["confusion"]
     assert all(sum(row) == pytest.approx(1) for row in info.shares)
-
-
-def test_recall_of_a_class_without_clips_is_not_drawn_as_zero(run_maker: Callable[..., Any]) -> None:
-    maker = run_maker("run").search().finish()
-    result = json.loads((maker.folder / "result.json").read_text())
-    result["test"]["per_class_recall"]["calm"]["mean"] = None
-    (maker.folder / "result.json").write_text(json.dumps(result))
-    info = recall.info(view(maker))
-    assert info is not None
-    assert math.isnan(dict(info.recalls)["calm"])
-    assert "calm" not in recall.reading(info)
-    assert recall.figure(info).data[0].text[1] == "no clips"
 
 
 def test_timeline_measures_how_busy_the_workers_were(small: Any) -> None:
