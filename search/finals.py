@@ -18,7 +18,7 @@ import pandas as pd
 from search.appendfile import AppendFile
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.plan import SearchPlan
-from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord, TrialState
+from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
 from ser_core.artifact import load_model
 from ser_core.clips import Manifest
 from ser_core.feature_store import FeatureStore
@@ -51,14 +51,14 @@ def choose_finalists(records: RunRecords, count: int) -> list[TrialRecord]:
     Raises:
         FinalsError: no trial has a score.
     """
-    ended = [t for t in records.trials.values() if t.state in (TrialState.COMPLETE, TrialState.PRUNED) and t.best_epoch]
-    if not ended:
+    ranked = records.ranked()
+    if not ranked:
         reasons = sorted({t.reason for t in records.trials.values() if t.reason})
         raise FinalsError(
             f"none of {len(records.trials)} trials has a validation score, so there is nothing to repeat; their "
             f"reasons: {'; '.join(reasons) or 'none given'}. Mend the cause and resume with more --trials"
         )
-    return sorted(ended, key=lambda t: (t.state is not TrialState.COMPLETE, -len(t.epochs), -t.value, t.number))[:count]
+    return ranked[:count]
 
 
 def finalist_scores(records: RunRecords, trials: Sequence[int]) -> dict[int, Spread]:

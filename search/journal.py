@@ -15,6 +15,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from search.appendfile import AppendFile
+from ser_core.config import ConfigError
 
 
 class BatchedJournalBackend(BaseJournalBackend):
@@ -22,9 +23,13 @@ class BatchedJournalBackend(BaseJournalBackend):
 
     Entries are readable in this process at once, and in the file after `flush`. An entry that a power cut tore is cut
     off when the file is opened; the run's records, which are written first, bring it back.
+
+    Raises:
+        ConfigError: a file that holds something else, which is left as it is.
     """
 
     def __init__(self, path: Path) -> None:
+        check_journal(path)
         self._file = AppendFile(path)
         self._entries: list[dict[str, Any]] = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         self._written = len(self._entries)
@@ -46,3 +51,22 @@ class BatchedJournalBackend(BaseJournalBackend):
         if new:
             self._file.append(json.dumps(entry, separators=(",", ":")) for entry in new)
             self._written = len(self._entries)
+
+
+def check_journal(path: Path) -> None:
+    """Refuse a file that is no journal, before its last line is taken for a torn one and cut off.
+
+    Raises:
+        ConfigError: a file whose first line is no entry of a journal.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        first = file.readline()
+    try:
+        whole = first.endswith(b"\n")
+        fits = "op_code" in json.loads(first) if whole else first[:1] in (b"", b"{")
+    except (ValueError, TypeError):
+        fits = False
+    if not fits:
+        raise ConfigError(f"{path} is not a journal of Optuna: its first line is no entry of one; name another file")

@@ -89,6 +89,13 @@ def _banners(run: RunView) -> tuple[Banner, ...]:
             "10 to 20 points of UAR lower; do not compare these scores with speaker-independent ones."
         )
         banners.append(Banner("Not speaker-independent.", text))
+    warm = run.plan.get("warm_start")
+    if warm and warm["test_speakers"]:
+        text = (
+            f"It began with configurations of {warm['source']}, which was tuned on test speakers of this run "
+            f"({', '.join(warm['test_speakers'])}). Its test score is not one on speakers that nothing was tuned on."
+        )
+        banners.append(Banner("The warm start knows test speakers.", text))
     if run.result and int(run.result["test_reads"]) > 1:
         text = f"It was read {run.result['test_reads']} times; its scores may flatter."
         banners.append(Banner("The test set was read more than once.", text))

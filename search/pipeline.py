@@ -37,7 +37,7 @@ from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
 from search.result import make_result, write_result
-from search.storage import open_study
+from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
 from search.tuner import Resources, available_concurrency, gpus_available, ray_session, run_jobs, share
@@ -75,11 +75,15 @@ def execute(
     manifest: Manifest,
     split: Split,
     *,
+    storage: str,
     cache_dir: Path,
     console: Console,
     allow_second: bool,
 ) -> dict[str, Any]:
     """Run or resume the plan in `folder` and return the result, which is also written there.
+
+    Args:
+        storage: the plan's, with the password that a plan does not keep.
 
     Raises:
         Interrupted: after Ctrl-C, when the workers have stopped.
@@ -87,10 +91,10 @@ def execute(
         FinalsError, SearchStopped: the run cannot end with a number.
         OSError: a disk that is full or cannot be written.
     """
-    with _locked(folder), _interrupts() as interrupted:
+    with _locked(folder), sole_writer(storage), _interrupts() as interrupted:
         writer = RecordWriter(folder / RECORDS_FILE)
         try:
-            study, flush = open_study(folder, plan.storage, is_new=not writer.records.trials)
+            study, flush = open_study(folder, storage, is_new=not writer.records.trials)
             plan.save(folder)
             writer.write("session")
             with Progress(plan, writer.records, console) as progress:
@@ -210,6 +214,7 @@ class _Run:
             seed=plan.seed,
             fixed=plan.fixed,
             trials=limits.trials,
+            warm=plan.warm_start.configurations if plan.warm_start is not None else (),
             epochs_total=limits.epochs_total,
             time_left=search_clock(plan, self._writer.records, concurrency),
             flush=flush,

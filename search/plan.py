@@ -14,6 +14,7 @@ from typing import Any
 
 from search.asha import AUTO, GRACE_TRIALS, default_grace_epochs
 from search.sampler import SAMPLERS, parse_knob
+from search.warm_start import WarmStart
 from ser_core.clips import Manifest
 from ser_core.config import Config, ConfigError, raise_problems
 from ser_core.features import settings_key
@@ -96,6 +97,7 @@ class SearchPlan:
     space: Mapping[str, Mapping[str, Any]]
     first: Sequence[Mapping[str, Value]]
     limits: Limits
+    warm_start: WarmStart | None = None
     storage: str = ""
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -146,7 +148,8 @@ class SearchPlan:
         path = folder / PLAN_FILE
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**values, "limits": Limits(**values["limits"])})
+            warm = values.get("warm_start") and WarmStart(**values["warm_start"])
+            return cls(**{**values, "limits": Limits(**values["limits"]), "warm_start": warm})
         except FileNotFoundError as error:
             raise ConfigError(f"{folder} is no run folder: it holds no {PLAN_FILE}") from error
         except (ValueError, TypeError, KeyError) as error:

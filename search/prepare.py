@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from search.plan import Limits, SearchPlan, feature_settings, make_plan, resolve_space
+from search.storage import absolute_storage, without_password
+from search.warm_start import WarmStart, warm_start
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.corpora import corpora, load_corpus, progress_bars
@@ -40,6 +42,9 @@ def prepare(
     model, split_kind = options["model"], options.pop("split")
     space, fixed = _space(model, given, old)
     feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
+    options["warm_start"] = _warm_start(given, old, space, fixed)
+    if options["storage"]:
+        options["storage"] = without_password(absolute_storage(options["storage"], "--storage"))
     with progress_bars(console) as progress:
         manifest = load_corpus(
             options["data"],
@@ -51,8 +56,11 @@ def prepare(
     split = make_split(manifest, split_kind or _default_split(manifest), options["seed"])
     limits = Limits() if old is None else old.limits
     options["limits"] = replace(limits, **{name: given[name] for name in vars(limits) if name in given})
+    if options["warm_start"] is not None and split.speaker_independent:
+        test_speakers = manifest.speakers[split.test].tolist()
+        options["warm_start"] = options["warm_start"].tested_on(manifest.corpus, test_speakers)
     options["data"] = _absolute(options["data"])
-    options["command"] = shlex.join(["ser-search", *sys.argv[1:]]) if old is None else old.command
+    options["command"] = _command(given) if old is None else old.command
     return make_plan(manifest, split, space, fixed, **options), manifest, split
 
 
@@ -67,6 +75,29 @@ def _space(model: str, given: dict[str, Any], old: SearchPlan | None) -> tuple[S
         max_epochs=given.get("max_epochs"),
         pretrained=given.get("pretrained"),
     )
+
+
+def _warm_start(
+    given: dict[str, Any], old: SearchPlan | None, space: Space, fixed: dict[str, Value]
+) -> WarmStart | None:
+    """What the plan takes from an earlier study; read once, so that resuming does not need that study."""
+    if old is None:
+        return warm_start(given["warm_start"], space, fixed) if "warm_start" in given else None
+    if "warm_start" in given:
+        raise ConfigError(
+            "--resume goes on with the configurations that the run was started with; leave --warm-start out"
+        )
+    return old.warm_start
+
+
+def _command(given: dict[str, Any]) -> str:
+    """The command line as it may be kept: a password in a URL is left out."""
+    arguments = sys.argv[1:]
+    for option in ("storage", "warm_start"):
+        location = given.get(option, "").partition("#")[0]
+        if location:
+            arguments = [argument.replace(location, without_password(location)) for argument in arguments]
+    return shlex.join(["ser-search", *arguments])
 
 
 def _absolute(data: str) -> str:

@@ -34,9 +34,27 @@ def print_warnings(plan: SearchPlan, console: Console) -> None:
             "[yellow]This split is not speaker-independent: test speakers are heard in training, which flatters scores "
             "by 10 to 21 points.[/]"
         )
+    if plan.warm_start is not None and plan.warm_start.test_speakers:
+        console.print(
+            f"[yellow]The study of the warm start was tuned on test speakers of this run "
+            f"({plain(', '.join(plan.warm_start.test_speakers))}): its test score is not one on speakers that nothing "
+            f"was tuned on.[/]"
+        )
     skipped = plan.corpus["skipped"]
     if skipped:
         console.print(f"[yellow]{len(skipped)} unusable files are left out; result.json lists them.[/]")
+
+
+def print_warm_start(plan: SearchPlan, console: Console) -> None:
+    """What is taken from an earlier study, and what of it did not fit."""
+    warm = plan.warm_start
+    if warm is None:
+        return
+    count, room = len(warm.configurations), max(0, plan.limits.trials - len(plan.first))
+    when = "after the published ones" if plan.first else "first"
+    less = f"; --trials {plan.limits.trials} leaves room for {room} of them" if room < count else ""
+    for line in (f"Warm start from {warm.source}: {count} of its best configurations tried {when}{less}", *warm.notes):
+        console.print(plain(line), soft_wrap=True, highlight=False)
 
 
 def print_plan(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path, console: Console) -> None:
@@ -46,6 +64,7 @@ def print_plan(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path,
         table.add_row(name, plain(fact))
     console.print(table)
     console.print(_space_table(plan))
+    print_warm_start(plan, console)
     print_warnings(plan, console)
 
 
@@ -76,8 +95,9 @@ def _first_rung(plan: SearchPlan) -> str:
 def _space_table(plan: SearchPlan) -> Table:
     table = Table("Knob", "Range", "First tried", "Meaning")
     meaning = setting_help(default_config(plan.model, plan.fixed))
+    warm = plan.warm_start.configurations if plan.warm_start is not None else ()
     for name, knob in plan.space.items():
-        first = ", ".join(str(params[name]) for params in plan.first if name in params)
+        first = ", ".join(str(params[name]) for params in (*plan.first, *warm) if name in params)
         table.add_row(name, _range(knob), first, meaning[name])
     return table
 

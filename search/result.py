@@ -53,6 +53,7 @@ def make_result(
             "validation_speakers": plan.speakers["validation"],
             "test_speakers": plan.speakers["test"],
         },
+        "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
         "search": search_numbers(plan, records),
         "finalists": [
             {

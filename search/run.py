@@ -13,6 +13,7 @@ if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     del sys.path[0]
 
 import typer
+from optuna.exceptions import StorageInternalError
 from platformdirs import user_cache_path
 from rich.console import Console
 
@@ -21,9 +22,10 @@ from search.finals import FinalsError
 from search.pipeline import Interrupted, execute
 from search.plan import Limits, SearchPlan
 from search.prepare import DEFAULTS, default_folder, own_options, prepare
-from search.printing import plain, print_plan, print_result, print_warnings
+from search.printing import plain, print_plan, print_result, print_warm_start, print_warnings
 from search.records import RECORDS_FILE, read_records
 from search.sampler import SAMPLERS
+from search.storage import absolute_storage
 from search.study import SearchStopped
 from ser_core.artifact import ArtifactError
 from ser_core.audio import AudioError
@@ -123,6 +125,15 @@ def tune(
             default="the model's space",
         ),
     ] = None,
+    warm_start: Annotated[
+        _Text,
+        _option(
+            panel=SEARCH,
+            help="Try the best configurations of an earlier study early: a run folder, or a storage as for --storage, "
+            "followed by #NAME where it holds several studies.",
+            default="none",
+        ),
+    ] = None,
     pretrained: Annotated[
         _Text, _option(panel=SEARCH, help="A hub name, a local file or folder, or none.", default="the model's")
     ] = None,
@@ -157,7 +168,13 @@ def tune(
         _Folder, _option(panel=RUN, help="Go on with the run in this folder; --trials and other limits may be raised.")
     ] = None,
     storage: Annotated[
-        _Text, _option(panel=RUN, help="Database URL of the Optuna study.", default="a journal file in the run folder")
+        _Text,
+        _option(
+            panel=RUN,
+            help="Where the Optuna study goes: a journal file (PATH.journal), sqlite:///FILE or "
+            "postgresql://USER@HOST/DATABASE.",
+            default="a journal file in the run folder",
+        ),
     ] = None,
     cache_dir: Annotated[
         _Folder, _option(panel=RUN, help="Corpora and features.", default="the user's cache folder")
@@ -178,6 +195,11 @@ def tune(
         raise typer.Exit(130) from None
     except USER_ERRORS as error:
         _say(console, f"[bold red]error:[/] {plain(error)}")
+        raise typer.Exit(2) from None
+    except StorageInternalError as error:
+        cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
+        message = f"the database of the study failed: {cause}. What was done is kept; mend that, then --resume"
+        _say(console, f"[bold red]error:[/] {plain(message)}")
         raise typer.Exit(2) from None
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -231,10 +253,19 @@ def _run_one(given: dict[str, Any], console: Console) -> bool:
     if old is not None and (differences := old.differences(plan)):
         lines = [f"--resume {folder}: the run was planned otherwise, and results would mix:", *differences]
         raise ConfigError("\n".join(lines))
+    print_warm_start(plan, console)
     print_warnings(plan, console)
-    allow_second = given["allow_second_test_read"]
     try:
-        result = execute(plan, folder, manifest, split, cache_dir=cache_dir, console=console, allow_second=allow_second)
+        result = execute(
+            plan,
+            folder,
+            manifest,
+            split,
+            storage=absolute_storage(given["storage"], "--storage") if "storage" in given else plan.storage,
+            cache_dir=cache_dir,
+            console=console,
+            allow_second=given["allow_second_test_read"],
+        )
     except Interrupted:
         again = shlex.join(["python", "search/run.py", "--resume", str(folder)])
         _say(console, f"Stopped; everything is kept. Go on with:\n  {plain(again)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -38,6 +38,7 @@ class Search:
     Args:
         study: an Optuna study that maximises; it may hold trials of an earlier session of this run.
         space: the knobs, and the configurations to try first.
+        warm: configurations to try after those, taken from an earlier study.
         writer: the run's records, which are the source of truth.
         asha: empty rungs; they are filled from the records. Without rungs, the first one is found from the first
             `GRACE_TRIALS` complete trials.
@@ -65,6 +66,7 @@ class Search:
         seed: int,
         fixed: Mapping[str, Value],
         trials: int,
+        warm: Sequence[Mapping[str, Value]] = (),
         epochs_total: int | None = None,
         time_left: Callable[[], float] = lambda: math.inf,
         flush: Callable[[], None] = lambda: None,
@@ -74,7 +76,7 @@ class Search:
         self._sampler, self._seed, self._fixed = sampler, seed, fixed
         self._trials, self._epochs_total, self._time_left = trials, epochs_total, time_left
         self._flush, self._interrupted = flush, interrupted
-        self._first = list(space.first)
+        self._first = [*((params, "first") for params in space.first), *((params, "warm") for params in warm)]
         self._live: dict[int, optuna.Trial] = {}
         self._told: dict[int, int] = {}  # last epoch of each live trial that Optuna knows
         self._unfinished: list[int] = []
@@ -105,8 +107,8 @@ class Search:
         self._study.sampler = make_sampler(self._sampler, self._seed, number)
         origin = "sampler"
         if number < len(self._first):
-            self._study.enqueue_trial(dict(self._first[number]), user_attrs={"origin": "first"})
-            origin = "first"
+            wanted, origin = self._first[number]
+            self._study.enqueue_trial(dict(wanted), user_attrs={"origin": origin})
         trial = self._ask()
         params = suggest(trial, self._space)
         self._flush()
@@ -260,8 +262,8 @@ class Search:
         for record in sorted(self._records.values(), key=lambda trial: (trial.ended is None, trial.number)):
             self._restore(record, frozen[record.number])
         for number, trial in frozen.items():
-            if number not in self._records and trial.state is OptunaState.RUNNING:
-                self._adopt(trial)  # asked for just before the driver died
+            if number not in self._records and not trial.state.is_finished():
+                self._adopt(trial)  # asked for, or about to be, when the driver died
         self._recent.clear()  # failures of earlier sessions do not count: their cause may be mended
         self._flush()
 
@@ -283,7 +285,9 @@ class Search:
 
     def _adopt(self, frozen: optuna.trial.FrozenTrial) -> None:
         self._study.sampler = make_sampler(self._sampler, self._seed, frozen.number)
-        trial = optuna.Trial(self._study, frozen._trial_id)
+        waiting = frozen.state is OptunaState.WAITING
+        trial = self._ask() if waiting else optuna.Trial(self._study, frozen._trial_id)
+        self._draw_again(trial, frozen)
         origin = frozen.user_attrs.get("origin", "sampler")
         self._writer.write("trial_start", trial=trial.number, params=suggest(trial, self._space), origin=origin)
         self._live[trial.number] = trial
@@ -301,6 +305,13 @@ def epochs_trained(trials: Mapping[int, TrialRecord]) -> int:
 
 
 def trial_name(number: int) -> str:
+    def _draw_again(self, trial: optuna.Trial, frozen: optuna.trial.FrozenTrial) -> None:
+        """Draw what a database kept of a proposal once more, so that the sampler goes on as if it had not died."""
+        given = {*trial.relative_params, *frozen.system_attrs.get("fixed_params", ())}
+        for name in self._space.knobs:
+            if name in frozen.params and name not in given and not frozen.distributions[name].single():
+                self._study.sampler.sample_independent(self._study, frozen, name, frozen.distributions[name])
+
     return f"trial-{number:05d}"
 
 

@@ -1,24 +1,23 @@
-"""The command line: the whole job on the demo corpus, resumption after a kill, and errors that say what to do."""
+"""The command line: the whole job on the demo corpus, and errors that say what to do."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from typer.testing import CliRunner, Result
 
-from search.records import Phase, RecordWriter, TrialRecord, TrialState, read_records
+from search.records import RecordWriter, TrialState, read_records
 from search.run import app
 from ser_core.artifact import load_model
 from ser_core.models import architectures
@@ -30,11 +29,6 @@ SMALL = {
     "mlp": [],
 }
 """Options with which an architecture is quick enough for a test."""
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 def command(*arguments: object) -> list[str]:
@@ -113,43 +107,6 @@ def check_resumption_of_a_finished_run(folder: Path, cache: Path, result: dict[s
     assert "seed: 0 in the run, 1 now" in refused.output
 
 
-def test_a_stopped_and_a_killed_run_go_on_where_they_were(tmp_path: Path, cache: Path) -> None:
-    folder = tmp_path / "run"
-    data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
-    options = ["--trials", 14, "--max-epochs", 6, "--finalists", 2, "--seeds", 2]
-    out, code = stop(signal.SIGINT, folder, 3, "--model", "mlp", *data, *options, "--run-dir", folder)
-    assert code == 130
-    assert f"--resume {folder}" in out
-    stopped = ended(folder)
-    assert 3 <= len(stopped) < 14
-    stop(signal.SIGKILL, folder, len(stopped) + 2, "--resume", folder, "--cache-dir", cache)
-    killed = ended(folder)
-    assert len(stopped) + 2 <= len(killed) < 14
-    run("--resume", folder, "--cache-dir", cache)
-    check_whole(folder, "mlp", trials=14)
-    after = read_records(folder / "records.jsonl")
-    assert all(after.trials[number] == trial for number, trial in {**stopped, **killed}.items())
-    assert [f.seed for f in after.finals if f.phase is Phase.REFIT] == [1, 2]
-
-
-def stop(how: signal.Signals, folder: Path, trials: int, *arguments: object) -> tuple[str, int]:
-    """Start the command and send the signal once so many trials have ended; what it printed, and its exit code."""
-    driver = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True)
-    limit = time.monotonic() + 180
-    while len(ended(folder)) < trials:
-        assert driver.poll() is None, driver.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-    driver.send_signal(how)
-    out, _ = driver.communicate(timeout=120)
-    return out, driver.returncode
-
-
-def ended(folder: Path) -> dict[int, TrialRecord]:
-    trials = read_records(folder / "records.jsonl").trials
-    return {number: trial for number, trial in trials.items() if trial.ended is not None}
-
-
 def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache: Path) -> None:
     result = invoke(
         "--model", "ast", "--data", "demo", "--cache-dir", cache, "--dry-run", "--run-dir", tmp_path / "run",
@@ -178,7 +135,14 @@ def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache
         (["--model", "mlp", "--data", "demo", "--classes", "bored,sad"], "no clip of demo is bored"),
         (["--model", "mlp", "--data", "demo", "--trials", "0"], "--trials must be at least 1; got 0"),
         (["--model", "mlp", "--data", "demo", "--sampler", "grid"], "--sampler must be one of tpe, gp"),
-        (["--model", "mlp", "--data", "demo", "--storage", "nosql://x"], "--storage nosql://x: the study cannot be"),
+        (
+            ["--model", "mlp", "--data", "demo", "--storage", "nosql://x"],
+            "--storage nosql://x: nosql is not supported; it takes",
+        ),
+        (
+            ["--model", "mlp", "--data", "demo", "--warm-start", "runs/none"],
+            "--warm-start runs/none: it takes a journal",
+        ),
         (["--resume", "nowhere"], "nowhere is no run folder: it holds no plan.json"),
         (["--resume", "nowhere", "--model", "all"], "--resume takes one run"),
     ],
@@ -226,3 +190,11 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, cache: Path) -> 
     result = invoke("--model", "mlp", "--data", "demo", "--cache-dir", cache, "--run-dir", tmp_path)
     assert result.exit_code == 2
     assert "holds a run already" in result.output
+
+
+def test_a_folder_has_one_driver(tmp_path: Path, cache: Path) -> None:
+    with FileLock(tmp_path / ".lock"):
+        result = invoke("--model", "mlp", "--data", "demo", "--cache-dir", cache, "--run-dir", tmp_path)
+    assert result.exit_code == 2
+    assert f"another process works in {tmp_path}; a run has one driver" in " ".join(result.output.split())
+    assert not (tmp_path / "records.jsonl").exists()

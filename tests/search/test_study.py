@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
+import optuna_dashboard
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.asha import Asha
@@ -50,10 +54,18 @@ def report(epoch: int, val_uar: float) -> EpochReport:
     )
 
 
-def make_search(folder: Path, **changes: Any) -> tuple[Search, RecordWriter]:
+@pytest.fixture(params=["journal", "sqlite", "postgresql"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each kind of storage as `open_study` takes it."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres"))
+    return f"sqlite:///{tmp_path / 'study.db'}" if request.param == "sqlite" else str(tmp_path / "shared.journal")
+
+
+def make_search(folder: Path, storage: str = "", **changes: Any) -> tuple[Search, RecordWriter]:
     folder.mkdir(exist_ok=True)
     writer = RecordWriter(folder / "records.jsonl")
-    study, flush = open_study(folder, "", is_new=not writer.records.trials)
+    study, flush = open_study(folder, storage, is_new=not writer.records.trials)
     arguments: dict[str, Any] = {
         "study": study, "flush": flush, "space": SPACE, "writer": writer, "asha": Asha(MAX_EPOCHS, 3, 3),
         "sampler": "tpe", "seed": 5, "fixed": {"optim.clip_norm": 1.0}, "trials": 12, **changes,
@@ -79,14 +91,17 @@ def fail_all(search: Search, reason: Callable[[int], str]) -> None:
         search.report(Chunk(job=job.name, reports=[], outcome=Outcome.FAILED, worker="host:1", reason=why))
 
 
-def study_of(folder: Path) -> optuna.Study:
-    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
-    return optuna.load_study(study_name=folder.name, storage=storage)
+def study_of(folder: Path, storage: str = "") -> optuna.Study:
+    """The study as Optuna's own storages read it."""
+    if "://" in storage:
+        return optuna.load_study(study_name=folder.name, storage=storage.replace("postgresql:", "postgresql+psycopg:"))
+    journal = JournalStorage(JournalFileBackend(storage or str(folder / "study.journal")))
+    return optuna.load_study(study_name=folder.name, storage=journal)
 
 
-def check_agreement(folder: Path, trials: int) -> None:
+def check_agreement(folder: Path, trials: int, storage: str = "") -> None:
     """The study says what the records say, of exactly so many trials."""
-    records, study = read_records(folder / "records.jsonl").trials, study_of(folder)
+    records, study = read_records(folder / "records.jsonl").trials, study_of(folder, storage)
     assert [trial.number for trial in study.trials] == sorted(records) == list(range(trials))
     for trial in study.trials:
         record = records[trial.number]
@@ -223,10 +238,12 @@ def kill_after(search: Search, writer: RecordWriter, steps: int) -> None:
     search._flush = wrapped(search._flush)
     search._study.tell = wrapped(search._study.tell)  # type: ignore[method-assign]
     search._study.ask = wrapped(search._study.ask)  # type: ignore[method-assign]
+    for name in ("create_new_trial", "set_trial_param", "set_trial_intermediate_value", "set_trial_state_values"):
+        setattr(search._study._storage, name, wrapped(getattr(search._study._storage, name)))
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kills=st.lists(st.integers(0, 60), min_size=1, max_size=4), grace=st.sampled_from([3, None]))
+@given(kills=st.lists(st.integers(0, 120), min_size=1, max_size=4), grace=st.sampled_from([3, None]))
 def test_killed_anywhere_and_resumed_ends_like_an_unbroken_search(
     kills: list[int], grace: int | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -250,6 +267,44 @@ def test_killed_anywhere_and_resumed_ends_like_an_unbroken_search(
     assert search._asha.rungs == whole._asha.rungs
     ours, theirs = study_of(folder).trials, study_of(unbroken).trials
     assert [(t.params, t.state, t.value) for t in ours] == [(t.params, t.state, t.value) for t in theirs]
+
+
+def test_killed_anywhere_and_resumed_with_every_storage(tmp_path: Path, storage: str) -> None:
+    folder, unbroken, random = tmp_path / "killed", tmp_path / "unbroken", Random(1)
+    options: dict[str, Any] = {"warm": [{"optim.learning_rate": 5e-3}], "trials": 5}
+    for _ in range(4):
+        search, writer = make_search(folder, storage, **options)
+        kill_after(search, writer, random.randrange(40))
+        with pytest.raises(Killed):
+            finish(search, writer)
+        writer.close()
+    for run in (folder, unbroken):  # two runs in one storage
+        finish(*make_search(run, storage, **options))
+        check_agreement(run, 5, storage)
+    ours, theirs = study_of(folder, storage).trials, study_of(unbroken, storage).trials
+    assert [(t.params, t.state, t.value) for t in ours] == [(t.params, t.state, t.value) for t in theirs]
+    assert optuna_dashboard_lists(study_of(folder, storage)._storage) == ["killed", "unbroken"]
+
+
+def optuna_dashboard_lists(storage: BaseStorage) -> list[str]:
+    """The studies that optuna-dashboard serves."""
+    environment: dict[str, Any] = {"PATH_INFO": "/api/studies", "REQUEST_METHOD": "GET"}
+    setup_testing_defaults(environment)
+    status: list[str] = []
+    body = b"".join(optuna_dashboard.wsgi(storage)(environment, lambda code, headers, *_: status.append(code)))
+    assert status == ["200 OK"], body
+    return sorted(study["study_name"] for study in json.loads(body)["study_summaries"])
+
+
+def test_configurations_of_an_earlier_study_follow_the_published_ones(tmp_path: Path) -> None:
+    warm = [{"optim.learning_rate": 0.05, "optim.batch_size": 16}, {"optim.learning_rate": 5e-4}]
+    search, writer = make_search(tmp_path / "run", trials=5, warm=warm)
+    finish(search, writer)
+    trials = writer.records.trials
+    assert [trials[number].origin for number in range(5)] == ["first", "first", "warm", "warm", "sampler"]
+    assert trials[2].params == warm[0]
+    assert trials[3].params["optim.learning_rate"] == 5e-4
+    assert [trial.user_attrs.get("origin") for trial in study_of(tmp_path / "run").trials][2:] == ["warm", "warm", None]
 
 
 def test_epochs_that_were_lost_with_a_worker_are_counted_once(tmp_path: Path) -> None:
