@@ -194,12 +194,22 @@ class _Judge(FIFOScheduler):
         super().__init__()
         self._bridge = bridge
 
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        _forget_ended(tune_controller._tune_controller)
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         chunk: Chunk = result["chunk"]
         goes_on = False
         with self._bridge.guard():
             goes_on = self._bridge.source.report(chunk)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+
+def _forget_ended(controller: Any) -> None:
+    """Drop ended trials, which Tune keeps: it walks over all of them in every turn, and writes them out at the end."""
+    controller._trials[:] = [trial for trial in controller._trials if not trial.is_finished()]
+    controller._trials_to_cache.intersection_update(controller._trials)
+    controller._stopped_trials.clear()
 
 
 class _Watch(Stopper):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search import tuner
 from search.jobs import Chain, Chunk, Job, Outcome, Wait
 from search.trainable import WorkerContext
 from search.tuner import Resources, available_concurrency, ray_session, run_jobs, share
@@ -187,6 +188,18 @@ def test_stages_follow_one_another_on_the_same_worker(ray_here: None, tmp_path: 
     run(Chain(iter([first, second])), tmp_path / "run", concurrency=2)
     assert first.last("b").outcome is second.last("c").outcome is Outcome.DONE
     assert {chunk.worker for chunk in second.chunks} <= {chunk.worker for chunk in first.chunks}
+
+
+def test_tune_does_not_keep_what_has_ended(ray_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget, held = tuner._forget_ended, []
+
+    def count(controller: Any) -> None:
+        forget(controller)
+        held.append((len(controller.get_trials()), len(controller._trials_to_cache), len(controller._stopped_trials)))
+
+    monkeypatch.setattr(tuner, "_forget_ended", count)
+    run(Jobs([job(str(number), last_epoch=2) for number in range(5)]), tmp_path / "run")
+    assert held == [(1, 0, 0)] * 5
 
 
 def test_a_trial_that_fits_nowhere_is_refused(ray_here: None) -> None:
