@@ -143,8 +143,10 @@ class FinalJobs:
 
     def report(self, chunk: Chunk) -> bool:
         trial, seed = self._running[chunk.job]
-        if chunk.reports:
-            self._writer.write("final_epochs", phase=self._phase, trial=trial, seed=seed, **chunk_event(chunk))
+        final = self._writer.records.final(self._phase, trial, seed)
+        event = chunk_event(chunk, known=len(final.epochs) if final is not None else 0)
+        if event is not None:
+            self._writer.write("final_epochs", phase=self._phase, trial=trial, seed=seed, **event)
         if chunk.outcome is not Outcome.GOING:
             self._end(chunk.job, chunk.reason)
         return chunk.outcome is Outcome.GOING
@@ -243,9 +245,10 @@ def read_test_set(
 
 
 def test_readings(run_folder: Path) -> list[dict[str, object]]:
-    """The ledger: every reading of the test set, in order."""
+    """The ledger: every reading of the test set, in order; a last line that a power cut tore is no reading."""
     path = run_folder / LEDGER_FILE
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def _write_predictions(path: Path, result: TestPredictions, classes: Sequence[str]) -> None:

@@ -59,6 +59,10 @@ class Chunk:
         outcome, reason: whether the job goes on, is done, or has failed and why ("diverged: …", "out of memory: …").
         worker: node and process.
         setup_seconds: building model and data before the first of these epochs; 0 in later chunks.
+        restored: reports up to this epoch come from the checkpoint that the worker went on from, and may or may not have
+            been reported before; 0 for none.
+        disk_error: what the disk said when the worker could not write its checkpoint or model, None otherwise. That is
+            nobody's fault but the disk's, so the job is still going, and the run must stop.
     """
 
     job: str
@@ -67,6 +71,8 @@ class Chunk:
     worker: str
     reason: str = ""
     setup_seconds: float = 0.0
+    restored: int = 0
+    disk_error: OSError | None = None
 
 
 class JobSource(Protocol):
@@ -142,6 +148,13 @@ def failure_kind(reason: str) -> str:
     return reason.split(":", 1)[0]
 
 
-def chunk_event(chunk: Chunk) -> dict[str, Any]:
-    """A chunk's part of a record event."""
-    return {"worker": chunk.worker, "setup_seconds": chunk.setup_seconds, "reports": [vars(r) for r in chunk.reports]}
+def chunk_event(chunk: Chunk, known: int) -> dict[str, Any] | None:
+    """A chunk's part of a record event, None when it says nothing new.
+
+    Epochs that a checkpoint brought back are left out as far as they are recorded: `known` epochs are. What remains was
+    trained, be it a second time.
+    """
+    reports = [vars(r) for r in chunk.reports if r.epoch > min(known, chunk.restored)]
+    if not reports:
+        return None
+    return {"worker": chunk.worker, "setup_seconds": chunk.setup_seconds, "reports": reports}

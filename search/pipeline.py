@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -32,6 +30,7 @@ from search.finals import (
     refit_epochs,
     test_readings,
 )
+from search.interrupts import Interrupted, interrupts
 from search.jobs import Chain, JobSource
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
@@ -54,10 +53,6 @@ DASHBOARD_SHARE = 0.02
 
 SPARE_STORE_BYTES = 256 * 2**20
 """Room in Ray's object store beside the features."""
-
-
-class Interrupted(Exception):
-    """The user asked to stop; everything done so far is in the run folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +86,7 @@ def execute(
         FinalsError, SearchStopped: the run cannot end with a number.
         OSError: a disk that is full or cannot be written.
     """
-    with _locked(folder), sole_writer(storage), _interrupts() as interrupted:
+    with _locked(folder), sole_writer(storage), interrupts() as interrupted:
         writer = RecordWriter(folder / RECORDS_FILE)
         try:
             study, flush = open_study(folder, storage, is_new=not writer.records.trials)
@@ -114,6 +109,7 @@ class _Run:
     ) -> None:
         self._plan, self._folder, self._writer, self._progress = plan, folder, writer, progress
         self._interrupted = interrupted
+        self._stopping = False
         self._dashboard_due = time.monotonic() + DASHBOARD_SECONDS
         self._grace_told = writer.records.grace
 
@@ -240,7 +236,10 @@ class _Run:
             self._progress.message(f"ASHA: {self._grace_told}")
         if time.monotonic() >= self._dashboard_due:
             self._write_dashboard()
-        return self._interrupted()
+        if self._interrupted() and not self._stopping:
+            self._stopping = True
+            self._progress.message("Stopping: the workers end their epoch and save. Ctrl-C again ends them at once.")
+        return self._stopping
 
     def _write_dashboard(self) -> None:
         """Draw the page. It can be drawn again at any time, so no search and no result may be lost for it."""
@@ -270,21 +269,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C (or SIGTERM) into a flag; a second one raises KeyboardInterrupt as ever."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(number, old[signal.Signals(number)])
-
-    old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

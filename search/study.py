@@ -141,8 +141,9 @@ class Search:
         number = trial_number(chunk.job)
         record = self._records[number]
         known = len(record.epochs)
-        if chunk.reports:
-            self._writer.write("epochs", trial=number, **chunk_event(chunk))
+        event = chunk_event(chunk, known)
+        if event is not None:
+            self._writer.write("epochs", trial=number, **event)
         self._epochs += len(record.epochs) - known
         stopped = self._tell_epochs(record)
         if chunk.outcome is Outcome.FAILED:
@@ -258,22 +259,33 @@ class Search:
         for record in self._records.values():
             if frozen[record.number].params != dict(record.params):
                 raise ConfigError(f"trial {record.number} has other values in the Optuna study than in the records")
-        # Ended trials first, so that an unfinished one that stands on a rung is judged among all of them.
-        for record in sorted(self._records.values(), key=lambda trial: (trial.ended is None, trial.number)):
-            self._restore(record, frozen[record.number])
+        verdicts = self._replay()
+        for number, record in self._records.items():
+            self._restore(record, frozen[number], stopped=verdicts.get(number, False))
         for number, trial in frozen.items():
             if number not in self._records and not trial.state.is_finished():
                 self._adopt(trial)  # asked for, or about to be, when the driver died
         self._recent.clear()  # failures of earlier sessions do not count: their cause may be mended
         self._flush()
 
-    def _restore(self, record: TrialRecord, frozen: optuna.trial.FrozenTrial) -> None:
+    def _replay(self) -> dict[int, bool]:
+        """Fill the rungs in the order in which trials reached them -> ASHA's verdict on each trial at its last epoch."""
+        best: dict[int, float] = {}
+        judged: dict[int, int] = {}
+        verdicts: dict[int, bool] = {}
+        for number, epochs in self._writer.records.arrivals:
+            for report in self._records[number].epochs[judged.get(number, 0) : epochs]:
+                best[number] = _best_of(best.get(number, math.nan), report.val_uar)
+                verdicts[number] = self._asha.stops(number, report.epoch, best[number])
+            judged[number] = epochs
+        return verdicts
+
+    def _restore(self, record: TrialRecord, frozen: optuna.trial.FrozenTrial, *, stopped: bool) -> None:
         if frozen.state.is_finished():
-            self._fill_rungs(record)
             return
         self._live[record.number] = optuna.Trial(self._study, frozen._trial_id)
         self._told[record.number] = max(frozen.intermediate_values, default=0)
-        stopped = self._tell_epochs(record)
+        self._tell_epochs(record)
         if record.state is not TrialState.RUNNING:
             self._tell_end(record)
         elif stopped:  # the driver died between the rung's epoch and the verdict
@@ -293,6 +305,13 @@ class Search:
         self._live[trial.number] = trial
         self._unfinished.append(trial.number)
 
+    def _draw_again(self, trial: optuna.Trial, frozen: optuna.trial.FrozenTrial) -> None:
+        """Draw what a database kept of a proposal once more, so that the sampler goes on as if it had not died."""
+        given = {*trial.relative_params, *frozen.system_attrs.get("fixed_params", ())}
+        for name in self._space.knobs:
+            if name in frozen.params and name not in given and not frozen.distributions[name].single():
+                self._study.sampler.sample_independent(self._study, frozen, name, frozen.distributions[name])
+
 
 def _best_of(best: float, value: float) -> float:
     """The larger one, NaN counting as nothing."""
@@ -305,13 +324,6 @@ def epochs_trained(trials: Mapping[int, TrialRecord]) -> int:
 
 
 def trial_name(number: int) -> str:
-    def _draw_again(self, trial: optuna.Trial, frozen: optuna.trial.FrozenTrial) -> None:
-        """Draw what a database kept of a proposal once more, so that the sampler goes on as if it had not died."""
-        given = {*trial.relative_params, *frozen.system_attrs.get("fixed_params", ())}
-        for name in self._space.knobs:
-            if name in frozen.params and name not in given and not frozen.distributions[name].single():
-                self._study.sampler.sample_independent(self._study, frozen, name, frozen.distributions[name])
-
     return f"trial-{number:05d}"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from ray.tune import Trainable
 
 from search.jobs import Chunk, Job, Outcome
 from ser_core.artifact import save_model
+from ser_core.checkpoint import CheckpointError
 from ser_core.config import Config, ConfigError
 from ser_core.feature_store import FeatureStore
 from ser_core.features import settings_key
 from ser_core.models import PretrainedError, default_config
+from ser_core.report import EpochReport
 from ser_core.splits import Fold
 from ser_core.train import Diverged, TrainingRun, train
 
@@ -32,6 +36,10 @@ CHECKPOINT_SHARE = 0.05
 
 FIRST_CHECKPOINT_SECONDS = 2.0
 """A job shorter than this is cheaper to repeat than to save."""
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "_status_alloc_failed")
+"""What Torch's allocators, cuDNN, cuBLAS and the system say where they raise nothing more particular than RuntimeError
+or OSError; in small letters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,29 +83,35 @@ class TrainingActor(Trainable):
         self._context = context
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._stores: dict[str, FeatureStore] = {}
+        self._device_works = True
         self._begin(config["job"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if not self._device_works:
+            ray.actor.exit_actor()  # the job begins on another worker
         self._drop()
         self._begin(new_config["job"])
         return True
 
     def step(self) -> dict[str, Any]:
         """Train until the next report is due. Never raises: what goes wrong in a job is that job's outcome alone."""
+        self._refused.clear()
+        reason = story = ""
         try:
-            chunk = self._chunk()
+            outcome = self._train()
         except Exception as error:
-            self._keep_traceback()
-            reports, setup_seconds = self._unreported, self._setup_seconds
-            chunk = self._make_chunk(reports, Outcome.FAILED, failure_reason(error), setup_seconds)
-        if chunk.outcome is not Outcome.GOING:
+            outcome, reason, story = Outcome.FAILED, failure_reason(error), traceback.format_exc()
+        if outcome is not Outcome.GOING:
             self._drop()
-        return {"chunk": chunk}
+        if outcome is Outcome.FAILED:
+            self._clean_up(story)
+        return {"chunk": self._chunk(outcome, reason)}
 
     def cleanup(self) -> None:
         """The actor ends; a job that is still going is saved, so that it can go on elsewhere."""
         if self._run is not None and self._run.reports:
-            self._save(self._run)
+            with suppress(OSError):  # nobody is left to tell: what was trained since the last checkpoint is repeated
+                self._save(self._run)
         self._drop()
 
     # -- one job -----------------------------------------------------------------------------------------------------
@@ -105,59 +119,108 @@ class TrainingActor(Trainable):
     def _begin(self, job: Job) -> None:
         self._job = job
         self._run: TrainingRun | None = None
-        self._unreported: list[Any] = []
+        self._unreported: list[EpochReport] = []
+        self._restored = 0
+        self._refused: list[OSError] = []  # by the disk, since the last report
         self._setup_seconds = 0.0
         self._saved_at = time.monotonic()
         self._save_seconds = FIRST_CHECKPOINT_SECONDS * CHECKPOINT_SHARE
 
-    def _chunk(self) -> Chunk:
+    def _train(self) -> Outcome:
         if self._run is None:
             self._run = self._start()
-        began, setup_seconds = time.monotonic(), self._setup_seconds
-        self._setup_seconds = 0.0
-        outcome = Outcome.DONE
-        for report in self._run:
+        outcome = self._train_epochs(self._run)
+        if outcome is Outcome.GOING:
+            self._save_if_due(self._run)
+        elif self._job.model_folder:
+            with self._writing():
+                save_model(
+                    Path(self._context.run_folder) / self._job.model_folder, self._run, about=self._context.about
+                )
+            if self._refused:
+                return Outcome.GOING  # without its model it is not done
+        return outcome
+
+    def _train_epochs(self, run: TrainingRun) -> Outcome:
+        """Train until the job is done or the next report is due."""
+        if run.reports and run.reports[-1].epoch >= self._job.last_epoch:
+            return Outcome.DONE
+        if self._unreported and run.reports[-1].epoch in self._job.pauses:
+            return Outcome.GOING  # the checkpoint stands on a rung, whose verdict may be open
+        began = time.monotonic()
+        for report in run:
             self._unreported.append(report)
             if report.epoch >= self._job.last_epoch:
                 break
             if report.epoch in self._job.pauses or time.monotonic() - began >= CHUNK_SECONDS:
-                outcome = Outcome.GOING
-                break
-        if outcome is Outcome.DONE and self._job.model_folder:
-            self._save_model(self._run)
-        elif outcome is Outcome.GOING:
-            self._save_if_due(self._run)
-        reports, self._unreported = self._unreported, []
-        return self._make_chunk(reports, outcome, "", setup_seconds)
+                return Outcome.GOING
+        return Outcome.DONE
 
     def _start(self) -> TrainingRun:
-        """Build model and data, from the checkpoint where an earlier worker left one."""
+        """Build model and data, from the checkpoint where an earlier worker left one.
+
+        That worker may have died, or its driver, before the checkpoint's last epochs were reported: they are reported
+        with the next chunk.
+        """
         began = time.monotonic()
         config = job_config(self._context.model, self._job)
         key = settings_key(config.features)
         if key not in self._stores:
             self._stores[key] = ray.get(self._context.stores[key])
-        fold = self._context.folds[self._job.fold]
-        checkpoint = self._checkpoint if self._checkpoint.exists() else None
-        run = train(config, fold, self._stores[key], device=self._context.device, resume=checkpoint)
+        data = (config, self._context.folds[self._job.fold], self._stores[key])
+        try:
+            run = train(
+                *data, device=self._context.device, resume=self._checkpoint if self._checkpoint.exists() else None
+            )
+        except CheckpointError:  # torn by a power cut: its epochs are lost, the job is not
+            self._keep(traceback.format_exc())
+            self._checkpoint.unlink()
+            run = train(*data, device=self._context.device)
+        self._unreported = list(run.reports)
+        self._restored = len(run.reports)
         self._setup_seconds = time.monotonic() - began
         return run
 
-    def _make_chunk(self, reports: list[Any], outcome: Outcome, reason: str, setup_seconds: float) -> Chunk:
-        return Chunk(
+    def _chunk(self, outcome: Outcome, reason: str) -> Chunk:
+        chunk = Chunk(
             job=self._job.name,
-            reports=reports,
+            reports=self._unreported,
             outcome=outcome,
             reason=reason,
             worker=self._worker,
-            setup_seconds=setup_seconds,
+            setup_seconds=self._setup_seconds,
+            restored=self._restored,
+            disk_error=self._refused[0] if self._refused else None,
         )
+        self._unreported, self._setup_seconds = [], 0.0
+        return chunk
 
-    def _save_model(self, run: TrainingRun) -> None:
-        folder = Path(self._context.run_folder) / self._job.model_folder
-        save_model(folder, run, about=self._context.about)
+    # -- after a job -------------------------------------------------------------------------------------------------
 
-    # -- checkpoints -------------------------------------------------------------------------------------------------
+    def _drop(self) -> None:
+        """Free what the job held."""
+        run, self._run = self._run, None
+        with suppress(RuntimeError):  # a GPU that an error has left unusable; `_clean_up` finds that out
+            if run is not None:
+                run.close()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _clean_up(self, story: str) -> None:
+        """After a failure: free what its traceback's frames and their cycles still hold, and keep the story.
+
+        Some errors of a GPU, such as an illegal access, leave the whole process without it.
+        """
+        gc.collect()
+        try:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            torch.zeros(1, device=self._context.device).item()
+        except RuntimeError:
+            self._device_works = False
+        self._keep(story)
+
+    # -- on disk -----------------------------------------------------------------------------------------------------
 
     @property
     def _checkpoint(self) -> Path:
@@ -165,7 +228,8 @@ class TrainingActor(Trainable):
 
     def _save_if_due(self, run: TrainingRun) -> None:
         if time.monotonic() - self._saved_at >= self._save_seconds / CHECKPOINT_SHARE:
-            self._save(run)
+            with self._writing():
+                self._save(run)
 
     def _save(self, run: TrainingRun) -> None:
         began = time.monotonic()
@@ -174,18 +238,20 @@ class TrainingActor(Trainable):
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - began
 
-    def _drop(self) -> None:
-        if self._run is not None:
-            self._run.close()
-            self._run = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def _keep_traceback(self) -> None:
+    def _keep(self, story: str) -> None:
         """A reason is one line; the whole story lies in `errors/`."""
         folder = Path(self._context.run_folder) / "errors"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{self._job.name}.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        with self._writing():
+            folder.mkdir(exist_ok=True)
+            (folder / f"{self._job.name}.txt").write_text(story, encoding="utf-8")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What the disk refuses is reported with the chunk: a job has not failed for it."""
+        try:
+            yield
+        except OSError as error:
+            self._refused.append(error)
 
 
 def failure_reason(error: Exception) -> str:
@@ -193,10 +259,16 @@ def failure_reason(error: Exception) -> str:
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Diverged):
         kind = "diverged"
-    elif isinstance(error, MemoryError | torch.OutOfMemoryError):
+    elif _is_out_of_memory(error):
         kind = "out of memory"
     elif isinstance(error, ConfigError | PretrainedError):
         kind = "bad configuration"
     else:
         kind = f"error {type(error).__name__}"
     return f"{kind}: {message}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(sign in str(error).lower() for sign in NO_MEMORY)

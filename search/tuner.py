@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -26,11 +27,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.jobs import Chunk, JobSource, Wait
+from search.losses import MAX_WORKER_LOSSES, LossLog, watch_workers
 from search.trainable import TrainingActor, WorkerContext
 from ser_core.config import ConfigError
-
-MAX_WORKER_LOSSES = 3
-"""How often a job may lose its worker and go on elsewhere before it has failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +64,7 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
     """Ray, started here with an object store of that size, or found at `address`; its chatter off.
 
     Raises:
-        ConnectionError: no cluster at `address`.
+        ConnectionError: no cluster at `address`, or Ray cannot be started here.
     """
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints even at verbose=0
@@ -80,7 +79,17 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
     local: dict[str, Any] = {}
     if address is None:
         local = {"object_store_memory": object_store_bytes, "include_dashboard": False}
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process with everything half done
+    except ConnectionError:
+        raise
+    except Exception as error:  # Ray has no class for a start that takes too long
+        ray.shutdown()
+        raise ConnectionError(
+            f"Ray could not be started: {error} Start again, on a machine that is less busy"
+        ) from error
     try:
         yield
     finally:
@@ -135,7 +144,14 @@ class _Bridge:
         self.source, self.checkpoints = source, checkpoints
         self.error: BaseException | None = None
         self.jobs: dict[str, str] = {}  # Ray's trial id -> job name
+        self.losses = LossLog()
         self.ended: list[str] = []
+
+    def end(self, name: str) -> None:
+        """A job has ended: delete its checkpoint, unless the source may not have come to record the end."""
+        if self.error is None:
+            self.ended.append(name)
+            self.clear(name)
 
     def clear(self, name: str) -> None:
         """Delete the checkpoint of a job that has ended."""
@@ -176,9 +192,8 @@ class _Asker(Searcher):
         name = self._bridge.jobs.pop(trial_id)
         if error:
             with self._bridge.guard():
-                self._bridge.source.lost(name, f"worker lost: {MAX_WORKER_LOSSES + 1} workers died with this trial")
-        self._bridge.ended.append(name)
-        self._bridge.clear(name)
+                self._bridge.source.lost(name, self._bridge.losses.reason(trial_id))
+        self._bridge.end(name)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the records are the state."""
@@ -193,15 +208,22 @@ class _Judge(FIFOScheduler):
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()
         self._bridge = bridge
+        self._watched = False
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        _forget_ended(tune_controller._tune_controller)
+        controller = tune_controller._tune_controller
+        if not self._watched:
+            watch_workers(controller, self._bridge.losses)
+            self._watched = True
+        _forget_ended(controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         chunk: Chunk = result["chunk"]
         goes_on = False
         with self._bridge.guard():
             goes_on = self._bridge.source.report(chunk)
+            if chunk.disk_error is not None:
+                raise chunk.disk_error
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
 

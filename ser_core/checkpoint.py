@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ser_core.report import EpochReport
+from ser_core.tensor_file import write_tensors
 
 FORMAT = "ser-checkpoint-1"
 
@@ -67,7 +67,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "header": json.dumps(header, allow_nan=False)})
+        write_tensors(temporary, tensors, {"format": FORMAT, "header": json.dumps(header, allow_nan=False)})
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -102,17 +102,20 @@ def test_numbers_that_are_not_finite_are_null_on_disk_and_nan_in_records(tmp_pat
         assert epoch.val_war == 0.1
 
 
-def test_epochs_trained_again_after_a_lost_checkpoint_replace_the_old_ones(tmp_path: Path) -> None:
+def test_epochs_trained_again_after_a_lost_checkpoint_keep_their_first_report(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     writer = RecordWriter(path)
     writer.write("trial_start", trial=0, params={}, origin="sampler")
     first = [report(1, 0.1), report(2, 0.2), report(3, 0.9), report(4, 0.3)]
     writer.write("epochs", trial=0, worker="a", setup_seconds=0.0, reports=fields(*first))
-    writer.write("epochs", trial=0, worker="b", setup_seconds=0.0, reports=fields(report(3, 0.25)))
+    again = [report(3, 0.25), report(4, 0.35), report(5, 0.5)]
+    writer.write("epochs", trial=0, worker="b", setup_seconds=0.0, reports=fields(*again))
     writer.close()
-    trial = read_records(path).trials[0]
-    assert [(epoch.epoch, epoch.val_uar) for epoch in trial.epochs] == [(1, 0.1), (2, 0.2), (3, 0.25)]
-    assert trial.value == 0.25
+    records = read_records(path)
+    trial = records.trials[0]
+    assert [(epoch.epoch, epoch.val_uar) for epoch in trial.epochs] == [(1, 0.1), (2, 0.2), (3, 0.9), (4, 0.3), (5, 0.5)]
+    assert trial.value == 0.9
+    assert records.arrivals == [(0, 4), (0, 5)]
 
 
 def test_the_earliest_of_equal_epochs_is_the_best(tmp_path: Path) -> None:

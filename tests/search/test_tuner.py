@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from search import tuner
 from search.jobs import Chain, Chunk, Job, Outcome, Wait
@@ -93,9 +96,10 @@ def job(name: str, last_epoch: int = EPOCHS, **changes: Any) -> Job:
     return Job(name=name, params=params, fold="search", last_epoch=last_epoch, pauses=(2,), **changes)
 
 
-def run(source: Any, folder: Path, concurrency: int = 1) -> None:
+def run(source: Any, folder: Path, concurrency: int = 1, device: str = "cpu") -> None:
     folder.mkdir(exist_ok=True)
-    run_jobs(source, make_context(folder), Resources(cpus=1, gpus=0, concurrency=concurrency))
+    context = replace(make_context(folder), device=device)
+    run_jobs(source, context, Resources(cpus=1, gpus=0, concurrency=concurrency))
 
 
 def test_failures_stay_in_their_job_and_the_actor_serves_the_next(ray_here: None, tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ def test_a_killed_worker_loses_no_epoch_that_was_saved(ray_here: None, tmp_path:
     def kill_once(chunk: Chunk) -> None:
         if not killed and checkpoint.exists():
             killed.append(chunk.worker)
-            os.kill(int(chunk.worker.rpartition(":")[2]), signal.SIGKILL)
+            kill(chunk)
 
     epochs = 10_000  # more than the test waits for
     source = Jobs([job("long", last_epoch=epochs)], after_report=kill_once)
@@ -173,6 +177,63 @@ def stop_at(source: Jobs, report: Callable[[Chunk], bool]) -> Callable[[Chunk], 
         return report(chunk) and len({c.worker for c in source.chunks}) < 2
 
     return wrapped
+
+
+def kill(chunk: Chunk) -> None:
+    os.kill(int(chunk.worker.rpartition(":")[2]), signal.SIGKILL)
+
+
+def test_a_job_that_loses_every_worker_fails_and_says_so(ray_here: None, tmp_path: Path) -> None:
+    source = Jobs(
+        [job("doomed", last_epoch=10_000), job("after")],
+        after_report=lambda chunk: kill(chunk) if chunk.job == "doomed" else None,
+    )
+    run(source, tmp_path / "run")
+    assert list(source.losses) == ["doomed"]
+    assert re.match(r"worker lost: 4 workers died with this trial\. .*worker process has died", source.losses["doomed"])
+    assert len({chunk.worker for chunk in source.chunks if chunk.job == "doomed"}) == 4
+    assert source.last("after").outcome is Outcome.DONE
+    assert not (tmp_path / "run" / "checkpoints" / "doomed").exists()
+
+
+def test_a_worker_that_dies_between_two_jobs_costs_neither(ray_here: None, tmp_path: Path) -> None:
+    source = Jobs(
+        [job("one"), job("two")], after_report=lambda chunk: kill(chunk) if chunk.outcome is Outcome.DONE else None
+    )
+    run(source, tmp_path / "run")
+    assert source.losses == {}
+    assert source.epochs("one") == source.epochs("two") == list(range(1, EPOCHS + 1))
+    assert source.last("one").worker != source.last("two").worker
+
+
+def test_a_worker_without_its_device_is_replaced(ray_here: None, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("needs a machine without a GPU, where every use of one fails, as after an illegal access")
+    source = Jobs([job("one"), job("two")])
+    run(source, tmp_path / "run", device="cuda")
+    assert [chunk.outcome for chunk in source.chunks] == [Outcome.FAILED] * 2
+    assert len({chunk.worker for chunk in source.chunks}) == 2
+    assert source.losses == {}
+
+
+def test_what_a_workers_disk_refuses_ends_the_run_and_keeps_the_checkpoint(ray_here: None, tmp_path: Path) -> None:
+    """A file stands where the model's folder should be: root may write anywhere else."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "final").write_text("in the way")
+    refit = Job(
+        name="refit", params={"optim.epochs": 9, "seed": 1}, fold="refit", last_epoch=4, model_folder="final/refit"
+    )
+    source = Jobs([refit, job("never")])
+    with pytest.raises(OSError, match="final"):
+        run(source, tmp_path / "run")
+    assert source.last("refit").outcome is Outcome.GOING
+    assert source.epochs("never") == []
+    (tmp_path / "run" / "final").unlink()
+    again = Jobs([refit])
+    run(again, tmp_path / "run")
+    assert again.last("refit").outcome is Outcome.DONE
+    assert again.last("refit").restored == 4  # saved as the worker was sent home: nothing is trained again
+    assert load_model(tmp_path / "run" / "final" / "refit").classes == ("calm", "happy")
 
 
 def test_what_the_source_raises_comes_out_after_the_workers_stopped(ray_here: None, tmp_path: Path) -> None:

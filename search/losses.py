@@ -1,0 +1,91 @@
+"""Workers that die with a job: how often a job goes on elsewhere, and why it failed in the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any
+
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayError, RayTaskError
+
+MAX_WORKER_LOSSES = 3
+"""How often a job may lose its worker and go on elsewhere before it has failed."""
+
+MAX_MEMORY_KILLS = 1
+"""How often Ray may end a job's worker because the node runs out of memory. Ray may have picked an innocent one, so the
+job is tried once more; then it has failed, since every try also endangers its neighbours."""
+
+
+@dataclass
+class _Losses:
+    """Workers that one job lost: how many, how many for lack of memory, and what Ray said last."""
+
+    count: int = 0
+    memory: int = 0
+    last: str = ""
+
+
+class LossLog:
+    """What every job lost, by Ray's id of its trial."""
+
+    def __init__(self) -> None:
+        self._losses: defaultdict[str, _Losses] = defaultdict(_Losses)
+
+    def add(self, trial_id: str, error: Exception) -> bool:
+        """Note a loss; False when the job must not be tried again, be its losses few."""
+        losses = self._losses[trial_id]
+        losses.count += 1
+        losses.memory += isinstance(error, OutOfMemoryError)
+        losses.last = gist(error)
+        return losses.memory <= MAX_MEMORY_KILLS
+
+    def reason(self, trial_id: str) -> str:
+        """Why a job has failed that lost its workers."""
+        losses = self._losses.pop(trial_id)
+        if losses.memory > MAX_MEMORY_KILLS:
+            return f"out of memory: Ray ended {losses.memory} workers with this trial. {losses.last}"
+        return f"worker lost: {losses.count} workers died with this trial. {losses.last}"
+
+
+def watch_workers(controller: Any, log: LossLog) -> None:
+    """Make Ray Tune survive the loss of any worker, and log what Ray says on it.
+
+    Two faults of Ray Tune 2.60 are mended here. Its actor manager knows a dead worker by `RayActorError` alone and ends
+    the whole run on anything else, such as the `OutOfMemoryError` for a worker that Ray's memory monitor killed. And a
+    trial whose worker dies while it is made ready for that trial stays in `_resetting_trials` and never starts.
+
+    Args:
+        controller: the `TuneController` of a run that begins.
+    """
+    manager = controller._actor_manager
+    task_failed, start_failed = manager._actor_task_failed, manager._actor_start_failed
+
+    def on_task(tracked_actor_task: Any, exception: Exception) -> None:
+        task_failed(tracked_actor_task, _noted(controller, log, tracked_actor_task._tracked_actor, exception))
+
+    def on_start(tracked_actor: Any, exception: Exception) -> None:
+        start_failed(tracked_actor, _noted(controller, log, tracked_actor, exception))
+
+    manager._actor_task_failed, manager._actor_start_failed = on_task, on_start
+
+
+def _noted(controller: Any, log: LossLog, actor: Any, error: Exception) -> Exception:
+    """Log a failed worker, or a failed task on it -> the error in the form that Tune understands."""
+    trial = controller._actor_to_trial.get(actor)
+    if trial is not None:
+        controller._resetting_trials.discard(trial)
+        if not log.add(trial.trial_id, error):
+            trial.max_failures = 0
+    if isinstance(error, RayError) and not isinstance(error, RayActorError | RayTaskError):
+        return RayActorError(error_msg=str(error))
+    return error
+
+
+def gist(error: Exception) -> str:
+    """What Ray says on a loss, in a line: the last one of a traceback, else the first one that is no heading."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+    if isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed):
+        lines.reverse()
+    lines = [line for line in lines if line != ActorDiedError.BASE_ERROR_MSG] or [type(error).__name__]
+    return shorten(lines[0], 300)
