@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from ser_core.config import Config
 from ser_core.device_clips import DeviceClips, Normalisation
@@ -25,7 +25,6 @@ from ser_core.feature_store import FeatureStore
 from ser_core.features import Extractor, clip_frames, extractor, settings_key
 from ser_core.inference import evaluate
 from ser_core.models import PretrainedError, architecture, build_model, without_pretrained
-from ser_core.tensor_file import write_tensors
 from ser_core.train import TrainingRun
 
 FORMAT = "ser-model-1"
@@ -60,7 +59,7 @@ def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> N
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in run.best_weights().items()}
     (folder / CONFIG_FILE).unlink(missing_ok=True)
-    write_tensors(folder / WEIGHTS_FILE, weights)
+    save_file(weights, folder / WEIGHTS_FILE)
     document = {
         "format": FORMAT,
         "architecture": run.config.architecture,
@@ -111,15 +110,33 @@ class Predictor:
         Raises:
             ValueError: a store of other features than the model was trained on.
         """
+        self._check(store)
+        return self._predict(store.frames, store.offsets)
+
+    def inputs(self, store: FeatureStore) -> tuple[Tensor, Tensor]:
+        """What the module is given for every clip of a store: features (clips, frames, bins), lengths (clips,).
+
+        Raises:
+            ValueError: a store of other features than the model was trained on.
+        """
+        self._check(store)
+        rows = torch.arange(len(store.clip_ids), device=self.device)
+        return self._clips(store.frames, store.offsets).batch(rows)
+
+    def _check(self, store: FeatureStore) -> None:
         if settings_key(store.settings) != settings_key(self.config.features):
             raise ValueError(
                 f"the store holds features of {store.settings}, but the model needs {self.config.features}"
             )
-        return self._predict(store.frames, store.offsets)
 
     def _predict(self, frames: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """(total_frames, bins), (clips + 1,) -> (clips, classes)."""
-        clips = DeviceClips(
+        rows = torch.arange(len(offsets) - 1, device=self.device)
+        logits = evaluate(self.model, self._clips(frames, offsets), rows, "fp32")
+        return logits.softmax(dim=1).cpu().numpy()
+
+    def _clips(self, frames: np.ndarray, offsets: np.ndarray) -> DeviceClips:
+        return DeviceClips(
             frames,
             offsets,
             self.normalisation,
@@ -127,8 +144,6 @@ class Predictor:
             crop=self.config.features.crop,
             device=self.device,
         )
-        rows = torch.arange(len(offsets) - 1, device=self.device)
-        return evaluate(self.model, clips, rows, "fp32").softmax(dim=1).cpu().numpy()
 
 
 def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor:

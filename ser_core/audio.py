@@ -46,6 +46,18 @@ def read_audio(path: Path, sample_rate_hz: int) -> np.ndarray:
         return _resampler(rate_hz, sample_rate_hz)(torch.from_numpy(samples)).numpy()
 
 
+def duration_seconds(path: Path) -> float:
+    """Length of a file, s, as its header tells it: nothing is decoded.
+
+    Raises:
+        AudioError: missing, or not audio.
+    """
+    try:
+        return soundfile.info(path).duration
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(_decoder_reason(path, str(error)) if path.is_file() else "no such file") from error
+
+
 def decode(path: Path) -> tuple[np.ndarray, int]:
     """Decode a whole file and average its channels.
 

@@ -26,7 +26,7 @@ import pkgutil
 from importlib import import_module
 from types import ModuleType
 
-SECTIONS = ("Result", "Search", "Workers")
+SECTIONS = ("Result", "Search", "Workers", "Data and model")
 
 
 def figure_modules() -> tuple[ModuleType, ...]:

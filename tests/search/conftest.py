@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -22,15 +22,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, make_url, text
 
 from search.asha import Asha
 from search.finals import TestPredictions
+from search.insight import count_parts, draw_pictures, picture_rows
 from search.records import RecordWriter, report_fields
 from search.result import defined, test_numbers
+from search.view import INSIGHT_FILE
+from ser_core.artifact import Predictor
+from ser_core.clips import Clip, Manifest
+from ser_core.device_clips import normalisation_of
+from ser_core.feature_store import FeatureStore
+from ser_core.features import clip_frames, extractor
 from ser_core.metrics import seed_interval
+from ser_core.models import build_model, default_config
 from ser_core.report import EpochReport
+from ser_core.seeding import seeded
+from ser_core.splits import PARTS, make_split
 
 CLASSES = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 SPACE: dict[str, dict[str, Any]] = {
@@ -189,7 +200,7 @@ class RunMaker:
         self.writer.write("final_end", phase=phase, trial=trial, seed=seed, reason="")
 
     def finish(self, **test: Any) -> RunMaker:
-        """Finals and result.json; `test` replaces what it says on the test."""
+        """Finals, result.json and insight.json; `test` replaces what the result says on the test."""
         finalists = self.finals()
         winner = max(finalists, key=lambda finalist: finalist["val_uar"]["mean"])
         for seed in (11, 12, 13):
@@ -214,6 +225,7 @@ class RunMaker:
             "versions": self.plan["versions"],
         }
         (self.folder / "result.json").write_text(json.dumps(result))
+        (self.folder / INSIGHT_FILE).write_text(insight_of(tuple(self.plan["corpus"]["classes"])))
         return self
 
 
@@ -250,6 +262,85 @@ def test_scores(classes: tuple[str, ...]) -> str:
         probabilities=probabilities,
     )
     return json.dumps(defined(test_numbers(test, classes)))
+
+
+@cache
+def insight_of(classes: tuple[str, ...]) -> str:
+    """insight.json of 24 speakers with 60 clips each, with pictures of a small CNN that has learned nothing."""
+    clips = tuple(
+        Clip(
+            clip_id=f"{speaker:02d}-{number}",
+            path=Path(f"{speaker:02d}-{number}.wav"),
+            speaker=f"{speaker:02d}",
+            emotion=classes[number % len(classes)],
+            gender="male" if speaker % 2 else "female",
+        )
+        for speaker in range(1, 25)
+        for number in range(60)
+    )
+    manifest = Manifest(corpus="ravdess", clips=clips, classes=classes)
+    split = make_split(manifest, "speaker", 0)
+    shown = [clips[row] for row in picture_rows(manifest, split)]
+    predictor, store = untrained("shallow_cnn", [clip.emotion for clip in shown], classes)
+    seconds = np.random.default_rng(7).gamma(30, 0.12, size=(3, 480))
+    edges = np.histogram_bin_edges(seconds, bins=30)
+    histograms = {part: np.histogram(values, edges)[0].tolist() for part, values in zip(PARTS, seconds, strict=True)}
+    durations = {
+        "edges_seconds": edges.tolist(),
+        "clips": histograms,
+        "shortest_seconds": seconds.min(),
+        "median_seconds": float(np.median(seconds)),
+        "longest_seconds": seconds.max(),
+        "longer_share": float((seconds > 3).mean()),
+        "clip_seconds": 3.0,
+        "whole_clips": False,
+        "trim_db": 0.0,
+    }
+    return json.dumps(
+        {
+            "model": "final/trial-00001-seed-1",
+            "parts": count_parts(manifest, split),
+            "durations": durations,
+            "pictures": draw_pictures(predictor, shown, store),
+        }
+    )
+
+
+def untrained(
+    name: str, emotions: Sequence[str], classes: Sequence[str], **params: Any
+) -> tuple[Predictor, FeatureStore]:
+    """A model with random weights, and a store of random features with a clip of each of `emotions`."""
+    config = default_config(name, {key.replace("__", "."): value for key, value in params.items()})
+    rng, frames = np.random.default_rng(7), clip_frames(config.features)
+    bins = {"mfcc_stats": 4 * config.features.n_mfcc, "wav2vec2": 768}.get(config.features.kind, config.features.n_mels)
+    lengths = [frames if index % 2 == 0 else max(1, frames * 3 // 4) for index in range(len(emotions))]
+    store = FeatureStore(
+        frames=rng.normal(size=(sum(lengths), bins)).cumsum(axis=1).astype(np.float32),
+        offsets=np.cumsum([0, *lengths]),
+        labels=np.array([list(classes).index(word) for word in emotions]),
+        clip_ids=tuple(f"clip-{index}" for index in range(len(emotions))),
+        classes=tuple(classes),
+        settings=config.features,
+        fingerprint="random",
+    )
+    with seeded(7, 0, torch.device("cpu")):
+        model = build_model(config, frames=frames, bins=bins, classes=len(classes)).eval()
+    predictor = Predictor(
+        config=config,
+        classes=tuple(classes),
+        normalisation=normalisation_of(store.frames, store.offsets, np.arange(len(emotions))),
+        model=model,
+        device=torch.device("cpu"),
+        extract=extractor(config.features) if config.features.kind != "wav2vec2" else lambda clips: [],
+        about={},
+    )
+    return predictor, store
+
+
+@pytest.fixture
+def untrained_model() -> Callable[..., tuple[Predictor, FeatureStore]]:
+    """Makes a model with random weights and a store of random features: see `untrained`."""
+    return untrained
 
 
 @pytest.fixture
