@@ -58,7 +58,8 @@ def figure(lines: Sequence[Line]) -> go.Figure:
     )
     drawing.update_annotations(font={"size": 13})
     drawing.update_xaxes(title={"text": "epochs over all trials", "standoff": 6}, rangemode="tozero")
-    drawing.update_yaxes(type="log", dtick="D2", col=None)
+    ticks = [digit * 10.0**power for power in range(-4, 2) for digit in (1, 2, 5)]
+    drawing.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     drawing.update_yaxes(title={"text": "simple regret", "font": {"color": MUTED}}, col=1)
     return drawing
 

@@ -38,8 +38,9 @@ from search.appendfile import AppendFile
 
 RESULTS = Path(__file__).parent / "results"
 POINTS = 30
-FULL_LENGTHS = {8: 40, 64: 160}
-"""Workers -> budget in trials of full length, so that a worker trains at least two of them one after another."""
+FULL_LENGTHS = {8: 30, 64: 64}
+"""Workers -> budget, in trials of full length: several for each of a few workers, one for each of many."""
+DEFAULT_FULL_LENGTHS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +220,7 @@ def planned_tasks(given: argparse.Namespace) -> list[Task]:
             contestant=contestant,
             workers=workers,
             seed=seed,
-            budget=(given.budget or FULL_LENGTHS.get(workers, 40)) * objective(name).max_epochs,
+            budget=(given.budget or FULL_LENGTHS.get(workers, DEFAULT_FULL_LENGTHS)) * objective(name).max_epochs,
         )
         for seed in range(given.first_seed, given.first_seed + given.seeds)
         for name in given.objectives
@@ -240,7 +241,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--budget",
         type=int,
-        help="epochs over all trials, in trials of full length (default: 40 for 8 workers, 160 for 64)",
+        help="epochs over all trials, in trials of full length (default: 64 for 64 workers, else 30)",
     )
     parser.add_argument("--processes", type=int, default=2, help="searches at once (default: 2)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")

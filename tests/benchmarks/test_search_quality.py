@@ -176,7 +176,8 @@ def test_ray_tune_proposes_and_stops_as_in_a_real_run(tmp_path: Path, monkeypatc
             return {VALUE: value(self.config, self.iteration + 1)}
 
     trials = 16
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine is slow to start it
+    for limit, long in (("RAY_raylet_start_wait_time_s", "400"), ("RAY_agent_register_timeout_ms", "400000")):
+        monkeypatch.setenv(limit, long)  # a busy machine is slow to start Ray
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
         results = tune.Tuner(
