@@ -42,15 +42,10 @@ def draw(space: Space, seed: int, number: int) -> dict[str, Value]:
 
 
 def record(
-    model: str,
-    params: dict[str, Value],
-    fixed: dict[str, Value],
-    seed: int,
-    stores: dict[str, FeatureStore],
-    fold: Fold,
+    model: str, params: dict[str, Value], others: dict[str, Value], stores: dict[str, FeatureStore], fold: Fold
 ) -> Curve:
-    """Train one configuration to its full budget, or until it diverges."""
-    config = default_config(model, {**fixed, **params, "seed": seed})
+    """Train one configuration, completed by `others`, to its full budget, or until it diverges."""
+    config = default_config(model, {**others, **params})
     run = train(config, fold, stores[settings_key(config.features)], device="cpu")
     reason = ""
     try:
