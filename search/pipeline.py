@@ -31,6 +31,7 @@ from search.finals import (
     test_readings,
 )
 from search.interrupts import Interrupted, interrupts
+from search.insight import write_insight
 from search.jobs import Chain, JobSource
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
@@ -152,18 +153,20 @@ class _Run:
         self._progress.phase(Stage.TEST)
         models = [model_folder(winner, seed) for seed in range(1, plan.seeds + 1)]
         settings = default_config(plan.model, {**plan.fixed, **records.trials[winner].params}).features
+        store = data.stores[settings_key(settings)]
         test = read_test_set(
             self._folder,
             models,
             data.manifest,
             data.split,
-            data.stores[settings_key(settings)],
+            store,
             allow_second=allow_second,
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
         readings = len(test_readings(self._folder))
         result = make_result(plan, records, finalists, spreads, winner, test, readings=readings, models=models)
         write_result(self._folder, result)
+        write_insight(self._folder, models[0], data.manifest, data.split, store, tell=self._progress.message)
         self._write_dashboard()
         return result
 
