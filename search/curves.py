@@ -32,7 +32,7 @@ class Curve:
     Attributes:
         params: dotted name -> value, every knob of the table's space.
         val_uar: validation UAR after each epoch; shorter than the table's budget when training failed.
-        seconds: median wall time of an epoch.
+        seconds: median of an epoch, of processor time, which other busy programs disturb less than wall time.
         reason: why training failed, "" when it did not.
     """
 

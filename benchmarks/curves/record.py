@@ -12,6 +12,7 @@ import argparse
 import platform
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,12 @@ def record(
     """Train one configuration, completed by `others`, to its full budget, or until it diverges."""
     config = default_config(model, {**others, **params})
     run = train(config, fold, stores[settings_key(config.features)], device="cpu")
-    reason = ""
+    reason, moments = "", [time.process_time()]
     try:
-        list(run)
+        moments.extend(time.process_time() for _ in run)
     except Diverged as error:
         reason = f"diverged: {error}"
-    seconds = statistics.median(report.seconds for report in run.reports) if run.reports else 0.0
+    seconds = statistics.median(np.diff(moments)) if run.reports else 0.0
     return Curve(params=params, val_uar=[report.val_uar for report in run.reports], seconds=seconds, reason=reason)
 
 
