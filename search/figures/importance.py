@@ -85,7 +85,7 @@ def figure(info: ImportanceInfo, *, narrow: bool = False) -> go.Figure:
     drawn.add_scatter(
         x=highs,
         y=names,
-        text=[f"  {value:.0f} %" if value >= 1 else "  under 1 %" for value in values],
+        text=[f"  {100 * s.value:.0f} %" if s.value >= 0.01 else "  under 1 %" for _, s in info.shares],
         mode="text",
         textposition="middle right",
         cliponaxis=False,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from search.figures._knobs import Scale, scale_of
+from search.figures._knobs import Scale, evenly, scale_of
 from search.figures._style import (
     GRID,
     INK,
@@ -28,7 +28,6 @@ from search.figures._style import (
     in_percent,
     percent,
     plain,
-    thinned,
     value_text,
 )
 from search.records import TrialRecord, TrialState, Value
@@ -37,7 +36,7 @@ from search.view import RunView, best_trial
 TITLE = "Parallel coordinates: the knobs of good and bad trials"
 SECTION, ORDER, WIDE = "Search", 60, True
 EMPTY = "No trial has finished an epoch yet."
-MOST_LINES = 200
+MOST_LINES = 160
 MOST_KNOBS = 12
 INACTIVE = -0.07
 """Where a line passes a knob that was not active in its trial."""
@@ -73,7 +72,7 @@ class ParallelInfo:
 
 
 def info(run: RunView) -> ParallelInfo | None:
-    """Lines of at most `MOST_LINES` trials: the best third of them, and an even sample of the rest."""
+    """Lines of some `MOST_LINES` trials: an even sample, whose quarters are those of all, and the best."""
     trials = [run.records.trials[number] for number in sorted(run.records.trials)]
     scored = [trial for trial in trials if trial.state is not TrialState.FAIL and math.isfinite(trial.value)]
     space = run.plan["space"]
@@ -86,10 +85,12 @@ def info(run: RunView) -> ParallelInfo | None:
     score = Scale(knob="validation UAR, %", low=100 * min(uars), high=100 * max(uars))
     first, second, third = map(float, np.quantile(uars, (0.25, 0.5, 0.75)))
     best = best_trial(run.records)
+    sampled = {scored[index].number for index in evenly(len(scored), MOST_LINES)}
+    drawn = [trial for trial in scored if trial.number in sampled or trial is best]
     return ParallelInfo(
         scales=scales,
         score=score,
-        lines=tuple(_line(trial, scales, score, (first, second, third)) for trial in thinned(scored, MOST_LINES)),
+        lines=tuple(_line(trial, scales, score, (first, second, third)) for trial in drawn),
         edges=(first, second, third),
         trials=len(scored),
         knobs=len(space),
@@ -109,11 +110,11 @@ def _line(trial: TrialRecord, scales: Sequence[Scale], score: Scale, edges: Sequ
 def reading(info: ParallelInfo) -> str:
     """What the colours mean, in numbers, and what is left out."""
     text = (
-        f"A line is a trial; the darkest are the best quarter of {count(info.trials, 'trial')}, "
+        f"A line is a trial; the strongest are the best quarter of {count(info.trials, 'trial')}, "
         f"{percent(info.edges[2])} validation UAR or more: where they draw together, a knob matters."
     )
     if info.trials > len(info.lines):
-        text += f" Drawn are {len(info.lines)}: the best, and an even sample of the others."
+        text += f" Drawn are {len(info.lines)}: an even sample, and the best."
     if info.knobs > len(info.scales):
         text += f" Shown are {len(info.scales)} of {info.knobs} knobs, the most important on top."
     return text
@@ -135,8 +136,8 @@ def figure(info: ParallelInfo, *, narrow: bool = False) -> go.Figure:
     for quarter, name in enumerate(QUARTERS):
         lines = [line for line in info.lines if line.quarter == quarter and line.number != info.best]
         if lines:
-            style = {"color": SCALE[quarter + 1], "width": 1 + 0.3 * quarter}
-            drawn.add_scatter(**_trace(lines, info), mode="lines", name=name, line=style, opacity=0.65 + 0.1 * quarter)
+            style = {"color": SCALE[quarter + 1], "width": 1.2 + 0.2 * quarter}
+            drawn.add_scatter(**_trace(lines, info), mode="lines", name=name, line=style, opacity=0.8)
     best = [line for line in info.lines if line.number == info.best]
     if best:
         marker = {"symbol": "diamond", "size": 9, "line": {"color": SURFACE, "width": 1}}

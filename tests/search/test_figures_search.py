@@ -230,9 +230,11 @@ def test_parallel_lines_go_through_their_places(searched: RunView) -> None:
 def test_parallel_keeps_the_best_of_a_thousand(thousand: RunView) -> None:
     info = parallel.info(thousand)
     assert info is not None
-    assert len(info.lines) == parallel.MOST_LINES
+    assert parallel.MOST_LINES <= len(info.lines) <= parallel.MOST_LINES + 1
+    quarters = [sum(line.quarter == quarter for line in info.lines) for quarter in range(4)]
+    assert min(quarters) > 0.75 * parallel.MOST_LINES / 4  # the sample is fair
     assert info.best in {line.number for line in info.lines}
-    assert f"Drawn are {parallel.MOST_LINES}" in parallel.reading(info)
+    assert f"Drawn are {len(info.lines)}: an even sample" in parallel.reading(info)
     assert len(parallel.figure(info).to_json()) < 500_000
 
 
