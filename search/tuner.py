@@ -31,6 +31,9 @@ from search.losses import MAX_WORKER_LOSSES, LossLog, watch_workers
 from search.trainable import TrainingActor, WorkerContext
 from ser_core.config import ConfigError
 
+START_TRIES = 3
+"""Ray gives up a start after 30 s, which a busy machine may need."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
@@ -80,16 +83,17 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
     if address is None:
         local = {"object_store_memory": object_store_bytes, "include_dashboard": False}
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process with everything half done
-    except ConnectionError:
-        raise
-    except Exception as error:  # Ray has no class for a start that takes too long
-        ray.shutdown()
-        raise ConnectionError(
-            f"Ray could not be started: {error} Start again, on a machine that is less busy"
-        ) from error
+    for left in reversed(range(START_TRIES)):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+            break
+        except ConnectionError:
+            raise
+        except Exception as error:  # Ray has no class for a start that takes more than its 30 s
+            ray.shutdown()
+            if not left:
+                raise ConnectionError(f"Ray could not be started in {START_TRIES} tries: {error}") from error
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process with everything half done
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 import pytest
@@ -37,6 +37,8 @@ Event = dict[str, Any]
 class Driver:
     """The real command, as a terminal starts it: in a process group of its own, which Ctrl-C reaches as a whole."""
 
+    started: ClassVar[list[Driver]] = []
+
     def __init__(self, *arguments: object, **environment: str) -> None:
         command = [sys.executable, str(REPOSITORY / "search" / "run.py"), *map(str, arguments)]
         self._process = subprocess.Popen(
@@ -47,6 +49,12 @@ class Driver:
             start_new_session=True,
             env={**os.environ, **environment},
         )
+        self.started.append(self)
+
+    def kill(self) -> None:
+        """What a failed test leaves behind."""
+        self._process.kill()
+        self._process.wait()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Until the condition holds; the driver must not end before."""
@@ -54,7 +62,7 @@ class Driver:
         while not condition():
             assert self._process.poll() is None, self._process.communicate()
             assert time.monotonic() < limit
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     def end(self, *signals: signal.Signals, to_group: bool = False) -> tuple[str, int]:
         """Send signals, one at once after another -> what the driver printed, its exit code; no worker is left."""
@@ -67,6 +75,13 @@ class Driver:
         wait_until_gone(pid for pid, name in family.items() if not (killed and name.endswith("Agent")))
         self.agents = [pid for pid, name in family.items() if name.endswith("Agent")]
         return out, self._process.returncode
+
+
+@pytest.fixture(autouse=True)
+def _no_driver_outlives_its_test() -> Iterator[None]:
+    yield
+    while Driver.started:
+        Driver.started.pop().kill()
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -141,6 +156,12 @@ def job_of(event: Mapping[str, Any]) -> str:
 def ended(folder: Path) -> dict[int, TrialRecord]:
     trials = read_records(folder / "records.jsonl").trials
     return {number: trial for number, trial in trials.items() if trial.ended is not None}
+
+
+def at_work(folder: Path) -> bool:
+    """True while a trial that has got past its first epochs goes on."""
+    trials = read_records(folder / "records.jsonl").trials.values()
+    return any(trial.ended is None and trial.epochs for trial in trials)
 
 
 def study_of(folder: Path) -> optuna.Study:
@@ -263,7 +284,7 @@ def test_a_run_that_is_stopped_and_killed_again_and_again_ends_like_any_other(tm
     assert code == 130, out
     assert f"--resume {folder}" in out
     # SIGTERM, once: they end their epoch and save.
-    out, code = session(lambda: len(ended(folder)) >= 4, signal.SIGTERM)
+    out, code = session(lambda: len(ended(folder)) >= 4 and at_work(folder), signal.SIGTERM)
     assert code == 130, out
     assert "the workers end their epoch and save" in out
     assert snapshots[-1]  # of the trials that were at work
