@@ -12,8 +12,12 @@ const Tables = (() => {
 
   const head = (key) => (key.includes(".") ? key // a knob keeps its name
     : key.replace(/_percent$/, ", %").replace(/_seconds$/, ", s").replaceAll("_", " "));
-  const shown = (value) => (value === null ? "" : value === true ? "yes" : value === false ? "no"
-    : typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(6))) : String(value));
+  function shown(value) {
+    if (value === null) return "";
+    if (typeof value === "boolean") return value ? "yes" : "no";
+    if (typeof value !== "number" || Number.isInteger(value)) return String(value);
+    return Math.abs(value) < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(5)));
+  }
 
   function order(a, b) {
     if (typeof a === "number" && typeof b === "number") return a - b;

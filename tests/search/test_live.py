@@ -17,6 +17,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from playwright.sync_api import expect
 
 from search.live import LiveError, LiveView
 from search.live_server import is_loopback
@@ -25,6 +26,8 @@ from search.records import RECORDS_FILE, RecordsReader, TrialState, read_records
 from search.stop import STOP_FILE, Interruption, request_stop, stop_requested
 
 REPOSITORY = Path(__file__).parents[2]
+PATIENCE_MS = 180_000
+"""For a page to follow on a machine that is busy with other things."""
 Open = Callable[..., Any]
 Maker = Callable[..., Any]
 
@@ -210,7 +213,7 @@ def test_the_page_follows_the_run_and_keeps_what_the_reader_did(open_page: Open,
         maker.search()
         pruned = sum(trial.state is TrialState.PRUNED for trial in maker.writer.records.trials.values())
         assert pruned > before
-        page.wait_for_function(f"document.querySelectorAll('#trial-table tbody tr').length === {pruned}")
+        expect(rows).to_have_count(pruned, timeout=PATIENCE_MS)
         assert page.locator("#card-history tbody tr").count() == len(opened.drawn("history")["data"][-2]["x"]) > 12
         assert opened.drawn("history")["layout"]["xaxis"]["range"] == [2, 5]
         assert page.locator("#history").get_attribute("data-mine") == "same element"
