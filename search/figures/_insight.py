@@ -125,6 +125,11 @@ def shades(
     )
 
 
+def full_rows(panels: int) -> int:
+    """Four panels beside one another, or three where four would leave a gap that three do not."""
+    return 3 if panels % 4 and panels % 3 == 0 else 4
+
+
 def grid(panels: Sequence[Panel], axes: Axes, *, columns: int, row_pixels: int, narrow: bool) -> go.Figure:
     """Panels row by row over the same axes."""
     rows = math.ceil(len(panels) / columns)

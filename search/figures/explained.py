@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from search.figures import _insight
-from search.figures._insight import Axes, ClipPictures, Panel, clip_pictures, grid, shades
+from search.figures._insight import Axes, ClipPictures, Panel, clip_pictures, full_rows, grid, shades
 from search.figures._style import count, in_percent, plain
 from search.records import Value
 from search.view import RunView
@@ -59,7 +59,7 @@ def info(run: RunView) -> ExplainedInfo | None:
 
 def reading(info: ExplainedInfo) -> str:
     """The method, what a map belongs to, and what it must not be taken for."""
-    what = "what speaks for the predicted emotion" if info.of_class else "what the prediction is made of"
+    what = "what moves the score of the predicted emotion" if info.of_class else "what the prediction is made of"
     text = f"{info.method} ({info.source}): {what}, strongest where orange is densest"
     if info.blank:
         text += f"; of {count(info.blank, 'clip')} it shows nothing"
@@ -98,7 +98,10 @@ def figure(info: ExplainedInfo, *, narrow: bool = False) -> go.Figure:
         said = f"{plain(clip.emotion, 14)}: {plain(clip.predicted, 14)} {100 * clip.probability:.0f} %"
         traces = [
             shades(clip.features, info.axes, name=f"clip {plain(clip.clip_id)}"),
-            shades(clip.map, info.axes, name=said, colorscale=OVERLAY, zsmooth="best"),
+            shades(clip.map, info.axes, name=said, colorscale=OVERLAY, zsmooth=not info.axes.counted and "best"),
         ]
         panels.append((said, traces))
-    return grid(panels, info.axes, columns=2 if narrow else 4, row_pixels=150 if narrow else ROW_PIXELS, narrow=narrow)
+    row_pixels = 150 if narrow else ROW_PIXELS
+    return grid(
+        panels, info.axes, columns=2 if narrow else full_rows(len(panels)), row_pixels=row_pixels, narrow=narrow
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.figures import _insight
-from search.figures._insight import Axes, ClipPictures, Panel, clip_pictures, grid, shades
+from search.figures._insight import Axes, ClipPictures, Panel, clip_pictures, full_rows, grid, shades
 from search.figures._style import count, in_percent, plain
 from search.records import Value
 from search.view import RunView
@@ -103,4 +103,5 @@ def figure(info: ModelInputInfo, *, narrow: bool = False) -> go.Figure:
         panels.append((name, [shades(clip.features, info.axes, name=f"{name}, clip {plain(clip.clip_id)}")]))
         if info.altered:
             panels.append((f"{name}, altered", [shades(clip.augmented, info.axes, name=f"{name}, altered")]))
-    return grid(panels, info.axes, columns=2 if narrow else 4, row_pixels=ROW_PIXELS, narrow=narrow)
+    columns = 2 if narrow else 4 if info.altered else full_rows(len(panels))
+    return grid(panels, info.axes, columns=columns, row_pixels=ROW_PIXELS, narrow=narrow)

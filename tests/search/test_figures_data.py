@@ -16,6 +16,7 @@ import torch
 
 from search import insight
 from search.figures import durations, explained, model_input, parts
+from search.figures._insight import full_rows
 from search.view import RunFolderError, RunView, read_run
 from ser_core.augment import augment
 from ser_core.clips import Clip, Manifest
@@ -278,6 +279,7 @@ def test_input_is_drawn_beside_its_alteration_without_padding(shown: RunView) ->
         for trace, name in ((2 * clip, "features"), (2 * clip + 1, "augmented")):
             assert np.array_equal(drawn.data[trace].z, picture(pictures, clip, name)[:, :real])
     assert all(0 < row["altered_percent"] < 100 for row in model_input.table(info))  # type: ignore[operator]
+    assert [full_rows(panels) for panels in (1, 3, 4, 6, 7, 8, 9, 12)] == [4, 3, 4, 3, 4, 4, 3, 4]
     plain = replace(info, altered=False)
     assert len(model_input.figure(plain).data) == 2
     assert model_input.reading(plain).endswith("training leaves it as it is.")
@@ -294,6 +296,9 @@ def test_map_lies_over_the_features(shown: RunView) -> None:
         assert np.array_equal(above.z, picture(pictures, clip, "map"))
     text = explained.reading(info)
     assert text.startswith("Grad-CAM (Selvaraju et al. 2017")
+    assert [trace.zsmooth for trace in drawn.data] == [False, "best"] * 2
+    counted = explained.figure(replace(info, axes=replace(info.axes, counted=True)))
+    assert {trace.zsmooth for trace in counted.data} == {False}  # neighbours that are counted have nothing between them
     assert "The refit has trained on these clips" in text
     nothing = replace(info, clips=(replace(info.clips[0], map=np.zeros_like(info.clips[0].map)), info.clips[1]))
     assert "of 1 clip it shows nothing" in explained.reading(nothing)
