@@ -35,6 +35,12 @@ HEADINGS = {
     Kind.REFIT: "Test: refits of the winner, interval over speakers",
     Kind.RUN: "Test: mean over seeds, interval over speakers",
 }
+SHORT_HEADINGS = {
+    Kind.FINALIST: "Validation, over seeds",
+    Kind.REFIT: "Test, over speakers",
+    Kind.RUN: "Test, over speakers",
+}
+"""For a phone."""
 MARKS = {
     Kind.FINALIST: (BLUE, "circle", 10),
     Kind.REFIT: (SLATE, "square", 9),
@@ -162,7 +168,7 @@ def figure(info: ForestInfo, *, narrow: bool = False) -> go.Figure:
                 hovertemplate="%{customdata}: %{text} %<extra></extra>",
             )
     value_column(drawn, {places[row]: row.uar.text(short=narrow) for row in info.rows}, narrow=narrow)
-    for kind, heading in HEADINGS.items():
+    for kind, heading in (SHORT_HEADINGS if narrow else HEADINGS).items():
         if rows := info.of(kind):
             _heading(drawn, heading, places[rows[0]] - 0.8)
     drawn.update_yaxes(

@@ -90,7 +90,7 @@ def table(info: RecallInfo) -> list[dict[str, Value | None]]:
 def figure(info: RecallInfo, *, narrow: bool = False) -> go.Figure:
     """Two marks with intervals per class, and lines for the mean recall (UAR) and for chance."""
     height = 130 + 40 * len(info.classes)
-    drawn = blank(height=height if narrow else max(height, 560), narrow=narrow, x="%")
+    drawn = blank(height=height if narrow else max(height, 560), narrow=narrow, x="recall and precision, %")
     marks = (("recall", BLUE, "circle", 12, -APART), ("precision", PURPLE, "diamond-open", 10, APART))
     for name, colour, symbol, size, shift in marks:
         estimates: list[Estimate] = [getattr(own, name) for own in info.classes]
@@ -115,14 +115,14 @@ def figure(info: RecallInfo, *, narrow: bool = False) -> go.Figure:
             annotation={"text": f"{name} {100 * value:.1f}", "font": {"color": INK, "size": 12}, "yshift": 4},
             annotation_position="top",
         )
-    texts = {float(place): _recall_text(own.recall, narrow) for place, own in enumerate(info.classes)}
+    texts = {-0.75: "recall", **{p: _recall_text(own.recall, narrow) for p, own in enumerate(info.classes)}}
     value_column(drawn, texts, narrow=narrow)
     drawn.update_layout(margin={"t": 66}, legend={"y": 1, "yref": "container", "yanchor": "top"})
     drawn.update_xaxes(range=[-2, 102], nticks=6)
     drawn.update_yaxes(
         tickvals=list(range(len(info.classes))),
         ticktext=[plain(own.name, 10 if narrow else 16) for own in info.classes],
-        range=[len(info.classes) - 0.4, -0.6],
+        range=[len(info.classes) - 0.4, -1],
         showgrid=False,
     )
     return drawn

@@ -130,7 +130,7 @@ def figure(info: ReliabilityInfo, *, narrow: bool = False) -> go.Figure:
         hovertemplate="confidence %{customdata[1]} %: %{customdata[0]} predictions (%{y:.1f} %)<extra></extra>",
     )
     drawn.update_layout(
-        xaxis={"title": {"text": "confidence: probability of the predicted emotion, %"}, "anchor": "y2"},
+        xaxis={"title": {"text": "confidence in the predicted emotion, %"}, "anchor": "y2"},
         yaxis={"domain": [0.3, 1], "range": [-2, 102], "nticks": 6},
         yaxis2={"domain": [0, 0.2], "title": {"text": "share, %"}, "nticks": 3},
         legend={"orientation": "v" if narrow else "h"},

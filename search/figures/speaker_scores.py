@@ -149,8 +149,8 @@ def figure(info: SpeakersInfo, *, narrow: bool = False) -> go.Figure:
     drawn.add_vline(
         x=100 * info.uar,
         line={"color": MUTED, "width": 1.5, "dash": "dash"},
-        annotation={"text": f"all: {100 * info.uar:.1f}", "font": {"color": INK, "size": 12}, "yshift": 2},
-        annotation_position="bottom right",
+        annotation={"text": f"all: {100 * info.uar:.1f}", "font": {"color": INK, "size": 12}, "yshift": 4},
+        annotation_position="top",
     )
     value_column(drawn, {place: f"{100 * s.mean:.1f}" for place, s in enumerate(info.drawn)}, narrow=True)
     drawn.update_yaxes(
