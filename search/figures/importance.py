@@ -36,7 +36,7 @@ def reading(info: ImportanceInfo) -> str:
     if others:
         second, runner_up = others[0]
         text += f", followed by {second} with {_share_text(runner_up)}"
-        if runner_up.high >= share.low:
+        if any(other.high >= share.low for _, other in others):
             text += "; the intervals overlap, so the order is not certain"
     return text + ". PED-ANOVA over complete and stopped trials: what sets the best ones apart; 95 % by bootstrap."
 
