@@ -64,10 +64,9 @@ class LivePage:
         with self._lock:
             version = self._files_version()
             if version != self._version and time.monotonic() >= self._due:
-                began = time.monotonic()
+                began, worked = time.monotonic(), time.thread_time()
                 self._page, self._version = self._build(), version
-                took = time.monotonic() - began
-                self._due = began + max(BUILD_SECONDS, took / BUILD_SHARE)
+                self._due = began + max(BUILD_SECONDS, (time.thread_time() - worked) / BUILD_SHARE)
             return self._page, self._version
 
     def ask_to_stop(self) -> None:

@@ -19,16 +19,13 @@
   }
 
   async function refresh() {
-    try {
-      const headers = version ? { "If-None-Match": version } : {};
-      const answer = await fetch("/", { headers, cache: "no-store" });
-      trouble = answer.ok || answer.status === 304 ? "" : await answer.text();
-      if (answer.status === 200) {
-        version = answer.headers.get("ETag");
-        bring(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      }
-    } catch {
-      trouble = "The live view does not answer; is it still served? Shown is what it said last.";
+    const headers = version ? { "If-None-Match": version } : {};
+    const answer = await fetch("/", { headers, cache: "no-store" }).catch(() => null);
+    if (answer === null) trouble = "The live view does not answer; is it still served? Shown is what it said last.";
+    else trouble = answer.ok || answer.status === 304 ? "" : await answer.text();
+    if (answer?.status === 200) {
+      bring(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      version = answer.headers.get("ETag");
     }
     tell();
   }
@@ -55,10 +52,14 @@
     if (!old.isEqualNode(fresh)) old.replaceWith(document.adoptNode(fresh));
   }
 
+  function duration(seconds) {
+    const [divisor, unit] = [[86400, "days"], [3600, "h"], [60, "min"]].find(([size]) => seconds >= 2 * size) ?? [1, "s"];
+    return `${Math.round(seconds / divisor)} ${unit}`;
+  }
+
   function tell() {
     const { last, stopping, finished } = document.getElementById("live-run").dataset;
-    const seconds = last ? Math.max(0, Math.round(Date.now() / 1000 - Number(last))) : null;
-    const age = seconds === null ? "nothing recorded yet" : seconds < 90 ? `last record ${seconds} s ago` : `last record ${Math.round(seconds / 60)} min ago`;
+    const age = last ? `last record ${duration(Math.max(0, Date.now() / 1000 - Number(last)))} ago` : "nothing recorded yet";
     const state = finished === "yes" ? "Finished." : stopping === "yes" ? "Asked to stop; its driver has not noticed yet." : "";
     status.textContent = trouble || [state, `Live: ${age}.`].filter(Boolean).join(" ");
     stop.hidden = !token || finished === "yes";
