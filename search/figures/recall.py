@@ -115,7 +115,8 @@ def figure(info: RecallInfo, *, narrow: bool = False) -> go.Figure:
             annotation={"text": f"{name} {100 * value:.1f}", "font": {"color": INK, "size": 12}, "yshift": 4},
             annotation_position="top",
         )
-    texts = {-0.75: "recall", **{p: _recall_text(own.recall, narrow) for p, own in enumerate(info.classes)}}
+    texts = {-0.75: "recall"}
+    texts |= {float(place): _recall_text(own.recall, narrow) for place, own in enumerate(info.classes)}
     value_column(drawn, texts, narrow=narrow)
     drawn.update_layout(margin={"t": 66}, legend={"y": 1, "yref": "container", "yanchor": "top"})
     drawn.update_xaxes(range=[-2, 102], nticks=6)
