@@ -181,7 +181,7 @@ def sole_writer(storage: str) -> Iterator[None]:
     if not storage or "://" in storage:
         yield
         return
-    lock = FileLock(storage + ".lock")
+    lock = FileLock(storage + ".writer")  # a name of its own: Optuna waits for PATH.lock to go away
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

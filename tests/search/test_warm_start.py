@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
+from search.figures import history
+from search.page_head import page_head
 from search.plan import Limits, SearchPlan
 from search.prepare import prepare
 from search.printing import print_warm_start, print_warnings
+from search.view import read_run
 from search.warm_start import MOST_CONFIGURATIONS, WarmStart, fit, warm_start
 from ser_core.config import ConfigError
 from spaces import space_for
@@ -250,6 +253,21 @@ def test_a_plan_keeps_what_it_took_and_says_so(earlier: Path, tmp_path: Path, ca
         planned(cache, SearchPlan.load(tmp_path), warm_start=str(earlier))
 
 
+def test_the_page_shows_what_came_from_an_earlier_study(run_maker: Callable[..., Any]) -> None:
+    warm = WarmStart(source="runs/old", configurations=[{}], corpus="ravdess", speakers=["3"], test_speakers=["3"])
+    run = run_maker("run", warm_start=asdict(warm))
+    for number, origin in enumerate(("first", "warm", "sampler")):
+        run.writer.write("trial_start", trial=number, params=run.params(number), origin=origin)
+        run.epochs(number, [0.3 + 0.1 * number])
+        run.end(number, "COMPLETE")
+    view = read_run(run.folder)
+    assert [banner.word for banner in page_head(view).banners] == ["The warm start knows test speakers."]
+    shown = history.info(view)
+    assert shown is not None
+    (trace,) = [trace for trace in history.figure(shown).data if trace.name == "warm start"]
+    assert (list(trace.x), list(trace.y)) == ([1], [40.0])
+
+
 def test_too_few_trials_for_all_are_told(earlier: Path, cache: Path) -> None:
     plan = planned(cache, warm_start=str(earlier))
     limited = replace(plan, limits=Limits(trials=len(plan.first) + 2))
@@ -262,7 +280,7 @@ def test_test_speakers_that_the_earlier_study_knew_are_named(run_maker: Callable
     corpus = {**run_maker("x").plan["corpus"], "name": plan.corpus["name"]}
     own = {"fit": other, "validation": test[:1], "test": []}
     before = WarmStart(source="a", configurations=[], corpus=corpus["name"], speakers=[test[1]])
-    for chain, heard in ((None, test[:1]), (before.__dict__, test[:2])):
+    for chain, heard in ((None, test[:1]), (asdict(before), test[:2])):
         run = run_maker(f"old-{len(heard)}", corpus=corpus, speakers=own, warm_start=chain, trials=9).search()
         plan = planned(cache, warm_start=str(run.folder))
         assert plan.warm_start is not None
