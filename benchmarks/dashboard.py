@@ -51,7 +51,7 @@ def make_run(folder: Path) -> None:
     plan = {
         "model": "mlp", "corpus": corpus, "split": "speaker", "speaker_independent": True, "synthetic": True,
         "max_epochs": EPOCHS, "grace_epochs": asha.grace_epochs, "reduction": 3, "finalists": 3, "seeds": 3,
-        "space": SPACE, "limits": {"trials": TRIALS},
+        "space": SPACE, "limits": {"trials": TRIALS, "concurrency": 4},
     }  # fmt: skip
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     rng, now = random.Random(7), 0.0
