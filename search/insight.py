@@ -44,7 +44,7 @@ MOST_DURATION_BINS = 60
 AUGMENT_SEED = 0
 STATISTICS = ("mean", "std", "std of Δ", "std of ΔΔ")
 """The rows of `ser_core.features.mfcc_statistics`."""
-TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
+TICKS_HZ = (250, 1000, 2000, 4000, 8000)
 
 
 def write_insight(

@@ -61,9 +61,13 @@ def info(run: RunView) -> ModelInputInfo | None:
 
 def reading(info: ModelInputInfo) -> str:
     """What is drawn, and what training does to it."""
-    shade = f"from {info.low:.2g} (lightest) to {info.high:.2g} {info.unit}".rstrip()
+    shade = f"from {_number(info.low)} (faintest) to {_number(info.high)} {info.unit}".rstrip()
     text = f"The first validation clip of each emotion as {KINDS[info.kind]}, {shade}; "
     return text + (f"beside it one draw of {_alterations(info)}." if info.altered else "training leaves it as it is.")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}".replace("-", "\u2212")
 
 
 def _alterations(info: ModelInputInfo) -> str:
