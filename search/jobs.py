@@ -59,8 +59,8 @@ class Chunk:
         outcome, reason: whether the job goes on, is done, or has failed and why ("diverged: …", "out of memory: …").
         worker: node and process.
         setup_seconds: building model and data before the first of these epochs; 0 in later chunks.
-        restored: reports up to this epoch come from the checkpoint that the worker went on from, and may or may not have
-            been reported before; 0 for none.
+        restored: reports up to this epoch come from the checkpoint that the worker went on from, and may have been
+            reported before; 0 for none.
         disk_error: what the disk said when the worker could not write its checkpoint or model, None otherwise. That is
             nobody's fault but the disk's, so the job is still going, and the run must stop.
     """

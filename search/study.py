@@ -269,7 +269,7 @@ class Search:
         self._flush()
 
     def _replay(self) -> dict[int, bool]:
-        """Fill the rungs in the order in which trials reached them -> ASHA's verdict on each trial at its last epoch."""
+        """Fill the rungs in the order in which trials reached them -> the verdict on each trial at its last epoch."""
         best: dict[int, float] = {}
         judged: dict[int, int] = {}
         verdicts: dict[int, bool] = {}
