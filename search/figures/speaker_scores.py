@@ -160,6 +160,7 @@ def figure(info: SpeakersInfo, *, narrow: bool = False) -> go.Figure:
         range=[len(info.drawn) - 0.3, -0.7],
         showgrid=False,
     )
+    drawn.update_layout(margin={"t": 62}, legend={"y": 1, "yref": "container", "yanchor": "top"})
     low, high = (pick(uar for speaker in info.drawn for uar in speaker.seeds) for pick in (min, max))
     drawn.update_xaxes(range=[100 * low - 3, 100 * high + 3])
     return drawn
