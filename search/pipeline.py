@@ -30,13 +30,14 @@ from search.finals import (
     refit_epochs,
     test_readings,
 )
-from search.interrupts import Interrupted, interrupts
 from search.insight import write_insight
+from search.interrupts import Interrupted, interrupts
 from search.jobs import Chain, JobSource
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
 from search.result import make_result, write_result
+from search.stop import Interruption
 from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
@@ -82,12 +83,13 @@ def execute(
         storage: the plan's, with the password that a plan does not keep.
 
     Raises:
-        Interrupted: after Ctrl-C, when the workers have stopped.
+        Interrupted: after Ctrl-C or a request in the folder, when the workers have stopped.
         ConfigError: another process works in the folder, or the study cannot be used.
         FinalsError, SearchStopped: the run cannot end with a number.
         OSError: a disk that is full or cannot be written.
     """
-    with _locked(folder), sole_writer(storage), interrupts() as interrupted:
+    with _locked(folder), sole_writer(storage), interrupts() as by_signal:
+        interrupted = Interruption(folder, by_signal)
         writer = RecordWriter(folder / RECORDS_FILE)
         try:
             study, flush = open_study(folder, storage, is_new=not writer.records.trials)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ser_core.config import Config
@@ -25,6 +25,7 @@ from ser_core.feature_store import FeatureStore
 from ser_core.features import Extractor, clip_frames, extractor, settings_key
 from ser_core.inference import evaluate
 from ser_core.models import PretrainedError, architecture, build_model, without_pretrained
+from ser_core.tensor_file import write_tensors
 from ser_core.train import TrainingRun
 
 FORMAT = "ser-model-1"
@@ -59,7 +60,7 @@ def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> N
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in run.best_weights().items()}
     (folder / CONFIG_FILE).unlink(missing_ok=True)
-    save_file(weights, folder / WEIGHTS_FILE)
+    write_tensors(folder / WEIGHTS_FILE, weights)
     document = {
         "format": FORMAT,
         "architecture": run.config.architecture,

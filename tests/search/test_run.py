@@ -74,6 +74,9 @@ def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
     page = (folder / "dashboard.html").read_text()
     assert "synthetic" in page.lower()
     assert "Test UAR" in page
+    pictures = json.loads((folder / "insight.json").read_text())["pictures"]
+    assert len(pictures["clips"]) == len(result["corpus"]["classes"])
+    assert {clip["speaker"] for clip in pictures["clips"]} <= parts[1]
     assert not list((folder / "checkpoints").glob("*"))
     return result
 
