@@ -69,6 +69,7 @@ def info(run: RunView) -> TimelineInfo | None:
     zero = trials[0].started
     last = max(_end(trial) for trial in trials)
     sessions = [(s.started - zero, min(s.last, last) - zero) for s in run.records.sessions if s.started < last]
+    sessions = sessions or [(0.0, last - zero)]  # records that name no session were written in one
     rows: dict[str, int] = {}
     spans, present = [], [set[int]() for _ in sessions]  # workers of each session
     for trial in trials:
