@@ -105,7 +105,7 @@ def define_by_run(trial: optuna.Trial) -> None:
 
 
 def ray_tune(*, reuse_actors: bool) -> Run:
-    """Ray Tune with OptunaSearch and ASHA, all else as it comes."""
+    """Ray Tune with OptunaSearch and ASHA; all else as it comes, but for checkpoints, which are left out."""
 
     def run(trials: int, seconds: float, folder: Path) -> list[tuple[float, float]]:
         from ray import tune
@@ -142,7 +142,13 @@ def ray_tune(*, reuse_actors: bool) -> Run:
                 reuse_actors=reuse_actors,
                 time_budget_s=seconds,
             ),
-            run_config=tune.RunConfig(storage_path=str(folder), name="tune", callbacks=[Ends()], verbose=0),
+            run_config=tune.RunConfig(
+                storage_path=str(folder),
+                name="tune",
+                callbacks=[Ends()],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
         ).fit()
         return [(end, 0.0) for end in ends]
 
@@ -230,6 +236,8 @@ def _measure_here(name: str, trials: int, seconds: float, folder: Path, answers:
     except BaseException:
         print(out.getvalue()[-4000:])
         raise
+    if not ends:
+        raise RuntimeError(f"{name} ended no trial within {seconds:.0f} s")
     ended, trained = (np.array(column) for column in zip(*ends, strict=True))
     times, cpu = (np.array(column) for column in zip(*samples, strict=True))
     answers.put(Marks(ended=ended, trained=trained, cpu=np.interp(ended, times, cpu)))

@@ -171,9 +171,9 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def overhead_table(rows: Sequence[Row]) -> Table:
     where = f"one worker, RAY_worker_niceness=0, {platform.machine()} with {os.cpu_count()} cores"
-    table = Table(title=f"ms a trial beyond training; {where}")
-    for heading in ("contestant", "trials", "wall, median", "wall, mean", "driver's CPU", "growth"):
-        table.add_column(heading, justify="left" if heading == "contestant" else "right")
+    table = Table(title=f"ms a trial beyond training, wall time; {where}")
+    for heading in ("contestant", "trials", "median", "mean", "driver's CPU", "growth"):
+        table.add_column(heading, justify="left" if heading == "contestant" else "right", no_wrap=True)
     before = ""
     for row in rows:
         title = CONTESTANTS[row.contestant][0] if row.contestant != before else ""
@@ -218,7 +218,7 @@ def main() -> None:
         parser.error(f"--only takes {', '.join(CONTESTANTS)}; got {', '.join(sorted(unknown))}")
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    console = Console()
+    console = Console(width=max(100, Console().width))  # a table is not cut off where the output goes to a file
     marks, failed = {}, []
     for name in names:
         console.print(f"{CONTESTANTS[name][0]} …", highlight=False)
