@@ -8,6 +8,7 @@ from textwrap import shorten
 from typing import Any
 
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.tune.experiment import Trial
 
 MAX_WORKER_LOSSES = 3
 """How often a job may lose its worker and go on elsewhere before it has failed."""
@@ -52,8 +53,9 @@ def watch_workers(controller: Any, log: LossLog) -> None:
     """Make Ray Tune survive the loss of any worker, and log what Ray says on it.
 
     Two faults of Ray Tune 2.60 are mended here. Its actor manager knows a dead worker by `RayActorError` alone and ends
-    the whole run on anything else, such as the `OutOfMemoryError` for a worker that Ray's memory monitor killed. And a
-    trial whose worker dies while it is made ready for that trial stays in `_resetting_trials` and never starts.
+    the whole run on anything else, such as the `OutOfMemoryError` for a worker that Ray's memory monitor killed. And
+    the death of a worker that is being made ready for its next trial counts twice there: once as that of a worker, once
+    as that of its task, which ends the trial.
 
     Args:
         controller: the `TuneController` of a run that begins.
@@ -74,7 +76,10 @@ def _noted(controller: Any, log: LossLog, actor: Any, error: Exception) -> Excep
     """Log a failed worker, or a failed task on it -> the error in the form that Tune understands."""
     trial = controller._actor_to_trial.get(actor)
     if trial is not None:
-        controller._resetting_trials.discard(trial)
+        if trial in controller._resetting_trials:  # from here on it is like any trial that loses its worker at work
+            controller._resetting_trials.remove(trial)
+            controller._unstage_trial_with_resources(trial)
+            controller._set_trial_status(trial, Trial.RUNNING)
         if not log.add(trial.trial_id, error):
             trial.max_failures = 0
     if isinstance(error, RayError) and not isinstance(error, RayActorError | RayTaskError):

@@ -309,12 +309,13 @@ def check_others_can_show(study: optuna.Study) -> None:
     assert [len(curve.x) for curve in curves] == [len(trial.intermediate_values) for trial in study.trials]
     bars = {bar.name: len(bar.x) for bar in figures.plot_timeline(study).data}
     assert {name: number for name, number in bars.items() if number} == {"COMPLETE": complete, "PRUNED": pruned}
-    assert len(figures.plot_parallel_coordinate(study).data[0].line.color) == complete
-    assert len(figures.plot_edf(study).data) == 1
+    assert len(figures.plot_parallel_coordinate(study).data) >= complete  # a line for each, and the scale of colours
+    (cumulative,) = figures.plot_edf(study).data
+    assert cumulative.y[-1] == 1.0
     pair = ["optim.learning_rate", "model.dropout"]
-    assert figures.plot_slice(study, pair).data
-    assert figures.plot_contour(study, pair).data
-    assert figures.plot_rank(study, pair).data
+    assert [len(points.x) for points in figures.plot_slice(study, pair).data] == [complete, complete]
+    assert len(figures.plot_contour(study, pair).data[1].x) == complete
+    assert len(figures.plot_rank(study, pair).data[0].x) == complete
     assert sum(figures.plot_param_importances(study).data[0].x) == pytest.approx(1.0)
 
 
