@@ -190,6 +190,46 @@ def test_many_failures_of_one_kind_end_the_search(tmp_path: Path) -> None:
     check_agreement(tmp_path / "run", 7)
 
 
+def test_workers_lost_again_and_again_end_the_search_too(tmp_path: Path) -> None:
+    search, _ = make_search(tmp_path / "run", trials=30)
+
+    def lose_all() -> None:
+        while (job := search.next_job()) is not None:
+            search.lost(job.name, "worker lost: 4 workers died with this trial")
+
+    with pytest.raises(SearchStopped, match=r"7 of the last 7 trials failed for one reason, 'worker lost'"):
+        lose_all()
+    check_agreement(tmp_path / "run", 7)
+
+
+def test_verdicts_of_a_rung_stand_after_a_kill(tmp_path: Path) -> None:
+    """The second trial came first, when there was nothing to judge by; later it would have been ended."""
+    search, writer = make_search(tmp_path / "run", trials=2, asha=Asha(MAX_EPOCHS, 3, 2))
+    first, second = search.next_job(), search.next_job()
+    assert first is not None
+    assert second is not None
+    assert search.report(next(chunks(second, lambda job, epoch: 0.5)))
+    assert search.report(next(chunks(first, lambda job, epoch: 0.9)))
+    writer.close()
+    again, writer = make_search(tmp_path / "run", trials=2, asha=Asha(MAX_EPOCHS, 3, 2))
+    assert [job.name for job in (again.next_job(), again.next_job()) if job] == [first.name, second.name]
+    assert {trial.state for trial in writer.records.trials.values()} == {TrialState.RUNNING}
+
+
+def test_epochs_of_a_checkpoint_that_were_never_reported_are_not_missing(tmp_path: Path) -> None:
+    """Worker or driver died after the checkpoint of epoch 5 and before its report; epochs 1 to 3 had been reported."""
+    search, writer = make_search(tmp_path / "run", trials=1)
+    job = search.next_job()
+    assert job is not None
+    assert search.report(next(chunks(job)))
+    reports = [report(epoch, score(job, epoch)) for epoch in range(1, 7)]
+    search.report(Chunk(job=job.name, reports=reports, outcome=Outcome.GOING, worker="host:2", restored=5))
+    assert [epoch.epoch for epoch in writer.records.trials[0].epochs] == [1, 2, 3, 4, 5, 6]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "records.jsonl").read_text().splitlines()]
+    told = [[one["epoch"] for one in line["reports"]] for line in lines if line["event"] == "epochs"]
+    assert told == [[1, 2, 3], [4, 5, 6]]  # what was known is not written again
+
+
 def test_failures_of_different_kinds_do_not(tmp_path: Path) -> None:
     search, _ = make_search(tmp_path / "run", trials=18)
     fail_all(search, lambda number: f"kind {number % 3}: message")
