@@ -107,13 +107,15 @@ def _module_and_example(predictor: Predictor) -> tuple[ClipToProbabilities, Tens
 
 
 def _program(module: ClipToProbabilities, example: Tensor, least: int) -> torch.onnx.ONNXProgram:
-    length = torch.export.Dim("length", min=max(2, least))
+    any_length = {0: torch.export.Dim("length", min=max(2, least))}
+    if example.shape[0] == 1:
+        any_length = {}  # statistics over a clip are one frame, always
     name = "samples" if example.ndim == 1 else "features"
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                module, (example,), dynamo=True, verbose=False, dynamic_shapes=({0: length},),
+                module, (example,), dynamo=True, verbose=False, dynamic_shapes=(any_length,),
                 input_names=[name], output_names=["probabilities"],
             )  # fmt: skip
     except Exception as error:  # torch.export and onnxscript have dozens of their own

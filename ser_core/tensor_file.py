@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all.
+    """Write a safetensors file.
 
     Raises:
         OSError: a full or read-only disk, with its number and the path; safetensors itself hides them in a message.

@@ -128,13 +128,14 @@ def figure(info: SurvivalInfo, *, narrow: bool = False) -> go.Figure:
         )
     rung_lines(drawn, [rung.epoch for rung in info.rungs])
     for rung in info.rungs:
+        late = rung.epoch > 0.6 * len(info.trained)  # its words would run over the right edge
         drawn.add_annotation(
             x=rung.epoch + 0.5,
             y=rung.went_on,
             text=f"<b>{rung.went_on:,}</b> of {rung.reached:,} went on",
             font={"size": 11 if narrow else 12, "color": INK},
-            xanchor="left",
-            xshift=6,
+            xanchor="right" if late else "left",
+            xshift=-6 if late else 6,
             yanchor="bottom",
             yshift=2,
             showarrow=False,

@@ -395,7 +395,7 @@ def test_a_failed_save_keeps_the_old_checkpoint(checkpoint: Path, monkeypatch: p
     def full(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("ser_core.checkpoint.save_file", full)
+    monkeypatch.setattr("ser_core.tensor_file.save_file", full)
     with pytest.raises(OSError, match="no space"):
         run.save(checkpoint)
     assert checkpoint.read_bytes() == before
