@@ -16,7 +16,7 @@ from ser_core.config import AugmentConfig
 def augment(
     features: Tensor, lengths: Tensor, targets: Tensor, settings: AugmentConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Noise, SpecAugment and mixup as `settings` asks.
+    """Warping, noise, SpecAugment and mixup, in this order, as `settings` asks.
 
     Args:
         features: (batch, frames, bins), zero from `lengths` on.
@@ -26,6 +26,8 @@ def augment(
     Returns:
         The same three with the same shapes.
     """
+    if settings.freq_warp > 0 or settings.tempo_change > 0:
+        features, lengths = warp(features, lengths, settings.freq_warp, settings.tempo_change)
     if settings.noise_std > 0:
         features = add_noise(features, lengths, settings.noise_std)
     if settings.freq_masks and settings.freq_mask_bins:
@@ -40,6 +42,48 @@ def augment(
 def random_shifts(clips: int, largest: int, device: torch.device) -> Tensor:
     """Shifts of the crop in frames, uniform in [-largest, largest]: (clips,) int64."""
     return torch.randint(-largest, largest + 1, (clips,), device=device)
+
+
+def warp(features: Tensor, lengths: Tensor, freq_warp: float, tempo_change: float) -> tuple[Tensor, Tensor]:
+    """Stretch or squeeze each clip's spectrogram along both axes: other vocal tracts, other rates of speech.
+
+    Bin b of the result is bin b * a of the clip and frame t is frame t * c, linearly interpolated, with a and c uniform
+    in [1 - freq_warp, 1 + freq_warp] and [1 - tempo_change, 1 + tempo_change] (vocal tract length perturbation, Jaitly &
+    Hinton 2013, and speed perturbation, Ko et al. 2015, on mel bins instead of samples). Beyond the last bin the last
+    one is repeated; a clip that becomes longer than the view loses its end.
+
+    Args:
+        features: (batch, frames, bins), zero from `lengths` on.
+        lengths: (batch,).
+
+    Returns:
+        Features of the same shape, zero from the new lengths on, and those lengths.
+    """
+    batch, frames, bins = features.shape
+    by_frame = 1 + tempo_change * _symmetric(batch, features.device)  # (batch,)
+    by_bin = 1 + freq_warp * _symmetric(batch, features.device)
+    longer = (lengths / by_frame).round().long().clamp(min=1, max=frames)
+    features = _resampled(features, by_bin, torch.full_like(lengths, bins), axis=2)
+    features = _resampled(features, by_frame, lengths, axis=1)
+    real = torch.arange(frames, device=features.device) < longer[:, None]  # (batch, frames)
+    return features * real[..., None], longer
+
+
+def _symmetric(clips: int, device: torch.device) -> Tensor:
+    """Uniform in [-1, 1): (clips,)."""
+    return 2 * torch.rand(clips, device=device) - 1
+
+
+def _resampled(features: Tensor, factors: Tensor, extent: Tensor, *, axis: int) -> Tensor:
+    """Position p along `axis` becomes what stood at p * factor, at most at `extent` - 1, linearly interpolated."""
+    size = features.shape[axis]
+    position = torch.arange(size, device=features.device) * factors[:, None]  # (batch, size)
+    position = position.minimum(extent[:, None] - 1.0)
+    below = position.long()
+    above = (below + 1).minimum(extent[:, None] - 1)
+    shape = (-1, size, 1) if axis == 1 else (-1, 1, size)
+    first, second = (features.gather(axis, index.view(shape).expand_as(features)) for index in (below, above))
+    return torch.lerp(first, second, (position - below).view(shape))
 
 
 def add_noise(features: Tensor, lengths: Tensor, std: float) -> Tensor:

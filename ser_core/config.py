@@ -15,6 +15,9 @@ from typing import Any
 
 Value = float | int | str | bool
 
+SPECTROGRAMS = ("log_mel", "kaldi_fbank")
+"""Kinds of features whose bins lie along the frequency axis."""
+
 
 class ConfigError(ValueError):
     """One or more settings that break a rule, all of them reported together."""
@@ -135,6 +138,15 @@ class AugmentConfig:
         0.0, "Gaussian noise on normalised features, in standard deviations of a bin", low=0, high=5
     )
     time_shift_seconds: float = setting(0.3, "largest shift of the crop in either direction, s", low=0, high=30)
+    freq_warp: float = setting(
+        0.0,
+        "largest relative stretch of the mel axis, as of another vocal tract (Jaitly & Hinton 2013); spectrograms only",
+        low=0,
+        high=0.5,
+    )
+    tempo_change: float = setting(
+        0.0, "largest relative change of the rate of speech (Ko et al. 2015); spectrograms only", low=0, high=0.5
+    )
 
     def __post_init__(self) -> None:
         raise_problems(field_problems(self, "augment"))
@@ -160,7 +172,16 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        raise_problems(field_problems(self, ""))
+        raise_problems([*field_problems(self, ""), *self._joint_problems()])
+
+    def _joint_problems(self) -> list[str]:
+        kind, augment = self.features.kind, self.augment
+        if kind in SPECTROGRAMS or not (augment.freq_warp or augment.tempo_change):
+            return []
+        return [
+            f"augment.freq_warp and augment.tempo_change warp a spectrogram, so they must be 0 for features.kind = {kind}; "
+            f"got {augment.freq_warp} and {augment.tempo_change}"
+        ]
 
     def params(self) -> dict[str, Value]:
         """Every setting by dotted name, the architecture apart."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ser_core.augment import add_noise, augment, mask_bins, mask_frames, mixup, random_shifts
+from ser_core.augment import add_noise, augment, mask_bins, mask_frames, mixup, random_shifts, warp
 from ser_core.config import AugmentConfig
 
 BATCH, FRAMES, BINS = 200, 40, 24
@@ -93,8 +93,53 @@ def test_nothing_asked_for_changes_nothing(ones: Tensor) -> None:
 def test_everything_together_keeps_shapes_and_padding() -> None:
     lengths = torch.randint(1, FRAMES, (BATCH,))
     features = torch.randn(BATCH, FRAMES, BINS) * (torch.arange(FRAMES) < lengths[:, None])[..., None]
-    settings = AugmentConfig(mixup_alpha=0.3, noise_std=0.1)
+    settings = AugmentConfig(mixup_alpha=0.3, noise_std=0.1, freq_warp=0.2, tempo_change=0.2)
     mixed, mixed_lengths, targets = augment(features, lengths, torch.eye(BATCH), settings)
     assert mixed.shape == features.shape
     assert targets.shape == (BATCH, BATCH)
     assert not mixed[(torch.arange(FRAMES) >= mixed_lengths[:, None])].any()
+
+
+def test_a_warp_moves_what_it_stretches_by_its_factor() -> None:
+    frames, bins = 60, 50
+    clip = torch.zeros(BATCH, frames, bins)
+    clip[:, 20] += 1.0  # a line in time and one in frequency
+    clip[:, :, 30] += 1.0
+    lengths = torch.full((BATCH,), frames)
+    warped, new_lengths = warp(clip, lengths, 0.2, 0.2)
+    line = warped[:, :, 5].argmax(dim=1)  # away from the line in frequency, which stays above bin 24
+    factor = 20 / line
+    assert factor.min() < 0.85
+    assert factor.max() > 1.17
+    # bin b shows bin b * a, so the line moves to 30 / a; the same for frames, and the clip ends at 60 / c
+    assert (new_lengths - (frames / factor).clamp(max=frames)).abs().max() <= 3
+    column = warped[torch.arange(BATCH), (line - 10).clamp(min=0)].argmax(dim=1)
+    assert 30 / 1.2 - 1 <= column.min() < 27
+    assert 34 < column.max() <= 30 / 0.8 + 1
+    assert len(column.unique()) > 5
+
+
+def test_a_warp_of_one_axis_leaves_the_other() -> None:
+    lengths = torch.full((BATCH,), FRAMES)
+    in_time = torch.arange(FRAMES).float()[None, :, None].expand(BATCH, FRAMES, BINS)
+    in_frequency = torch.arange(BINS).float().expand(BATCH, FRAMES, BINS)
+    unchanged, same_lengths = warp(in_time, lengths, 0.3, 0.0)
+    torch.testing.assert_close(unchanged, in_time)
+    assert (same_lengths == lengths).all()
+    warped, _ = warp(in_frequency, lengths, 0.3, 0.0)
+    assert (warped == warped[:, :1]).all()
+    assert len(warped[:, 0, 1].unique()) > BATCH / 2  # a draw of its own for every clip
+
+
+def test_a_warp_keeps_padding_and_interpolates_linearly() -> None:
+    lengths = torch.randint(1, FRAMES, (BATCH,))
+    ramp = torch.arange(FRAMES).float()[None, :, None].repeat(BATCH, 1, BINS) + 1
+    ramp = ramp * (torch.arange(FRAMES) < lengths[:, None])[..., None]
+    warped, new_lengths = warp(ramp, lengths, 0.0, 0.25)
+    assert not warped[torch.arange(FRAMES) >= new_lengths[:, None]].any()
+    for clip, old, new in zip(warped[..., 0], lengths.tolist(), new_lengths.tolist(), strict=True):
+        steps = clip[:new].diff()
+        inner = steps[clip[1:new] < old]  # before the last frame is repeated
+        assert ((inner > 0.74) & (inner < 1.26)).all()  # a line of slope c stays a line
+        if len(inner) > 1:
+            torch.testing.assert_close(inner, inner[:1].expand_as(inner), atol=1e-4, rtol=0)
