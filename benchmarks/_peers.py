@@ -51,7 +51,7 @@ class PeerSource:
     def next_job(self) -> Job:
         name = f"trial-{self._trials:05d}"
         self._trials += 1
-        return Job(name=name, params=self._peer.propose(name), fold="search", last_epoch=self._max_epochs)
+        return Job(name=name, params=self._peer.propose(name), folds="search", last_epoch=self._max_epochs)
 
     def report(self, chunk: Chunk) -> bool:
         for report in chunk.reports:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pandas as pd
 from search.appendfile import AppendFile
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.plan import SearchPlan
+from search.predictions import prediction_table, write_table
 from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
 from ser_core.artifact import load_model
 from ser_core.clips import Manifest
@@ -94,6 +94,11 @@ def model_folder(trial: int, seed: int) -> str:
     return f"final/trial-{trial:05d}-seed-{seed}"
 
 
+def validation_file(trial: int, seed: int) -> str:
+    """What the finalist `trial` with `seed` said of the validation clips, relative to the run folder."""
+    return f"final/validation/trial-{trial:05d}-seed-{seed}.csv"
+
+
 class FinalJobs:
     """Hands out the runs of one phase of the finals (a `JobSource`); runs that a session has finished are not repeated.
 
@@ -136,9 +141,10 @@ class FinalJobs:
         return Job(
             name=name,
             params={**self._plan.fixed, **trial.params, "seed": own_seed},
-            fold="refit" if refit else "search",
+            folds="refit" if refit else "search",
             last_epoch=self._last_epoch,
             model_folder=model_folder(trial.number, seed) if refit else "",
+            predictions_file="" if refit else validation_file(trial.number, seed),
         )
 
     def report(self, chunk: Chunk) -> bool:
@@ -253,18 +259,17 @@ def test_readings(run_folder: Path) -> list[dict[str, object]]:
 
 def _write_predictions(path: Path, result: TestPredictions, classes: Sequence[str]) -> None:
     """One line per clip and seed: what it is, what was predicted, and the probability of every class."""
-    tables = []
-    for index, probabilities in enumerate(result.probabilities):
-        table = pd.DataFrame(probabilities, columns=[f"p_{word}" for word in classes])
-        table.insert(0, "clip_id", result.clip_ids)
-        table.insert(1, "speaker", result.speakers)
-        table.insert(2, "seed", index + 1)
-        table.insert(3, "emotion", np.array(classes)[result.labels])
-        table.insert(4, "predicted", np.array(classes)[probabilities.argmax(axis=1)])
-        tables.append(table)
-    temporary = path.with_suffix(".part")
-    pd.concat(tables).to_csv(temporary, index=False, float_format="%.6f")
-    os.replace(temporary, path)
+    tables = [
+        prediction_table(
+            clip_ids=result.clip_ids,
+            labels=result.labels,
+            probabilities=probabilities,
+            classes=classes,
+            facts={"speaker": result.speakers, "gender": result.genders, "seed": seed},
+        )
+        for seed, probabilities in enumerate(result.probabilities, 1)
+    ]
+    write_table(path, pd.concat(tables))
 
 
 def _finished(run: FinalRun | None) -> bool:

@@ -35,18 +35,20 @@ class Job:
     Attributes:
         name: unique in the run; also its folder below `checkpoints/`.
         params: settings by dotted name, complete but for the architecture's defaults.
-        fold: key of the worker's folds, "search" or "refit".
+        folds: key of the worker's folds, "search" or "refit".
         last_epoch: epoch after which the job is done.
         pauses: epochs after which the worker must report before it goes on (rungs).
         model_folder: where a finished job leaves its model, relative to the run folder; "" for nowhere.
+        predictions_file: where it leaves what it says of its validation clips, likewise.
     """
 
     name: str
     params: Mapping[str, Value]
-    fold: str
+    folds: str
     last_epoch: int
     pauses: tuple[int, ...] = ()
     model_folder: str = ""
+    predictions_file: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

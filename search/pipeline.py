@@ -33,6 +33,7 @@ from search.finals import (
 from search.insight import write_insight
 from search.interrupts import Interrupted, interrupts
 from search.jobs import Chain, JobSource
+from search.packing import Demand, Request
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
@@ -41,13 +42,13 @@ from search.stop import Interruption
 from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
-from search.tuner import Resources, available_concurrency, gpus_available, ray_session, run_jobs, share
+from search.tuner import check_fits, gpus_available, ray_session, run_jobs, share, trials_at_once
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.feature_store import FeatureStore, feature_store
 from ser_core.features import settings_key
 from ser_core.models import default_config
-from ser_core.splits import Fold, Split
+from ser_core.splits import Fold, Split, inner_folds
 
 DASHBOARD_SECONDS = 30.0
 DASHBOARD_SHARE = 0.02
@@ -97,9 +98,9 @@ def execute(
             writer.write("session")
             with Progress(plan, writer.records, console) as progress:
                 run = _Run(plan, folder, writer, progress, interrupted)
-                stores = run.features(manifest, cache_dir)
-                run.train(split, stores, study, flush)
-                return run.test(Data(manifest=manifest, split=split, stores=stores), allow_second)
+                data = Data(manifest=manifest, split=split, stores=run.features(manifest, cache_dir))
+                run.train(data, study, flush)
+                return run.test(data, allow_second)
         finally:
             writer.close()
 
@@ -128,18 +129,21 @@ class _Run:
                 raise Interrupted
         return stores
 
-    def train(
-        self, split: Split, stores: Mapping[str, FeatureStore], study: optuna.Study, flush: Callable[[], None]
-    ) -> None:
+    def train(self, data: Data, study: optuna.Study, flush: Callable[[], None]) -> None:
         """Search, finals and refit on Ray; only development clips go there."""
         limits = self._plan.limits
-        store_bytes = sum(store.frames.nbytes for store in stores.values())
+        store_bytes = sum(store.frames.nbytes for store in data.stores.values())
         with ray_session(limits.address, object_store_bytes=2 * store_bytes + SPARE_STORE_BYTES):
             gpus = float(gpus_available()) if limits.gpus_per_trial is None else limits.gpus_per_trial
-            most = available_concurrency(limits.cpus_per_trial, gpus)
-            resources = Resources(cpus=limits.cpus_per_trial, gpus=gpus, concurrency=limits.concurrency or most)
-            context = self._context(split, stores, "cuda" if gpus else "cpu")
-            run_jobs(Chain(self._stages(study, flush, resources.concurrency)), context, resources)
+            demand = Demand(
+                requests=[Request(cpus=limits.cpus_per_trial, gpus=gpus)],
+                concurrency=limits.concurrency,
+                surplus=int(limits.address is not None),
+            )
+            check_fits(demand)
+            context = self._context(data, "cuda" if gpus else "cpu")
+            stages = self._stages(study, flush, lambda: trials_at_once(demand))
+            run_jobs(Chain(stages), context, demand, tell=self._progress.message)
         if self._interrupted():
             raise Interrupted
         # Every job has ended: what is left here was saved by workers of an earlier session as they were sent home.
@@ -174,15 +178,18 @@ class _Run:
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
-    def _context(self, split: Split, stores: Mapping[str, FeatureStore], device: str) -> WorkerContext:
-        rows = split.development
-        search = Fold(fit=np.searchsorted(rows, split.train), evaluate=np.searchsorted(rows, split.validation))
-        refit = Fold(fit=np.arange(len(rows)), evaluate=np.empty(0, dtype=np.int64))
+    def _context(self, data: Data, device: str) -> WorkerContext:
+        rows = data.split.development
+
+        def within(fold: Fold) -> Fold:
+            return Fold(fit=np.searchsorted(rows, fold.fit), evaluate=np.searchsorted(rows, fold.evaluate))
+
+        search = inner_folds(data.manifest, data.split, self._plan.folds, self._plan.seed)
         return WorkerContext(
             run_folder=str(self._folder.resolve()),
             model=self._plan.model,
-            stores={key: share(store.select(rows)) for key, store in stores.items()},
-            folds={"search": search, "refit": refit},
+            stores={key: share(store.select(rows)) for key, store in data.stores.items()},
+            folds={"search": [within(fold) for fold in search], "refit": [within(data.split.refit_fold())]},
             device=device,
             threads=max(1, int(self._plan.limits.cpus_per_trial)),
             about={
@@ -193,7 +200,9 @@ class _Run:
             },
         )
 
-    def _stages(self, study: optuna.Study, flush: Callable[[], None], concurrency: int) -> Iterator[JobSource]:
+    def _stages(
+        self, study: optuna.Study, flush: Callable[[], None], concurrency: Callable[[], int]
+    ) -> Iterator[JobSource]:
         self._progress.phase(Stage.SEARCH)
         yield self._search(study, flush, concurrency)
         records, plan = self._writer.records, self._plan
@@ -204,7 +213,7 @@ class _Run:
         self._progress.phase(Stage.REFIT)
         yield self._final_jobs(Phase.REFIT, [records.trials[winner]], refit_epochs(records, winner))
 
-    def _search(self, study: optuna.Study, flush: Callable[[], None], concurrency: int) -> Search:
+    def _search(self, study: optuna.Study, flush: Callable[[], None], concurrency: Callable[[], int]) -> Search:
         plan, limits = self._plan, self._plan.limits
         return Search(
             study=study,

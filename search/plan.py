@@ -19,7 +19,7 @@ from ser_core.clips import Manifest
 from ser_core.config import Config, ConfigError, raise_problems
 from ser_core.features import settings_key
 from ser_core.models import default_config
-from ser_core.splits import Split
+from ser_core.splits import Split, inner_folds
 from spaces import space_for
 from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value, knob_from_json, knob_to_json
 
@@ -74,7 +74,8 @@ class Limits:
 class SearchPlan:
     """What a run searches, on what, and how.
 
-    `space` holds the knobs, `fixed` all other settings that were changed; `grace_epochs` is a number or "auto".
+    `space` holds the knobs, `fixed` all other settings that were changed; `grace_epochs` is a number or "auto". With
+    several `folds`, a trial is scored by its mean over `inner_folds`, the validation speakers of each.
     """
 
     model: str
@@ -97,6 +98,8 @@ class SearchPlan:
     space: Mapping[str, Mapping[str, Any]]
     first: Sequence[Mapping[str, Value]]
     limits: Limits
+    folds: int = 1
+    inner_folds: Sequence[Sequence[str]] = ()
     warm_start: WarmStart | None = None
     storage: str = ""
     command: str = ""
@@ -115,6 +118,7 @@ class SearchPlan:
                 f"{GRACE_TRIALS}; got {self.limits.trials}",
             ),
             (self.reduction > 1, f"--reduction must be above 1; got {self.reduction}"),
+            (self.folds >= 1, f"--folds must be at least 1; got {self.folds}"),
             (self.finalists >= 1, f"--finalists must be at least 1; got {self.finalists}"),
             (self.seeds >= 1, f"--seeds must be at least 1; got {self.seeds}"),
             (self.seed >= 0, f"--seed must be at least 0; got {self.seed}"),
@@ -288,6 +292,7 @@ def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str
             "validation": sorted(set(manifest.speakers[split.validation].tolist())),
             "test": sorted(set(manifest.speakers[split.test].tolist())),
         },
+        inner_folds=_fold_speakers(manifest, split, options) if options["folds"] > 1 else [],
         speaker_independent=split.speaker_independent,
         synthetic=manifest.synthetic,
         split=split.kind,
@@ -297,6 +302,11 @@ def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str
         versions=library_versions(),
         **options,
     )
+
+
+def _fold_speakers(manifest: Manifest, split: Split, options: Mapping[str, Any]) -> list[list[str]]:
+    folds = inner_folds(manifest, split, options["folds"], options["seed"])
+    return [sorted(set(manifest.speakers[fold.evaluate].tolist())) for fold in folds]
 
 
 def corpus_facts(manifest: Manifest) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from spaces.knobs import Space, Value
 
 DEFAULTS: dict[str, Any] = {
     "model": None, "data": None, "classes": None, "skip_bad": False, "split": None, "seed": 0, "sampler": "tpe",
-    "grace_epochs": None, "reduction": 3.0, "finalists": 3, "seeds": 3, "storage": "",
+    "grace_epochs": None, "reduction": 3.0, "finalists": 3, "seeds": 3, "folds": 1,
+    "storage": "",
 }  # fmt: skip
 """Of options that a plan keeps; a resumed run takes its plan's instead, so the options themselves default to None."""
 PLAN_OPTIONS = tuple(DEFAULTS)

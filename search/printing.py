@@ -77,6 +77,7 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path
         "classes": ", ".join(manifest.classes),
         "split": f"{plan.split}: {clips} clips",
         "validation speakers": ", ".join(plan.speakers["validation"]),
+        **({"inner folds": "; ".join(", ".join(names) for names in plan.inner_folds)} if plan.inner_folds else {}),
         "test speakers": ", ".join(plan.speakers["test"]),
         "search": f"{plan.limits.trials} trials of at most {plan.max_epochs} epochs, {plan.sampler}, seed {plan.seed}",
         "ASHA": f"first rung {_first_rung(plan)}, one in {plan.reduction:g} goes on",

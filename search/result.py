@@ -52,6 +52,7 @@ def make_result(
             "fit_speakers": plan.speakers["fit"],
             "validation_speakers": plan.speakers["validation"],
             "test_speakers": plan.speakers["test"],
+            "inner_folds": plan.inner_folds,
         },
         "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
         "search": search_numbers(plan, records),

@@ -137,6 +137,14 @@ def tune(
     pretrained: Annotated[
         _Text, _option(panel=SEARCH, help="A hub name, a local file or folder, or none.", default="the model's")
     ] = None,
+    folds: Annotated[
+        _Count,
+        _option(
+            panel=SEARCH,
+            help="Score trials by the mean over so many folds of the speakers that do not test, trained side by side.",
+            default="1, the split's own validation part",
+        ),
+    ] = None,
     finalists: Annotated[
         _Count, _option(panel=FINALS, help="Best trials, repeated over seeds.", default=DEFAULTS["finalists"])
     ] = None,

@@ -126,7 +126,7 @@ class Search:
         return Job(
             name=trial_name(record.number),
             params={**self._fixed, **record.params, "seed": seed},
-            fold="search",
+            folds="search",
             last_epoch=self._asha.max_epochs,
             pauses=tuple(self._asha.rungs),
         )

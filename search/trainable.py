@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 from ray.tune import Trainable
 
 from search.jobs import Chunk, Job, Outcome
+from search.predictions import write_predictions
 from ser_core.artifact import save_model
 from ser_core.checkpoint import CheckpointError
 from ser_core.config import Config, ConfigError
@@ -26,7 +27,8 @@ from ser_core.features import settings_key
 from ser_core.models import PretrainedError, default_config
 from ser_core.report import EpochReport
 from ser_core.splits import Fold
-from ser_core.train import Diverged, TrainingRun, train
+from ser_core.train import Diverged, TrainingRun
+from ser_core.train_folds import FoldsRun, train_folds
 
 CHUNK_SECONDS = 1.0
 """A worker reports after the first epoch that ends this long after its last report, and at every rung."""
@@ -51,7 +53,7 @@ class WorkerContext:
         model: architecture.
         stores: `settings_key` of the features -> reference to their `FeatureStore` in Ray's object store. They hold the
             development clips alone: no worker ever has a test clip.
-        folds: "search" and "refit", rows into those stores.
+        folds: "search" and "refit", rows into those stores; a search may have several, which are trained side by side.
         device: "cpu" or "cuda".
         threads: that one job may use on the CPU.
         about: facts on the corpus for the model folder.
@@ -60,7 +62,7 @@ class WorkerContext:
     run_folder: str
     model: str
     stores: Mapping[str, ray.ObjectRef]
-    folds: Mapping[str, Fold]
+    folds: Mapping[str, Sequence[Fold]]
     device: str
     threads: int
     about: Mapping[str, Any]
@@ -118,7 +120,7 @@ class TrainingActor(Trainable):
 
     def _begin(self, job: Job) -> None:
         self._job = job
-        self._run: TrainingRun | None = None
+        self._run: TrainingRun | FoldsRun | None = None
         self._unreported: list[EpochReport] = []
         self._restored = 0
         self._refused: list[OSError] = []  # by the disk, since the last report
@@ -132,16 +134,32 @@ class TrainingActor(Trainable):
         outcome = self._train_epochs(self._run)
         if outcome is Outcome.GOING:
             self._save_if_due(self._run)
-        elif self._job.model_folder:
+        else:
             with self._writing():
-                save_model(
-                    Path(self._context.run_folder) / self._job.model_folder, self._run, about=self._context.about
-                )
+                self._keep_results(self._run)
             if self._refused:
-                return Outcome.GOING  # without its model it is not done
+                return Outcome.GOING  # without its model or predictions it is not done
         return outcome
 
-    def _train_epochs(self, run: TrainingRun) -> Outcome:
+    def _keep_results(self, run: TrainingRun | FoldsRun) -> None:
+        """Write what others need of a finished job: its model, its predictions of validation clips."""
+        folder = Path(self._context.run_folder)
+        if self._job.model_folder:
+            if not isinstance(run, TrainingRun):
+                raise ValueError(f"{self._job.name} trained several folds, so it has no one model to save")
+            save_model(folder / self._job.model_folder, run, about=self._context.about)
+        if self._job.predictions_file:
+            rows, probabilities = run.predict_validation()
+            store = self._store(job_config(self._context.model, self._job))
+            write_predictions(
+                folder / self._job.predictions_file,
+                clip_ids=[store.clip_ids[row] for row in rows],
+                labels=store.labels[rows],
+                probabilities=probabilities,
+                classes=store.classes,
+            )
+
+    def _train_epochs(self, run: TrainingRun | FoldsRun) -> Outcome:
         """Train until the job is done or the next report is due."""
         if run.reports and run.reports[-1].epoch >= self._job.last_epoch:
             return Outcome.DONE
@@ -156,7 +174,7 @@ class TrainingActor(Trainable):
                 return Outcome.GOING
         return Outcome.DONE
 
-    def _start(self) -> TrainingRun:
+    def _start(self) -> TrainingRun | FoldsRun:
         """Build model and data, from the checkpoint where an earlier worker left one.
 
         That worker may have died, or its driver, before the checkpoint's last epochs were reported: they are reported
@@ -164,22 +182,26 @@ class TrainingActor(Trainable):
         """
         began = time.monotonic()
         config = job_config(self._context.model, self._job)
-        key = settings_key(config.features)
-        if key not in self._stores:
-            self._stores[key] = ray.get(self._context.stores[key])
-        data = (config, self._context.folds[self._job.fold], self._stores[key])
+        data = (config, self._context.folds[self._job.folds], self._store(config))
         try:
-            run = train(
+            run = train_folds(
                 *data, device=self._context.device, resume=self._checkpoint if self._checkpoint.exists() else None
             )
         except CheckpointError:  # torn by a power cut: its epochs are lost, the job is not
             self._keep(traceback.format_exc())
             self._checkpoint.unlink()
-            run = train(*data, device=self._context.device)
+            run = train_folds(*data, device=self._context.device)
         self._unreported = list(run.reports)
         self._restored = len(run.reports)
         self._setup_seconds = time.monotonic() - began
         return run
+
+    def _store(self, config: Config) -> FeatureStore:
+        """The features that `config` asks for, fetched once."""
+        key = settings_key(config.features)
+        if key not in self._stores:
+            self._stores[key] = ray.get(self._context.stores[key])
+        return self._stores[key]
 
     def _chunk(self, outcome: Outcome, reason: str) -> Chunk:
         chunk = Chunk(
@@ -226,12 +248,12 @@ class TrainingActor(Trainable):
     def _checkpoint(self) -> Path:
         return Path(self._context.run_folder) / "checkpoints" / self._job.name / "last.safetensors"
 
-    def _save_if_due(self, run: TrainingRun) -> None:
+    def _save_if_due(self, run: TrainingRun | FoldsRun) -> None:
         if time.monotonic() - self._saved_at >= self._save_seconds / CHECKPOINT_SHARE:
             with self._writing():
                 self._save(run)
 
-    def _save(self, run: TrainingRun) -> None:
+    def _save(self, run: TrainingRun | FoldsRun) -> None:
         began = time.monotonic()
         self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
         run.save(self._checkpoint)

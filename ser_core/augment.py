@@ -48,8 +48,8 @@ def warp(features: Tensor, lengths: Tensor, freq_warp: float, tempo_change: floa
     """Stretch or squeeze each clip's spectrogram along both axes: other vocal tracts, other rates of speech.
 
     Bin b of the result is bin b * a of the clip and frame t is frame t * c, linearly interpolated, with a and c uniform
-    in [1 - freq_warp, 1 + freq_warp] and [1 - tempo_change, 1 + tempo_change] (vocal tract length perturbation, Jaitly &
-    Hinton 2013, and speed perturbation, Ko et al. 2015, on mel bins instead of samples). Beyond the last bin the last
+    in [1 - freq_warp, 1 + freq_warp] and [1 - tempo_change, 1 + tempo_change] (vocal tract length perturbation, Jaitly
+    & Hinton 2013, and speed perturbation, Ko et al. 2015, on mel bins instead of samples). Beyond the last bin the last
     one is repeated; a clip that becomes longer than the view loses its end.
 
     Args:

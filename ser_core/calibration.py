@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ser_core.metrics import Interval, percentile_interval, ratio, resampled_sums
+from ser_core.metrics import Interval, ratio, resampled_sums, standard_error, t_interval
 
 ECE_BINS = 15
 """Bins of equal width, as in Guo et al. 2017."""
@@ -56,7 +56,9 @@ def reliability(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[ReliabilityBin, ...]:
-    """The reliability curve: accuracy by confidence, with 95 % intervals over speakers (Guo et al. 2017).
+    """The reliability curve: accuracy by confidence (Guo et al. 2017), with 95 % intervals over speakers.
+
+    Intervals are those of `ser_core.metrics.t_interval`, with the speakers who have predictions in the bin.
 
     Args:
         labels: (clips,) class indices.
@@ -73,6 +75,7 @@ def reliability(
     drawn = resampled_sums(binned, resamples, seed)
     accuracies = ratio(drawn[:, 2], drawn[:, 0])  # (resamples, bins), NaN where no drawn speaker has such clips
     speakers_behind = (binned[:, 0] > 0).sum(axis=0)
+    observed = ratio(hits, clips)
     edges = np.linspace(0, 1, bins + 1)
     return tuple(
         ReliabilityBin(
@@ -80,10 +83,10 @@ def reliability(
             high=float(edges[index + 1]),
             predictions=int(clips[index]),
             confidence=float(ratio(confidence[index], clips[index])),
-            accuracy=float(ratio(hits[index], clips[index])),
-            interval=percentile_interval(accuracies[:, index], 0.95) if count > 1 else Interval(np.nan, np.nan),
+            accuracy=float(observed[index]),
+            interval=t_interval(float(observed[index]), standard_error(accuracies[:, index], count), count),
         )
-        for index, count in enumerate(speakers_behind)
+        for index, count in enumerate(speakers_behind.tolist())
     )
 
 

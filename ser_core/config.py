@@ -179,8 +179,8 @@ class Config:
         if kind in SPECTROGRAMS or not (augment.freq_warp or augment.tempo_change):
             return []
         return [
-            f"augment.freq_warp and augment.tempo_change warp a spectrogram, so they must be 0 for features.kind = {kind}; "
-            f"got {augment.freq_warp} and {augment.tempo_change}"
+            f"augment.freq_warp and augment.tempo_change warp a spectrogram, so they must be 0 for features.kind = "
+            f"{kind}; got {augment.freq_warp} and {augment.tempo_change}"
         ]
 
     def params(self) -> dict[str, Value]:

@@ -71,6 +71,40 @@ class Split:
         return Fold(fit=self.development, evaluate=np.empty(0, dtype=np.int64))
 
 
+def inner_folds(manifest: Manifest, split: Split, count: int, seed: int) -> tuple[Fold, ...]:
+    """The folds on which a search scores a configuration; none holds a test row.
+
+    Args:
+        count: 1 for the split's own train and validation parts; more divide the speakers of both parts together into
+            that many groups, balanced as well as speakers allow, each of which validates once.
+        seed: of the division.
+
+    Raises:
+        SplitError: fewer speakers than folds, a class that a fold cannot validate or train on, or several folds of a
+            split that mixes speakers.
+    """
+    if count == 1:
+        return (split.search_fold(),)
+    if not split.speaker_independent:
+        raise SplitError(f"{count} inner folds keep speakers apart, which split {split.kind} does not; use --folds 1")
+    rows = split.development
+    speakers = len(set(manifest.speakers[rows].tolist()))
+    if speakers < count:
+        raise SplitError(f"{count} inner folds need as many speakers besides the test speakers; there are {speakers}")
+    groups = _assign(manifest, rows, range(count), [1 / count] * count, seed)
+    folds = tuple(Fold(fit=rows[groups != group], evaluate=rows[groups == group]) for group in range(count))
+    for number, fold in enumerate(folds, 1):
+        for verb, own in (("train on", fold.fit), ("validate", fold.evaluate)):
+            lacking = sorted(set(range(len(manifest.classes))) - set(manifest.labels[own].tolist()))
+            if lacking:
+                words = [manifest.classes[label] for label in lacking]
+                raise SplitError(
+                    f"inner fold {number} of {count} has no {_some(words)} to {verb}; use fewer folds, or leave the "
+                    f"class out with --classes"
+                )
+    return folds
+
+
 def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
     """Divide a manifest.
 
@@ -210,7 +244,7 @@ def _draw_validation(manifest: Manifest, rows: np.ndarray, seed: int) -> np.ndar
 
 
 def _assign(
-    manifest: Manifest, rows: np.ndarray, parts: Sequence[str], shares: Sequence[float], seed: int
+    manifest: Manifest, rows: np.ndarray, parts: Sequence[str] | range, shares: Sequence[float], seed: int
 ) -> np.ndarray:
     """Part of every row, a speaker never in two: the best of many random assignments.
 

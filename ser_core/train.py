@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from ser_core import metrics
 from ser_core.augment import augment, random_shifts
 from ser_core.checkpoint import Checkpoint, check_identity, read_checkpoint, write_checkpoint
-from ser_core.config import Config
+from ser_core.config import Config, OptimConfig
 from ser_core.device_clips import DeviceClips, no_normalisation, normalisation_of
 from ser_core.feature_store import FeatureStore
 from ser_core.features import clip_frames, frame_seconds, settings_key
@@ -142,8 +142,16 @@ class TrainingRun(Iterator[EpochReport]):
             StopIteration: the budget is spent, or early stopping set in.
             Diverged: a loss or gradient is NaN or infinite.
         """
-        if self._finished():
+        if training_ends(self.config.optim, len(self.reports), self.best_epoch):
             raise StopIteration
+        return self.advance()
+
+    def advance(self) -> EpochReport:
+        """Train one epoch and validate, whether or not the budget is spent.
+
+        Raises:
+            Diverged: a loss or gradient is NaN or infinite.
+        """
         started, epoch = time.perf_counter(), len(self.reports) + 1
         train_loss, rate = self._fit_epoch(epoch)
         val_loss, val_uar, val_war = self._validate(epoch)
@@ -161,11 +169,6 @@ class TrainingRun(Iterator[EpochReport]):
             self.best_epoch = epoch
             self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         return report
-
-    def _finished(self) -> bool:
-        optim, epochs = self.config.optim, len(self.reports)
-        waited = epochs - self.best_epoch if self.best_epoch else 0
-        return epochs >= optim.epochs or 0 < optim.early_stop_epochs <= waited
 
     def _fit_epoch(self, epoch: int) -> tuple[float, float]:
         """One pass over the fit clips in random order -> mean loss, last learning rate."""
@@ -230,6 +233,11 @@ class TrainingRun(Iterator[EpochReport]):
         self.model.load_state_dict(present)
         return logits.softmax(dim=1).cpu().numpy()
 
+    def predict_validation(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows (rows,) of `fold.evaluate` and their class probabilities (rows, classes), with the best weights."""
+        rows = self._evaluate_rows.cpu().numpy()
+        return rows, self.predict(rows)
+
     def best_weights(self) -> dict[str, Tensor]:
         """The best epoch's weights, the last epoch's where there is no validation: copies on the CPU."""
         weights = self._best or self.model.state_dict()
@@ -265,6 +273,12 @@ class TrainingRun(Iterator[EpochReport]):
         del self._labels, self._fit_rows, self._evaluate_rows, self._class_weights
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def training_ends(optim: OptimConfig, epochs: int, best_epoch: int) -> bool:
+    """True after `epochs` when the budget is spent, or when the best epoch (0: none) is too long ago."""
+    waited = epochs - best_epoch if best_epoch else 0
+    return epochs >= optim.epochs or 0 < optim.early_stop_epochs <= waited
 
 
 def inverse_frequencies(labels: Tensor, classes: int) -> Tensor:

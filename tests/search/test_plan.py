@@ -36,7 +36,7 @@ def plan_for(manifest: Manifest, model: str = "mlp", **options: Any) -> SearchPl
     space, fixed = resolve(model)
     rest = {
         "model": model, "data": "made.csv", "classes": None, "skip_bad": False, "grace_epochs": None, "reduction": 3.0,
-        "finalists": 2, "seeds": 2, "sampler": "tpe", "seed": 0, "limits": Limits(), **options,
+        "finalists": 2, "seeds": 2, "folds": 1, "sampler": "tpe", "seed": 0, "limits": Limits(), **options,
     }  # fmt: skip
     return make_plan(manifest, make_split(manifest, "speaker", 0), space, fixed, **rest)
 
@@ -143,3 +143,14 @@ def test_a_plan_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"model": "mlp"}')
     with pytest.raises(ConfigError, match=r"plan\.json is not a plan that this version can read"):
         SearchPlan.load(tmp_path)
+
+
+def test_inner_folds_are_part_of_the_plan_and_hold_every_speaker_but_the_test_ones() -> None:
+    manifest = make_manifest()
+    plan = plan_for(manifest, folds=2)
+    validated = [name for names in plan.inner_folds for name in names]
+    assert sorted(validated) == sorted({*plan.speakers["fit"], *plan.speakers["validation"]})
+    assert not set(validated) & set(plan.speakers["test"])
+    with pytest.raises(ConfigError, match="--folds must be at least 1; got 0"):
+        plan_for(manifest, folds=0)
+    assert "folds: 2 in the run, 1 now" in plan.differences(plan_for(manifest))

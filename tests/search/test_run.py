@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).parents[2]
 QUICK = ["--trials", "3", "--max-epochs", "3", "--finalists", "1", "--seeds", "1"]
 SMALL = {
     "ast": ["--pretrained", "none", "--set", "model.size=tiny", "--set", "model.stride=16"],
-    "mlp": [],
+    "mlp": ["--folds", "2"],
 }
 """Options with which an architecture is quick enough for a test."""
 

@@ -76,7 +76,7 @@ class Jobs:
 
 
 def job(name: str, seconds: float, **changes: Any) -> Job:
-    return Job(**{"name": name, "params": {"seconds": seconds}, "fold": "search", "last_epoch": 4, **changes})
+    return Job(**{"name": name, "params": {"seconds": seconds}, "folds": "search", "last_epoch": 4, **changes})
 
 
 def constant(params: Mapping[str, Value]) -> Curve:

@@ -133,7 +133,7 @@ def make_actor(run_folder: Path, first: Job, *, model: str = "saboteur", device:
         clip_ids=tuple(map(str, range(40))), classes=("calm", "happy"), settings=features, fingerprint="test",
     )  # fmt: skip
     rows = np.arange(40)
-    folds = {"search": Fold(fit=rows[:30], evaluate=rows[30:]), "refit": Fold(fit=rows, evaluate=rows[:0])}
+    folds = {"search": (Fold(fit=rows[:30], evaluate=rows[30:]),), "refit": (Fold(fit=rows, evaluate=rows[:0]),)}
     context = WorkerContext(
         run_folder=str(run_folder), model=model, stores={}, folds=folds, device=device, threads=1, about={}
     )
@@ -149,7 +149,7 @@ def make_actor(run_folder: Path, first: Job, *, model: str = "saboteur", device:
 def job(name: str, how: str = "never", *, batch: int = 10, **changes: Any) -> Job:
     """Four batches an epoch, so that batch 10 lies in epoch 3, after the pause."""
     params = {"optim.epochs": EPOCHS, "optim.batch_size": 8, "seed": 1, "model.how": how, "model.batch": batch}
-    values: dict[str, Any] = {"fold": "search", "last_epoch": EPOCHS, "pauses": (2,), **changes}
+    values: dict[str, Any] = {"folds": "search", "last_epoch": EPOCHS, "pauses": (2,), **changes}
     return Job(name=name, params=params, **values)
 
 
@@ -289,7 +289,7 @@ def test_a_disk_that_refuses_a_checkpoint_is_not_the_jobs_failure(saboteur: Any,
 
 
 def test_a_refit_whose_model_cannot_be_written_is_not_done(saboteur: Any, small_disk: Path) -> None:
-    refit = job("refit", fold="refit", last_epoch=4, pauses=(), model_folder="final/refit")
+    refit = job("refit", folds="refit", last_epoch=4, pauses=(), model_folder="final/refit")
     actor = make_actor(small_disk / "run", refit)
     (small_disk / "run" / "final").mkdir()
     (small_disk / "filler").write_bytes(bytes(free_bytes(small_disk)))

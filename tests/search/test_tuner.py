@@ -16,8 +16,9 @@ import torch
 
 from search import tuner
 from search.jobs import Chain, Chunk, Job, Outcome, Wait
+from search.packing import Demand, Request
 from search.trainable import WorkerContext
-from search.tuner import Resources, available_concurrency, ray_session, run_jobs, share
+from search.tuner import check_fits, ray_session, run_jobs, share
 from ser_core.artifact import load_model
 from ser_core.feature_store import FeatureStore
 from ser_core.features import settings_key
@@ -53,8 +54,8 @@ def make_context(folder: Path) -> WorkerContext:
         model="mlp",
         stores={settings_key(config.features): share(store)},
         folds={
-            "search": Fold(fit=rows[:30], evaluate=rows[30:]),
-            "refit": Fold(fit=rows, evaluate=rows[:0]),
+            "search": (Fold(fit=rows[:30], evaluate=rows[30:]),),
+            "refit": (Fold(fit=rows, evaluate=rows[:0]),),
         },
         device="cpu",
         threads=1,
@@ -93,13 +94,13 @@ class Jobs:
 
 def job(name: str, last_epoch: int = EPOCHS, **changes: Any) -> Job:
     params = {"optim.epochs": last_epoch, "seed": 1, **changes.pop("params", {})}
-    return Job(name=name, params=params, fold="search", last_epoch=last_epoch, pauses=(2,), **changes)
+    return Job(name=name, params=params, folds="search", last_epoch=last_epoch, pauses=(2,), **changes)
 
 
 def run(source: Any, folder: Path, concurrency: int = 1, device: str = "cpu") -> None:
     folder.mkdir(exist_ok=True)
     context = replace(make_context(folder), device=device)
-    run_jobs(source, context, Resources(cpus=1, gpus=0, concurrency=concurrency))
+    run_jobs(source, context, Demand(requests=[Request(cpus=1, gpus=0)], concurrency=concurrency))
 
 
 def test_failures_stay_in_their_job_and_the_actor_serves_the_next(ray_here: None, tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_two_at_once_and_a_refit_leaves_its_model(ray_here: None, tmp_path: Path
     refit = Job(
         name="refit",
         params={"optim.epochs": 9, "seed": 1},
-        fold="refit",
+        folds="refit",
         last_epoch=4,
         model_folder="final/refit",
     )
@@ -222,7 +223,7 @@ def test_what_a_workers_disk_refuses_ends_the_run_and_keeps_the_checkpoint(ray_h
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "final").write_text("in the way")
     refit = Job(
-        name="refit", params={"optim.epochs": 9, "seed": 1}, fold="refit", last_epoch=4, model_folder="final/refit"
+        name="refit", params={"optim.epochs": 9, "seed": 1}, folds="refit", last_epoch=4, model_folder="final/refit"
     )
     source = Jobs([refit, job("never")])
     with pytest.raises(OSError, match="final"):
@@ -266,4 +267,4 @@ def test_tune_does_not_keep_what_has_ended(ray_here: None, tmp_path: Path, monke
 
 def test_a_trial_that_fits_nowhere_is_refused(ray_here: None) -> None:
     with pytest.raises(ValueError, match=r"no trial fits: one asks for 1000 CPUs.*--cpus-per-trial"):
-        available_concurrency(1000, 0)
+        check_fits(Demand(requests=[Request(cpus=1000, gpus=0)]))

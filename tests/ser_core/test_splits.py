@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_core.clips import Clip, Manifest, order_classes
-from ser_core.splits import PUBLISHED_FOLDS, Split, SplitError, make_split
+from ser_core.splits import PUBLISHED_FOLDS, Split, SplitError, inner_folds, make_split
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 PUBLISHED = [f"{name}:{fold}" for name, folds in PUBLISHED_FOLDS.items() for fold in range(1, len(folds) + 1)]
@@ -223,3 +223,40 @@ def test_folds_never_hold_test_rows() -> None:
     assert refit.evaluate.shape == (0,)
     assert refit.evaluate.dtype == np.int64
     assert not set(split.test) & {*search.fit, *search.evaluate, *refit.fit}
+
+
+def speakers_of(count: int) -> Manifest:
+    return manifest_of([clip for number in range(count) for clip in clips_of(f"s{number:02d}")])
+
+
+@settings(max_examples=30, deadline=None)
+@given(speakers=st.integers(6, 14), count=st.integers(2, 4), seed=st.integers(0, 50))
+def test_inner_folds_validate_every_development_clip_once(speakers: int, count: int, seed: int) -> None:
+    manifest = speakers_of(speakers)
+    split = make_split(manifest, "speaker", seed)
+    folds = inner_folds(manifest, split, count, seed)
+    assert len(folds) == count
+    np.testing.assert_array_equal(np.sort(np.concatenate([fold.evaluate for fold in folds])), split.development)
+    for fold in folds:
+        np.testing.assert_array_equal(np.sort(np.concatenate([fold.fit, fold.evaluate])), split.development)
+        assert not set(manifest.speakers[fold.fit]) & set(manifest.speakers[fold.evaluate])
+        assert not set(manifest.speakers[split.test]) & set(manifest.speakers[fold.fit])
+        assert set(manifest.labels[fold.evaluate]) == set(range(len(manifest.classes)))
+
+
+def test_one_inner_fold_is_the_split_itself() -> None:
+    manifest = speakers_of(6)
+    split = make_split(manifest, "speaker", 0)
+    (fold,) = inner_folds(manifest, split, 1, 0)
+    np.testing.assert_array_equal(fold.fit, split.train)
+    np.testing.assert_array_equal(fold.evaluate, split.validation)
+
+
+def test_inner_folds_that_cannot_be_made_say_why() -> None:
+    manifest = speakers_of(6)
+    with pytest.raises(
+        SplitError, match=r"9 inner folds need as many speakers besides the test speakers; there are \d"
+    ):
+        inner_folds(manifest, make_split(manifest, "speaker", 0), 9, 0)
+    with pytest.raises(SplitError, match="2 inner folds keep speakers apart, which split random does not"):
+        inner_folds(manifest, make_split(manifest, "random", 0), 2, 0)

@@ -1,0 +1,117 @@
+"""Predictions as CSV files: one line per clip, with the true emotion and the probability of every class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ser_core.config import ConfigError
+
+PREFIX = "p_"
+"""Before the name of a class, it heads the column of its probabilities."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """What models said of clips.
+
+    Attributes:
+        classes: emotion words. clip_ids: one per clip.
+        labels: (clips,) class indices.
+        probabilities: (runs, clips, classes) float, a run per seed.
+        speakers, genders: (clips,) names; "" where the file does not say.
+    """
+
+    classes: tuple[str, ...]
+    clip_ids: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    speakers: np.ndarray
+    genders: np.ndarray
+
+
+def prediction_table(
+    *,
+    clip_ids: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    facts: Mapping[str, Sequence[object] | np.ndarray | int] | None = None,
+) -> pd.DataFrame:
+    """Labels (clips,) and probabilities (clips, classes) of one model as a table; `facts` are further columns."""
+    columns = {
+        "clip_id": list(clip_ids),
+        **(facts or {}),
+        "emotion": np.array(classes)[labels],
+        "predicted": np.array(classes)[probabilities.argmax(axis=1)],
+    }
+    shares = pd.DataFrame(probabilities, columns=[f"{PREFIX}{word}" for word in classes])
+    return pd.concat([pd.DataFrame(columns), shares], axis=1)
+
+
+def write_predictions(
+    path: Path, *, clip_ids: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+) -> None:
+    """Write the predictions (clips, classes) of one model, whole or not at all; folders are made when missing.
+
+    Raises:
+        OSError: a disk that is full or cannot be written.
+    """
+    write_table(path, prediction_table(clip_ids=clip_ids, labels=labels, probabilities=probabilities, classes=classes))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table of predictions, whole or not at all; folders are made when missing.
+
+    Raises:
+        OSError: a disk that is full or cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        table.to_csv(temporary, index=False, float_format="%.6f")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read the predictions of one model, or of several seeds (column `seed`), of the same clips in the same order.
+
+    Raises:
+        ConfigError: no such file, or one that is not a table of predictions.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"clip_id": str, "speaker": str, "gender": str}, keep_default_na=False)
+        classes = tuple(name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX))
+        seeds = table["seed"] if "seed" in table else pd.Series(1, index=table.index)
+        runs = [own for _, own in table.groupby(seeds, sort=True)]
+        if not classes or not runs:
+            raise ValueError("it holds no predictions")
+        first = runs[0]
+        if any(own["clip_id"].tolist() != first["clip_id"].tolist() for own in runs):
+            raise ValueError("its seeds are not of the same clips")
+        number = {word: index for index, word in enumerate(classes)}
+        return Predictions(
+            classes=classes,
+            clip_ids=tuple(first["clip_id"]),
+            labels=np.array([number[word] for word in first["emotion"]], dtype=np.int64),
+            probabilities=np.stack([own[[PREFIX + word for word in classes]].to_numpy(float) for own in runs]),
+            speakers=_column(first, "speaker"),
+            genders=_column(first, "gender"),
+        )
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there are no predictions at {path}: its run has not ended, or an older version made it"
+        ) from error
+    except (ValueError, KeyError, pd.errors.ParserError) as error:
+        raise ConfigError(f"{path} is not a table of predictions ({error!r}); run again, or restore a copy") from error
+
+
+def _column(table: pd.DataFrame, name: str) -> np.ndarray:
+    return table[name].to_numpy(str) if name in table else np.full(len(table), "")
