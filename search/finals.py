@@ -17,7 +17,7 @@ import pandas as pd
 from search.appendfile import AppendFile
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.plan import SearchPlan
-from search.predictions import prediction_table, write_table
+from search.predictions import Predictions, prediction_table, write_table
 from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
 from ser_core.artifact import load_model
 from ser_core.clips import Manifest
@@ -184,23 +184,6 @@ def check_refits(records: RunRecords, winner: int, seeds: int) -> None:
             )
 
 
-@dataclass(frozen=True, kw_only=True)
-class TestPredictions:
-    """What the refitted models say on the test clips.
-
-    Attributes:
-        labels: (clips,) class indices. speakers: (clips,) names. clip_ids: one per clip.
-        genders: (clips,) of the speakers, "" where the corpus does not say.
-        probabilities: (seeds, clips, classes).
-    """
-
-    labels: np.ndarray
-    speakers: np.ndarray
-    genders: np.ndarray
-    clip_ids: tuple[str, ...]
-    probabilities: np.ndarray
-
-
 def read_test_set(
     run_folder: Path,
     folders: Sequence[str],
@@ -210,7 +193,7 @@ def read_test_set(
     *,
     allow_second: bool,
     device: str,
-) -> TestPredictions:
+) -> Predictions:
     """Predict the test clips with the refitted models: the only place where test rows are used.
 
     Every reading is written to the run's ledger, with the models and a hash of what they predicted. A repetition after
@@ -239,14 +222,15 @@ def read_test_set(
         entry = {"time": time.time(), "models": list(folders), "clips": len(split.test), "predictions_sha256": digest}
         ledger.append([json.dumps(entry)])
         ledger.close()
-    result = TestPredictions(
+    result = Predictions(
+        classes=manifest.classes,
         labels=test.labels,
         speakers=manifest.speakers[split.test],
         genders=np.array([manifest.clips[row].gender or "" for row in split.test]),
         clip_ids=test.clip_ids,
         probabilities=probabilities,
     )
-    _write_predictions(run_folder / PREDICTIONS_FILE, result, manifest.classes)
+    _write_predictions(run_folder / PREDICTIONS_FILE, result)
     return result
 
 
@@ -257,14 +241,14 @@ def test_readings(run_folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
-def _write_predictions(path: Path, result: TestPredictions, classes: Sequence[str]) -> None:
+def _write_predictions(path: Path, result: Predictions) -> None:
     """One line per clip and seed: what it is, what was predicted, and the probability of every class."""
     tables = [
         prediction_table(
             clip_ids=result.clip_ids,
             labels=result.labels,
             probabilities=probabilities,
-            classes=classes,
+            classes=result.classes,
             facts={"speaker": result.speakers, "gender": result.genders, "seed": seed},
         )
         for seed, probabilities in enumerate(result.probabilities, 1)

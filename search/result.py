@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from search.finals import Spread, TestPredictions
+from search.finals import Spread
 from search.plan import SearchPlan
+from search.predictions import Predictions
 from search.records import RunRecords, TrialRecord, TrialState
 from search.study import epochs_trained
 from search.view import best_trial
@@ -37,7 +38,7 @@ def make_result(
     finalists: Sequence[TrialRecord],
     finalist_spreads: Mapping[int, Spread],
     winner: int,
-    test: TestPredictions,
+    test: Predictions,
     *,
     readings: int,
     models: Sequence[str],
@@ -72,7 +73,7 @@ def make_result(
             "epochs": len(next(f for f in reversed(records.finals) if f.trial == winner).epochs),
             "models": list(models),
         },
-        "test": test_numbers(test, plan.corpus["classes"]),
+        "test": test_numbers(test),
         "test_reads": readings,
         "versions": plan.versions,
         "command": plan.command,
@@ -129,17 +130,19 @@ def overhead_numbers(trials: Sequence[TrialRecord]) -> dict[str, float | None]:
     }
 
 
-def test_numbers(test: TestPredictions, classes: Sequence[str]) -> dict[str, Any]:
+def test_numbers(test: Predictions) -> dict[str, Any]:
     """Scores on the test clips: mean and spread over seeds, and 95 % intervals over speakers of the mean.
 
-    The confusion matrix holds counts summed over seeds, a row per true class and a column per predicted one.
+    Beside them stands the ensemble of the seeds, whose probabilities are averaged with equal weights. The confusion
+    matrix holds counts summed over seeds, a row per true class and a column per predicted one.
     """
-    predictions = test.probabilities.argmax(axis=2)  # (seeds, clips)
+    classes, predictions = test.classes, test.probabilities.argmax(axis=2)  # (seeds, clips)
     each = [scores(test.labels, row, len(classes)) for row in predictions]
     return {
         "clips": len(test.labels),
         "speakers": len(set(test.speakers.tolist())),
         **_score_numbers(test, predictions, each, len(classes)),
+        "ensemble": ensemble_numbers(test, test.probabilities.mean(axis=0)),
         **_class_numbers(test, predictions, each, classes),
         "per_speaker": _speaker_numbers(test, predictions, len(classes)),
         "per_gender": _gender_numbers(test, predictions, len(classes)),
@@ -151,7 +154,7 @@ def test_numbers(test: TestPredictions, classes: Sequence[str]) -> dict[str, Any
 
 
 def _score_numbers(
-    test: TestPredictions, predictions: np.ndarray, each: Sequence[Scores], classes: int
+    test: Predictions, predictions: np.ndarray, each: Sequence[Scores], classes: int
 ) -> dict[str, Any]:
     """UAR, WAR and macro F1, each with an interval of the mean over seeds and one of every seed."""
     mean = bootstrap_interval(test.labels, predictions, test.speakers, classes)
@@ -166,8 +169,18 @@ def _score_numbers(
     }
 
 
+def ensemble_numbers(test: Predictions, probabilities: np.ndarray) -> dict[str, Any]:
+    """Scores and intervals of one prediction per clip, such as the mean of all seeds' probabilities (clips, classes)."""
+    predictions, classes = probabilities.argmax(axis=1), len(test.classes)
+    own = scores(test.labels, predictions, classes)
+    intervals = bootstrap_interval(test.labels, predictions, test.speakers, classes)
+    return {
+        name: {"value": getattr(own, name), "interval": _bounds(intervals[name])} for name in ("uar", "war", "macro_f1")
+    }
+
+
 def _class_numbers(
-    test: TestPredictions, predictions: np.ndarray, each: Sequence[Scores], classes: Sequence[str]
+    test: Predictions, predictions: np.ndarray, each: Sequence[Scores], classes: Sequence[str]
 ) -> dict[str, Any]:
     """Recall and precision of every class."""
     intervals = per_class_intervals(test.labels, predictions, test.speakers, len(classes))
@@ -181,7 +194,7 @@ def _class_numbers(
     return numbers
 
 
-def _speaker_numbers(test: TestPredictions, predictions: np.ndarray, classes: int) -> dict[str, Any]:
+def _speaker_numbers(test: Predictions, predictions: np.ndarray, classes: int) -> dict[str, Any]:
     """Scores of every test speaker; the UAR is over the classes of which there are clips of that speaker."""
     numbers = {}
     for name in sorted(set(test.speakers.tolist())):
@@ -196,7 +209,7 @@ def _speaker_numbers(test: TestPredictions, predictions: np.ndarray, classes: in
     return numbers
 
 
-def _gender_numbers(test: TestPredictions, predictions: np.ndarray, classes: int) -> dict[str, Any]:
+def _gender_numbers(test: Predictions, predictions: np.ndarray, classes: int) -> dict[str, Any]:
     """Scores of the speakers of each gender that the corpus names."""
     numbers = {}
     for gender in sorted(set(test.genders.tolist()) - {""}):
@@ -217,7 +230,7 @@ def _gender_numbers(test: TestPredictions, predictions: np.ndarray, classes: int
     return numbers
 
 
-def _calibration_numbers(test: TestPredictions) -> dict[str, Any]:
+def _calibration_numbers(test: Predictions) -> dict[str, Any]:
     """Expected calibration error of every seed, and the bins of the reliability curve, pooled over seeds."""
     bins = reliability(test.labels, test.probabilities, test.speakers)
     errors = [expected_calibration_error(test.labels, probabilities) for probabilities in test.probabilities]

@@ -27,8 +27,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, make_url, text
 
 from search.asha import Asha
-from search.finals import TestPredictions
 from search.insight import count_parts, draw_pictures, picture_rows
+from search.predictions import Predictions
 from search.records import RecordWriter, report_fields
 from search.result import defined, test_numbers
 from search.view import INSIGHT_FILE
@@ -254,14 +254,15 @@ def test_scores(classes: tuple[str, ...]) -> str:
     told = np.eye(len(classes))[labels] * np.array([skill[name] for name in names])[:, None]
     logits = 2 * (told + rng.normal(size=(3, len(labels), len(classes))))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    test = TestPredictions(
+    test = Predictions(
+        classes=tuple(classes),
         labels=labels,
         speakers=names,
         genders=np.where(names.astype(int) % 2, "male", "female"),
         clip_ids=tuple(f"clip-{row}" for row in range(len(labels))),
         probabilities=probabilities,
     )
-    return json.dumps(defined(test_numbers(test, classes)))
+    return json.dumps(defined(test_numbers(test)))
 
 
 @cache

@@ -119,12 +119,12 @@ def test_the_clock_of_the_search_keeps_the_finals_aside_and_counts_earlier_sessi
     records = records_of(trial(0, TrialState.COMPLETE, 0.5, 0.6))
     records.sessions.append(Session(started=100.0, last=140.0))
     now = 1000.0
-    left = search_clock(Plan(), records, concurrency=2, clock=lambda: now)
+    left = search_clock(Plan(), records, concurrency=lambda: 2, clock=lambda: now)
     assert left() == 360 - 40 - 100  # an earlier session took 40 s, the finals will take 2 s * 10 epochs * 5 rounds
     now += 30.0
     assert left() == 190
     Plan.limits = Limits()
-    assert search_clock(Plan(), records, concurrency=2)() == math.inf
+    assert search_clock(Plan(), records, concurrency=lambda: 2)() == math.inf
 
 
 def test_overhead_leaves_out_the_start_of_each_worker_and_tells_it_apart() -> None:
@@ -182,7 +182,7 @@ def test_predictions_and_scores_agree(trained: tuple[Path, Manifest, Split, Feat
     folder, manifest, split, store = trained
     models = ["final/seed-1", "final/seed-2"]
     test = read_test_set(folder, models, manifest, split, store, allow_second=False, device="cpu")
-    numbers = numbers_of(test, manifest.classes)
+    numbers = numbers_of(test)
     with (folder / "final/test_predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 48

@@ -12,7 +12,7 @@ import torch
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from search.finals import TestPredictions as Predictions
+from search.predictions import Predictions
 from search.result import defined
 from search.result import test_numbers as numbers_of
 
@@ -25,6 +25,7 @@ def predictions(seeds: int = 3) -> Predictions:
     labels = np.tile(np.arange(3), 40)
     logits = rng.normal(size=(seeds, 120, 3)) + 1.2 * np.eye(3)[labels]
     return Predictions(
+        classes=CLASSES,
         labels=labels,
         speakers=np.repeat(["01", "02", "03", "04"], 30),
         genders=np.repeat(["female", "male", "female", ""], 30),
@@ -35,7 +36,7 @@ def predictions(seeds: int = 3) -> Predictions:
 
 @pytest.fixture(scope="module")
 def numbers() -> dict[str, Any]:
-    return numbers_of(predictions(), CLASSES)
+    return numbers_of(predictions())
 
 
 def test_scores_agree_with_scikit_learn(numbers: dict[str, Any]) -> None:
@@ -97,9 +98,19 @@ def test_genders_are_those_that_the_corpus_names(numbers: dict[str, Any]) -> Non
 def test_a_class_that_one_seed_never_predicts_has_the_precision_of_the_others() -> None:
     test = predictions(seeds=2)
     test.probabilities[0, :, 2] = 0.0
-    own = numbers_of(test, CLASSES)["per_class_precision"]["sad"]
+    own = numbers_of(test)["per_class_precision"]["sad"]
     assert math.isnan(own["seeds"][0])
     assert own["mean"] == own["seeds"][1]
     assert math.isnan(own["std"])
     written = json.loads(json.dumps(defined(own), allow_nan=False))
     assert (written["seeds"][0], written["std"]) == (None, None)
+
+
+def test_the_ensemble_of_the_seeds_averages_their_probabilities(numbers: dict[str, Any]) -> None:
+    test = predictions()
+    told = test.probabilities.mean(axis=0).argmax(axis=1)
+    own = numbers["ensemble"]
+    assert own["uar"]["value"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(test.labels, told))
+    assert own["war"]["value"] == pytest.approx(np.mean(test.labels == told))
+    assert own["macro_f1"]["value"] == pytest.approx(sklearn_metrics.f1_score(test.labels, told, average="macro"))
+    assert own["uar"]["interval"][0] < own["uar"]["value"] < own["uar"]["interval"][1]
