@@ -1,7 +1,10 @@
 """Scores of a classifier, all of them from its confusion matrix, and their uncertainty over speakers and over seeds.
 
-Intervals over speakers are Student's t intervals with the standard error of a cluster bootstrap (`bootstrap_interval`).
-@FIGURES@
+Intervals over speakers are Student's t intervals with the standard error of a bootstrap over speakers. When speakers'
+accuracies scatter with a deviation of 17 points, the 95 % interval of UAR holds the true value in 95 % of simulated
+test sets of 48, 24, 12 and 8 speakers, 94 % of 4 and 97 % of 2; the price with few speakers is its width (11, 15, 23,
+30, 54 and 89 points). Percentiles of the same bootstrap hold it in 79 % of test sets of 4 speakers and 51 % of 2,
+expanded ones (Hesterberg 2015, section 5.3) in 87 % and 51 %.
 """
 
 from __future__ import annotations
@@ -113,9 +116,9 @@ def bootstrap_interval(
 
     Clips of one speaker resemble one another, so drawing clips would make the interval too narrow: whole speakers are
     drawn with replacement (cluster bootstrap: Davison & Hinkley 1997, section 3.8). With few of them the bootstrap's
-    own quantiles are too narrow as well, and end at the best and worst speaker even when they are expanded (Hesterberg
-    2015, "What teachers should know about the bootstrap"); hence `t_interval`, with a degree of freedom per speaker but
-    one (Cameron & Miller 2015, section VI). With a single speaker nothing can be said about others: the bounds are NaN.
+    own quantiles are too narrow as well, since no resample lies beyond the best or the worst speaker (Hesterberg 2015,
+    "What teachers should know about the bootstrap"); hence `t_interval`, with as many degrees of freedom as speakers
+    but one (Cameron & Miller 2015, section VI). With a single speaker nothing can be said about others: bounds are NaN.
 
     Args:
         labels: (clips,) class indices.
@@ -151,8 +154,8 @@ def per_class_intervals(
 ) -> dict[str, tuple[Interval, ...]]:
     """Intervals of every class' recall and precision over speakers; method, arguments, errors: `bootstrap_interval`.
 
-    Only speakers with such clips count as speakers. A resample in which a class has no clip (or is not predicted) says nothing about its recall (precision) and is left
-    out. Bounds are NaN where fewer than two speakers have such clips: one speaker says nothing about others.
+    A resample in which a class has no clip (or is not predicted) says nothing about its recall (precision) and is left
+    out, and only speakers with such clips count as speakers: bounds are NaN where there are fewer than two.
 
     Returns:
         An interval per class under "recall" and "precision".

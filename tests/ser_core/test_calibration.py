@@ -56,12 +56,13 @@ def test_the_curve_holds_every_prediction_once_and_gives_the_error_back() -> Non
 
 
 def test_a_bin_of_one_speaker_has_no_interval() -> None:
-    probabilities = np.array([[[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.9, 0.1]]])
+    probabilities = np.array([[[0.9, 0.1], [0.1, 0.9], [0.6, 0.4], [0.9, 0.1]]])
     curve = reliability(np.zeros(4, dtype=np.int64), probabilities, np.array(["a", "a", "a", "b"]), bins=10)
     by_high = {round(each.high, 1): each for each in curve}
     assert by_high[0.6].predictions == 1
     assert math.isnan(by_high[0.6].interval.low)
-    assert (by_high[0.9].interval.low, by_high[0.9].interval.high) == (1, 1)
+    assert by_high[0.9].accuracy == pytest.approx(2 / 3)
+    assert (by_high[0.9].interval.low, by_high[0.9].interval.high) == (0, 1)  # of two speakers: anything
 
 
 @pytest.mark.parametrize(
