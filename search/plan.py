@@ -66,6 +66,13 @@ class Limits:
                 self.gpus_per_trial is None or self.gpus_per_trial >= 0,
                 f"--gpus-per-trial must be at least 0; got {self.gpus_per_trial}",
             ),
+            (
+                not (self.address or "").startswith("ray://"),
+                f"--address must be that of a cluster that this machine is part of, such as auto; got {self.address}. "
+                f"Through ray:// (Ray Client), Ray Tune would judge trials and write records on the cluster's head, "
+                f"without this machine's run folder and features: run the search there, by `ray submit`, `ray exec` or "
+                f"`ray job submit` (README, Clusters)",
+            ),
         ]
         return [message for holds, message in rules if not holds]
 

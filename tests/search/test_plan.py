@@ -131,6 +131,7 @@ def test_limits_may_change_on_resume_and_nothing_else() -> None:
         ({"finalists": 0}, "--finalists must be at least 1; got 0"),
         ({"reduction": 1.0}, "--reduction must be above 1; got 1"),
         ({"sampler": "grid", "seeds": 0}, r"(?s)--seeds must be.*--sampler must be one of"),
+        ({"limits": Limits(address="ray://head:10001")}, "got ray://head:10001. Through ray:// .Ray Client., Ray Tune"),
         ({"limits": Limits(hours=0.0, concurrency=-1)}, r"(?s)--hours must be above 0.*--concurrency"),
     ],
 )
