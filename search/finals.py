@@ -26,6 +26,7 @@ from ser_core.splits import Split
 
 LEDGER_FILE = "test_ledger.jsonl"
 PREDICTIONS_FILE = "final/test_predictions.csv"
+VALIDATION_FOLDER = "final/validation"
 
 
 class FinalsError(RuntimeError):
@@ -96,7 +97,12 @@ def model_folder(trial: int, seed: int) -> str:
 
 def validation_file(trial: int, seed: int) -> str:
     """What the finalist `trial` with `seed` said of the validation clips, relative to the run folder."""
-    return f"final/validation/trial-{trial:05d}-seed-{seed}.csv"
+    return f"{VALIDATION_FOLDER}/trial-{trial:05d}-seed-{seed}.csv"
+
+
+def validation_files(run_folder: Path, trial: int) -> list[Path]:
+    """What that finalist said of the validation clips, a file per seed that ended."""
+    return sorted((run_folder / VALIDATION_FOLDER).glob(f"trial-{trial:05d}-seed-*.csv"))
 
 
 class FinalJobs:

@@ -92,10 +92,11 @@ def _banners(run: RunView) -> tuple[Banner, ...]:
     warm = run.plan.get("warm_start")
     if warm and warm["test_speakers"]:
         text = (
-            f"It began with configurations of {warm['source']}, which was tuned on test speakers of this run "
+            f"{'Its configuration is' if warm.get('alone') else 'It began with configurations'} of {warm['source']}, "
+            f"which was tuned on test speakers of this run "
             f"({', '.join(warm['test_speakers'])}). Its test score is not one on speakers that nothing was tuned on."
         )
-        banners.append(Banner("The warm start knows test speakers.", text))
+        banners.append(Banner("Tuned on test speakers.", text))
     if run.result and int(run.result["test_reads"]) > 1:
         text = f"It was read {run.result['test_reads']} times; its scores may flatter."
         banners.append(Banner("The test set was read more than once.", text))

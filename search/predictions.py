@@ -113,5 +113,30 @@ def read_predictions(path: Path) -> Predictions:
         raise ConfigError(f"{path} is not a table of predictions ({error!r}); run again, or restore a copy") from error
 
 
+def pooled(parts: Sequence[Predictions]) -> Predictions:
+    """The test clips of several folds as one set; seed k of it is seed k of every fold.
+
+    Raises:
+        ConfigError: folds of other classes or numbers of seeds, or a clip that two of them test.
+    """
+    first = parts[0]
+    if any(part.classes != first.classes for part in parts):
+        raise ConfigError("the folds predict different classes; run them with the same --classes")
+    seeds = [len(part.probabilities) for part in parts]
+    if len(set(seeds)) > 1:
+        raise ConfigError(f"the folds have {', '.join(map(str, seeds))} seeds; run them with the same --seeds")
+    clips = [clip for part in parts for clip in part.clip_ids]
+    if len(set(clips)) < len(clips):
+        raise ConfigError("a clip is tested in more than one fold; these are not folds of one protocol")
+    return Predictions(
+        classes=first.classes,
+        clip_ids=tuple(clips),
+        labels=np.concatenate([part.labels for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts], axis=1),
+        speakers=np.concatenate([part.speakers for part in parts]),
+        genders=np.concatenate([part.genders for part in parts]),
+    )
+
+
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:
     return table[name].to_numpy(str) if name in table else np.full(len(table), "")

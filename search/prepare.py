@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from search.plan import Limits, SearchPlan, feature_settings, make_plan, resolve_space
 from search.storage import absolute_storage, without_password
-from search.warm_start import WarmStart, warm_start
+from search.warm_start import WarmStart, warm_start, winner_of
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.corpora import corpora, load_corpus, progress_bars
@@ -28,6 +29,13 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 """Of options that a plan keeps; a resumed run takes its plan's instead, so the options themselves default to None."""
 PLAN_OPTIONS = tuple(DEFAULTS)
+LIMIT_OPTIONS = tuple(vars(Limits()))
+"""Options that may be changed when a run is resumed."""
+SEARCH_OPTIONS = (
+    "trials", "epochs_total", "max_epochs", "grace_epochs", "reduction", "sampler", "set_", "space", "warm_start",
+    "pretrained", "finalists",
+)  # fmt: skip
+"""What means nothing when a configuration is taken as it is."""
 
 
 def prepare(
@@ -41,9 +49,16 @@ def prepare(
     options = {name: given.get(name, kept[name]) for name in PLAN_OPTIONS}
     options["skip_bad"] = given["skip_bad"] or kept["skip_bad"]
     model, split_kind = options["model"], options.pop("split")
-    space, fixed = _space(model, given, old)
+    limits = Limits() if old is None else old.limits
+    options["limits"] = replace(limits, **{name: given[name] for name in LIMIT_OPTIONS if name in given})
+    if "configuration" in given:
+        _check_configuration(given, old)
+        options["warm_start"], space, fixed = winner_of(given["configuration"], model)
+        options |= {"limits": replace(options["limits"], trials=1), "finalists": 1}
+    else:
+        space, fixed = _space(model, given, old)
+        options["warm_start"] = _warm_start(given, old, space, fixed)
     feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
-    options["warm_start"] = _warm_start(given, old, space, fixed)
     if options["storage"]:
         options["storage"] = without_password(absolute_storage(options["storage"], "--storage"))
     with progress_bars(console) as progress:
@@ -55,14 +70,20 @@ def prepare(
             progress=progress,
         )
     split = make_split(manifest, split_kind or _default_split(manifest), options["seed"])
-    limits = Limits() if old is None else old.limits
-    options["limits"] = replace(limits, **{name: given[name] for name in vars(limits) if name in given})
     if options["warm_start"] is not None and split.speaker_independent:
         test_speakers = manifest.speakers[split.test].tolist()
         options["warm_start"] = options["warm_start"].tested_on(manifest.corpus, test_speakers)
     options["data"] = _absolute(options["data"])
     options["command"] = _command(given) if old is None else old.command
     return make_plan(manifest, split, space, fixed, **options), manifest, split
+
+
+def _check_configuration(given: Mapping[str, Any], old: SearchPlan | None) -> None:
+    """Raise `ConfigError` for options that would change what `--configuration` fixes."""
+    if old is not None:
+        raise ConfigError("--resume goes on as the run was started; leave --configuration out")
+    if others := [f"--{name.strip('_').replace('_', '-')}" for name in SEARCH_OPTIONS if name in given]:
+        raise ConfigError(f"--configuration searches nothing, so it excludes {', '.join(others)}; leave them out")
 
 
 def _space(model: str, given: dict[str, Any], old: SearchPlan | None) -> tuple[Space, dict[str, Value]]:

@@ -36,9 +36,9 @@ def print_warnings(plan: SearchPlan, console: Console) -> None:
         )
     if plan.warm_start is not None and plan.warm_start.test_speakers:
         console.print(
-            f"[yellow]The study of the warm start was tuned on test speakers of this run "
-            f"({plain(', '.join(plan.warm_start.test_speakers))}): its test score is not one on speakers that nothing "
-            f"was tuned on.[/]"
+            f"[yellow]{'The configuration' if plan.warm_start.alone else 'The study of the warm start'} was tuned on "
+            f"test speakers of this run ({plain(', '.join(plan.warm_start.test_speakers))}): its test score is not one "
+            f"on speakers that nothing was tuned on.[/]"
         )
     skipped = plan.corpus["skipped"]
     if skipped:
@@ -49,6 +49,9 @@ def print_warm_start(plan: SearchPlan, console: Console) -> None:
     """What is taken from an earlier study, and what of it did not fit."""
     warm = plan.warm_start
     if warm is None:
+        return
+    if warm.alone:
+        console.print(plain(f"Nothing is searched: the configuration is the winner of {warm.source}"), soft_wrap=True)
         return
     count, room = len(warm.configurations), max(0, plan.limits.trials - len(plan.first))
     when = "after the published ones" if plan.first else "first"
@@ -124,7 +127,7 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
     for name, label in (("uar", "UAR"), ("war", "accuracy (WAR)"), ("macro_f1", "macro F1")):
         score = test[name]
         low, high = score["interval"]
-        table.add_row(label, _percent(score["mean"]), _percent(score["std"]), f"{_percent(low)} to {_percent(high)}")
+        table.add_row(label, percent(score["mean"]), percent(score["std"]), f"{percent(low)} to {percent(high)}")
     console.print(table)
     counts = search["trials"]
     console.print(
@@ -140,5 +143,6 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.1f} %"
+def percent(share: float | None) -> str:
+    """A share in [0, 1] as it is printed; "-" where there is none."""
+    return "-" if share is None or math.isnan(share) else f"{100 * share:.1f} %"

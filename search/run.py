@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,15 +17,17 @@ from platformdirs import user_cache_path
 from rich.console import Console
 
 from search.asha import GRACE_SPEARMAN, GRACE_TRIALS
+from search.batch import BATCH_FILE, Batch, batch_of, default_batch_folder, run_batch
 from search.finals import FinalsError
 from search.pipeline import Interrupted, execute
 from search.plan import Limits, SearchPlan
-from search.prepare import DEFAULTS, default_folder, own_options, prepare
+from search.prepare import DEFAULTS, default_folder, prepare
 from search.printing import plain, print_plan, print_result, print_warm_start, print_warnings
 from search.records import RECORDS_FILE, read_records
 from search.sampler import SAMPLERS
 from search.storage import absolute_storage
 from search.study import SearchStopped
+from search.summary import sum_up
 from ser_core.artifact import ArtifactError
 from ser_core.audio import AudioError
 from ser_core.clips import CorpusError
@@ -61,7 +62,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def tune(
-    model: Annotated[_Text, _option(panel=SEARCH, help=f"{', '.join(architectures())}, or all.")] = None,
+    model: Annotated[
+        _Text,
+        _option(panel=SEARCH, help=f"{', '.join(architectures())}; several with commas between, or all."),
+    ] = None,
     data: Annotated[
         _Text,
         _option(
@@ -78,8 +82,18 @@ def tune(
         _Text,
         _option(
             panel=DATA,
-            help="speaker, emobox:1..6, luna:1..5, manifest (its own parts) or random (not speaker-independent).",
+            help="speaker, emobox:1..6, luna:1..5, manifest (its own parts) or random (not speaker-independent); "
+            "emobox or luna: every fold.",
             default="manifest where the data brings parts, else speaker",
+        ),
+    ] = None,
+    search_per_fold: Annotated[
+        bool | None,
+        typer.Option(
+            "--search-per-fold/--search-once",
+            help="Of every fold: each has a search of its own, or the first one's winner is trained on all. "
+            "\\[default: per fold]",
+            rich_help_panel=DATA,
         ),
     ] = None,
     skip_bad: Annotated[
@@ -132,6 +146,14 @@ def tune(
             help="Try the best configurations of an earlier study early: a run folder, or a storage as for --storage, "
             "followed by #NAME where it holds several studies.",
             default="none",
+        ),
+    ] = None,
+    configuration: Annotated[
+        _Folder,
+        _option(
+            panel=SEARCH,
+            help="Search nothing: train the winner's configuration of the run in this folder, on other data or another "
+            "split.",
         ),
     ] = None,
     pretrained: Annotated[
@@ -198,7 +220,8 @@ def tune(
     given = {name: value for name, value in locals().items() if value is not None}
     console = Console()
     try:
-        complete = _run_all(given, console) if model == "all" else _run_one(given, console)
+        batch = _batch(given)
+        complete = _run_one(given, console) if batch is None else _run_batch(*batch, given, console)
     except Interrupted:
         raise typer.Exit(130) from None
     except USER_ERRORS as error:
@@ -223,27 +246,35 @@ def main() -> None:
     app()
 
 
-def _run_all(given: dict[str, Any], console: Console) -> bool:
-    """Every architecture in its own folder below one; False when one of them could not be run."""
-    if "resume" in given:
-        raise ConfigError("--resume takes one run; with --model all, resume each of its folders by itself")
-    parent = given.get("run_dir") or Path("runs") / f"all-{datetime.now():%Y%m%d-%H%M%S}"
-    problems: dict[str, Exception] = {}
-    own = {name: own_options(given, name) for name in architectures()}
-    for option in ("set_", "space"):
-        orphans = [
-            text for text in given.get(option, ()) if not any(text in its.get(option, ()) for its in own.values())
-        ]
-        if orphans:
-            raise ConfigError(f"no architecture has the settings in {', '.join(orphans)}; see --dry-run of one model")
-    for name in architectures():
+def _batch(given: dict[str, Any]) -> tuple[Batch, Path] | None:
+    """The batch that is asked for or resumed, and its folder; None for a single run."""
+    resumed = given.get("resume")
+    if resumed is not None and (resumed / BATCH_FILE).exists():
+        return Batch.load(resumed), resumed
+    batch = batch_of(given) if resumed is None else None
+    return None if batch is None else (batch, given.get("run_dir") or default_batch_folder(batch))
+
+
+def _run_batch(batch: Batch, folder: Path, given: dict[str, Any], console: Console) -> bool:
+    """Every run of a batch, and what they say together; False when one of them could not be run."""
+
+    def run_one(options: dict[str, Any]) -> None:
+        _say(console, f"[bold]{plain(options.get('run_dir') or options['resume'])}[/]")
         try:
-            _run_one({**own[name], "model": name, "run_dir": parent / name}, console)
+            _run_one(options, console)
         except USER_ERRORS as error:
-            problems[name] = error
-            _say(console, f"[bold red]{name} could not be run:[/] {plain(error)}")
+            _say(console, f"[bold red]could not be run:[/] {plain(error)}")
+            raise
+
+    if "resume" not in given and (folder / BATCH_FILE).exists():
+        raise ConfigError(
+            f"{folder} holds runs already; --resume {folder} goes on with them, or name another --run-dir"
+        )
+    problems = run_batch(batch, folder, given, run_one, USER_ERRORS)
     for name, problem in problems.items():
         _say(console, f"[bold red]not run: {name}[/] ({plain(str(problem).splitlines()[0])})")
+    if not given["dry_run"]:
+        sum_up(batch, folder, console)
     return not problems
 
 

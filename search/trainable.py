@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -19,6 +20,7 @@ from ray.tune import Trainable
 
 from search.jobs import Chunk, Job, Outcome
 from search.predictions import write_predictions
+from search.shared_stores import SharedStore
 from ser_core.artifact import save_model
 from ser_core.checkpoint import CheckpointError
 from ser_core.config import Config, ConfigError
@@ -51,8 +53,8 @@ class WorkerContext:
     Attributes:
         run_folder: on storage that all nodes reach.
         model: architecture.
-        stores: `settings_key` of the features -> reference to their `FeatureStore` in Ray's object store. They hold the
-            development clips alone: no worker ever has a test clip.
+        stores: `settings_key` of the features -> where they lie. They hold the development clips alone: no worker ever
+            has a test clip.
         folds: "search" and "refit", rows into those stores; a search may have several, which are trained side by side.
         device: "cpu" or "cuda".
         threads: that one job may use on the CPU.
@@ -61,7 +63,7 @@ class WorkerContext:
 
     run_folder: str
     model: str
-    stores: Mapping[str, ray.ObjectRef]
+    stores: Mapping[str, SharedStore]
     folds: Mapping[str, Sequence[Fold]]
     device: str
     threads: int
@@ -130,6 +132,8 @@ class TrainingActor(Trainable):
 
     def _train(self) -> Outcome:
         if self._run is None:
+            if not self._sees_run_folder():
+                return Outcome.GOING
             self._run = self._start()
         outcome = self._train_epochs(self._run)
         if outcome is Outcome.GOING:
@@ -200,7 +204,7 @@ class TrainingActor(Trainable):
         """The features that `config` asks for, fetched once."""
         key = settings_key(config.features)
         if key not in self._stores:
-            self._stores[key] = ray.get(self._context.stores[key])
+            self._stores[key] = self._context.stores[key].open()
         return self._stores[key]
 
     def _chunk(self, outcome: Outcome, reason: str) -> Chunk:
@@ -247,6 +251,14 @@ class TrainingActor(Trainable):
     @property
     def _checkpoint(self) -> Path:
         return Path(self._context.run_folder) / "checkpoints" / self._job.name / "last.safetensors"
+
+    def _sees_run_folder(self) -> bool:
+        """False on a node that has not the storage of the run: its checkpoints would be lost with it."""
+        folder = Path(self._context.run_folder)
+        if not folder.is_dir():
+            problem = f"{socket.gethostname()} does not see the run folder; --run-dir must lie on storage of all nodes"
+            self._refused.append(FileNotFoundError(errno.ENOENT, problem, str(folder)))
+        return not self._refused
 
     def _save_if_due(self, run: TrainingRun | FoldsRun) -> None:
         if time.monotonic() - self._saved_at >= self._save_seconds / CHECKPOINT_SHARE:

@@ -21,7 +21,7 @@ from optuna.trial import TrialState as OptunaState
 from search.storage import absolute_storage, connect_existing, without_password
 from search.view import RunFolderError, read_run
 from ser_core.config import ConfigError
-from spaces.knobs import Choice, Float, Int, Knob, Space, Value
+from spaces.knobs import Choice, Float, Int, Knob, Space, Value, knob_from_json
 
 OPTION = "--warm-start"
 MOST_CONFIGURATIONS = 5
@@ -42,6 +42,7 @@ class WarmStart:
         speakers: of that corpus, whose clips the earlier study and those before it were tuned on.
         test_speakers: those of them that are test speakers of the new run: its score is then not one on speakers that
             nothing was tuned on.
+        alone: nothing is searched; the one configuration, that run's winner, goes straight to the finals.
     """
 
     source: str
@@ -50,6 +51,7 @@ class WarmStart:
     corpus: str = ""
     speakers: Sequence[str] = ()
     test_speakers: Sequence[str] = ()
+    alone: bool = False
 
     def tested_on(self, corpus: str, speakers: Iterable[str]) -> WarmStart:
         """The same for a run whose test speakers, of `corpus`, are these."""
@@ -103,6 +105,33 @@ def warm_start(text: str, space: Space, fixed: Mapping[str, Value]) -> WarmStart
         corpus=earlier.corpus,
         speakers=earlier.speakers,
     )
+
+
+def winner_of(folder: Path, model: str) -> tuple[WarmStart, Space, dict[str, Value]]:
+    """The winner of a finished run as the only configuration of another, with that run's space and fixed settings.
+
+    Raises:
+        ConfigError: no run there, one that has not ended, or one of another architecture.
+    """
+    option = f"--configuration {folder}"
+    try:
+        run = read_run(folder)
+    except RunFolderError as error:
+        raise ConfigError(f"{option}: {error}") from error
+    if run.result is None:
+        raise ConfigError(f"{option}: that run has no winner yet; --resume it first")
+    if run.plan["model"] != model:
+        raise ConfigError(f"{option} is of {run.plan['model']}, not of {model}; name a run of the same architecture")
+    knobs = {name: knob_from_json(knob) for name, knob in run.plan["space"].items()}
+    earlier = _read_folder(folder, Space(knobs=knobs), "--configuration")
+    winner = WarmStart(
+        source=earlier.source,
+        configurations=[dict(run.result["winner"]["params"])],
+        corpus=earlier.corpus,
+        speakers=earlier.speakers,
+        alone=True,
+    )
+    return winner, Space(knobs=knobs), dict(run.plan["fixed"])
 
 
 def _refuse(earlier: _Earlier, space: Space, fixed: Mapping[str, Value]) -> None:
@@ -180,12 +209,12 @@ def _shown(value: object) -> str:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def _read_folder(folder: Path, space: Space) -> _Earlier:
+def _read_folder(folder: Path, space: Space, option: str = OPTION) -> _Earlier:
     """A run: what its trials varied, and what it had fixed of the knobs of `space`."""
     try:
         run = read_run(folder)
     except RunFolderError as error:
-        raise ConfigError(f"{OPTION} {folder}: {error}") from error
+        raise ConfigError(f"{option} {folder}: {error}") from error
     corpus, before = run.plan["corpus"]["name"], run.plan.get("warm_start")
     parts = run.plan.get("speakers", {})
     speakers = {*parts.get("fit", ()), *parts.get("validation", ())}

@@ -27,13 +27,15 @@ def first_cells(text: str) -> list[str]:
 
 
 def test_the_table_of_options_is_the_command_line() -> None:
-    known = {option for param in typer.main.get_command(app).params for option in param.opts} - {"--help"}
+    known = {
+        option for param in typer.main.get_command(app).params for option in (*param.opts, *param.secondary_opts)
+    } - {"--help"}
     described = {code.split()[0] for code in first_cells(section("Options")) if code.startswith("--")}
     assert described == known
 
 
 def test_commands_use_options_that_exist() -> None:
-    known = {option for param in typer.main.get_command(app).params for option in param.opts}
+    known = {option for param in typer.main.get_command(app).params for option in (*param.opts, *param.secondary_opts)}
     commands = [line for line in README.splitlines() if re.search(r"search/run\.py|^ +ser-search", line)]
     used = {option for line in commands for option in re.findall(r"(?<= )--[a-z-]+", line)}
     assert len(commands) >= 5

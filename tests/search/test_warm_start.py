@@ -261,7 +261,7 @@ def test_the_page_shows_what_came_from_an_earlier_study(run_maker: Callable[...,
         run.epochs(number, [0.3 + 0.1 * number])
         run.end(number, "COMPLETE")
     view = read_run(run.folder)
-    assert [banner.word for banner in page_head(view).banners] == ["The warm start knows test speakers."]
+    assert [banner.word for banner in page_head(view).banners] == ["Tuned on test speakers."]
     shown = history.info(view)
     assert shown is not None
     (trace,) = [trace for trace in history.figure(shown).data if trace.name == "warm start"]
