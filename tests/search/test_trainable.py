@@ -317,6 +317,17 @@ def test_a_read_only_disk_is_told_as_such(saboteur: Any, small_disk: Path) -> No
     assert chunk.disk_error.errno == errno.EROFS
 
 
+def test_a_node_without_the_runs_storage_trains_nothing_and_says_so(saboteur: Any, tmp_path: Path) -> None:
+    actor = make_actor(tmp_path / "run", job("one"))
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    chunk = actor.step()["chunk"]
+    assert (chunk.outcome, chunk.reports) == (Outcome.GOING, [])
+    assert "does not see the run folder; --run-dir must lie on storage of all nodes" in str(chunk.disk_error)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "elsewhere").rename(tmp_path / "run")
+    assert finish(actor)[-1].outcome is Outcome.DONE
+
+
 def free_bytes(folder: Path) -> int:
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
