@@ -4,6 +4,7 @@
 #   make demo      a whole search on the built-in synthetic corpus
 #   make test      the tests that take a few minutes
 #   make test-all  the slow ones too
+#   make test-cluster  `ray up` and searches on hosts made of namespaces; needs root, iproute2, openssh-server and rsync
 #   make check     style, types and import rules
 #   make bench     the benchmarks
 #
@@ -19,7 +20,7 @@ CHECK_PYTHON = $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version
     "rm -r $(VENV) && make install PYTHON=python3.12" >&2; exit 1; }
 REGISTRIES := py[p]i\.org|python[h]osted\.org|download\.py[t]orch\.org|npm[j]s\.(org|com)|conda\.ana[c]onda\.org
 
-.PHONY: install demo test test-all check bench
+.PHONY: install demo test test-all test-cluster check bench
 
 install: $(INSTALLED)
 
@@ -42,10 +43,13 @@ demo: $(INSTALLED)
 	$(BIN)/python search/run.py --model mlp --data demo --trials 12 --run-dir runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not cluster'
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not cluster'
+
+test-cluster: $(INSTALLED)
+	$(BIN)/python -m pytest -m cluster -rs tests/cluster
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
