@@ -1,138 +1,165 @@
-"""Runs beside one another: a table of them, and every difference in protocol that forbids to compare their scores."""
+"""Runs on the same test clips: ranked, and every pair of them tested.
+
+    python search/compare.py RUN RUN...                  prints the leaderboard and all differences
+    python search/compare.py RUN RUN... --json FILE      also writes them as JSON
+
+A folder of runs, as `--model all` and whole protocols leave it, stands for the runs in it; the folds of a protocol
+count as one, with their test clips together. Runs that differ in corpus, classes, split or test clips are refused:
+their scores cannot be compared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
 
-from search.figures._style import count, percent
-from search.page_head import Banner
-from search.view import RunView, best_trial
+# As a script, this file's folder is first on the path, where `records`, `view` and the like would hide libraries.
+if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    del sys.path[0]
 
-Fact = Callable[[RunView], str]
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
+from search.dashboard import write_comparison, write_whole
+from search.figures._style import count
+from search.leaderboard import LEADERBOARD_FILE, ComparisonError, Leaderboard, Score, make_leaderboard
+from search.view import PLAN_FILE, RunFolderError, read_run
+from ser_core.config import ConfigError
+from ser_core.metrics import Interval
+from ser_core.paired import Comparison, verdict
 
-@dataclass(frozen=True, kw_only=True)
-class ComparisonHead:
-    """All text of a page of several runs but that of the figures; nothing in it is escaped yet."""
-
-    run: str
-    title: str
-    lead: str
-    banners: tuple[Banner, ...]
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    footer: str
-
-
-def _corpus(run: RunView) -> str:
-    corpus = run.plan["corpus"]
-    mark = f", content {corpus['fingerprint'][:8]}" if corpus.get("fingerprint") else ""
-    return f"{corpus['name']} ({count(corpus['clips'], 'clip')}{mark})"
-
-
-def _split(run: RunView) -> str:
-    return f"{run.plan['split']} ({'speakers kept apart' if run.plan['speaker_independent'] else 'speakers mixed'})"
+PAGE_FILE = "comparison.html"
+USER_ERRORS = (ComparisonError, RunFolderError, ConfigError, OSError)
 
 
-def _test_speakers(run: RunView) -> str:
-    return ", ".join(run.plan.get("speakers", {}).get("test", ())) or "not told"
+def command(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.", show_default=False)],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the leaderboard as JSON.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Rank runs by their test scores, and test every difference on the same clips."""
+    try:
+        board = make_leaderboard(runs_in(runs))
+        if len(board.entries) < 2:
+            raise ComparisonError("a comparison takes two or more different runs; name their folders")
+        print_leaderboard(board, Console())
+        if json_file is not None:
+            write_leaderboard(json_file, board)
+    except USER_ERRORS as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
-def _classes(run: RunView) -> str:
-    return ", ".join(run.plan["corpus"]["classes"])
+def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Name -> run folder, or those of the folds of a protocol; models name them, with their folder where two are alike.
+
+    Raises:
+        RunFolderError: a folder that is neither a run nor a folder of runs.
+    """
+    found: list[tuple[str, Path, list[Path]]] = []
+    for folder in dict.fromkeys(folder.resolve() for folder in folders):
+        inside = sorted(path.parent for path in folder.glob(f"*/{PLAN_FILE}"))
+        if (folder / PLAN_FILE).exists() or not inside:
+            found.append((read_run(folder).plan["model"], folder, [folder]))
+            continue
+        by_model: dict[str, list[Path]] = {}
+        for run in inside:
+            by_model.setdefault(read_run(run).plan["model"], []).append(run)
+        found += [(model, folder, own) for model, own in by_model.items()]
+    models = Counter(model for model, *_ in found)
+    return {model if models[model] == 1 else f"{model} ({folder})": own for model, folder, own in found}
 
 
-def _test_reads(run: RunView) -> str:
-    return "not read" if run.result is None else str(run.result["test_reads"])
+def conclude(parent: Path, runs: Mapping[str, Sequence[Path]], not_run: Mapping[str, str], console: Console) -> None:
+    """Print the leaderboard of runs below `parent`, and keep it there as `leaderboard.json` and a page.
+
+    There is no page of one run, nor of the many runs of whole protocols.
+
+    Args:
+        runs: as for `make_leaderboard`, at least one.
+        not_run: what could not be run -> why.
+
+    Raises:
+        ComparisonError, RunFolderError, ConfigError, OSError: see `make_leaderboard` and `write_comparison`.
+    """
+    board = make_leaderboard(runs, not_run)
+    print_leaderboard(board, console)
+    paths = [write_leaderboard(parent / LEADERBOARD_FILE, board)]
+    folders = [folder for own in runs.values() for folder in own]
+    if len(folders) == len(runs) > 1:
+        paths.append(write_comparison(parent / PAGE_FILE, folders))
+    for path in paths:
+        _say(console, f"  {path.resolve()}")
 
 
-PROTOCOL: Mapping[str, Fact] = {
-    "corpus": _corpus,
-    "classes": _classes,
-    "split": _split,
-    "test speakers": _test_speakers,
-}
-"""What must be equal for scores to be comparable."""
-
-BUDGET: Mapping[str, Fact] = {
-    "epochs of a full trial": lambda run: str(run.max_epochs),
-    "trials": lambda run: str(run.trials),
-    "finalists": lambda run: str(run.plan["finalists"]),
-    "seeds": lambda run: str(run.plan["seeds"]),
-    "readings of the test set": _test_reads,
-}
-"""What should be equal for a comparison to be fair."""
+def write_leaderboard(path: Path, board: Leaderboard) -> Path:
+    """Write the leaderboard as JSON, whole or not at all."""
+    return write_whole(path, json.dumps(board.numbers(), indent=2, allow_nan=False) + "\n")
 
 
-def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:
-    """The head of a page of `runs`, in the order given."""
-    models = list(dict.fromkeys(run.plan["model"] for run in runs))
-    return ComparisonHead(
-        run=", ".join(run.name for run in runs),
-        title=f"{count(len(runs), 'run')} compared: {', '.join(models)}",
-        lead="Test scores are means over seeds of the winner's refits, with a 95 % bootstrap interval over test "
-        "speakers. Overlapping intervals show no difference.",
-        banners=tuple(_banners(runs)),
-        columns=("run", "model", "corpus", "classes", "split", "trials", *SCORES),
-        rows=tuple(_row(run) for run in runs),
-        footer="Differences in the numbers of one model may be those of its seeds; read the intervals first.",
+def print_leaderboard(board: Leaderboard, console: Console) -> None:
+    """The ranks with their uncertainty, and a line per difference."""
+    for warning in board.warnings:
+        console.print(f"[yellow]{escape(warning)}[/]", highlight=False)
+    protocol = board.protocol
+    title = (
+        f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}: {protocol['corpus']}, split "
+        f"{protocol['split']}"
     )
+    table = Table(
+        "", "Run", "UAR", "± over seeds", "95 % interval over speakers", "Accuracy (WAR)",
+        title=escape(title), title_justify="left",
+    )  # fmt: skip
+    for rank, entry in enumerate(board.entries, start=1):
+        interval = _interval(entry.uar.interval)
+        table.add_row(
+            str(rank), escape(entry.name), _percent(entry.uar), _spread(entry.uar), interval, _percent(entry.war)
+        )
+    console.print(table)
+    for each in board.comparisons:
+        _say(console, f"{verdict(each)}; {_mcnemar(each)}")
+    if board.comparisons:
+        _say(
+            console,
+            f"p: difference in UAR over speakers, corrected for {count(len(board.comparisons), 'pair')} (Holm). "
+            f"McNemar's test takes clips of one speaker for independent and decides nothing.",
+        )
 
 
-def differences(runs: Sequence[RunView], facts: Mapping[str, Fact]) -> dict[str, dict[str, list[str]]]:
-    """Facts in which runs differ: fact -> its value -> names of the runs that have it."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for name, fact in facts.items():
-        by_value: dict[str, list[str]] = {}
-        for run in runs:
-            by_value.setdefault(fact(run), []).append(run.name)
-        if len(by_value) > 1:
-            found[name] = by_value
-    return found
+def _mcnemar(each: Comparison) -> str:
+    test = each.mcnemar
+    return f"McNemar {test.only_first} to {test.only_second} clips, p = {each.mcnemar_p_holm:.2g}"
 
 
-def _banners(runs: Sequence[RunView]) -> list[Banner]:
-    banners = []
-    if protocol := differences(runs, PROTOCOL):
-        text = " ".join(_sentence(name, values) for name, values in protocol.items())
-        banners.append(Banner("These test scores cannot be compared.", f"The runs differ in protocol. {text}"))
-    if budget := differences(runs, BUDGET):
-        text = " ".join(_sentence(name, values) for name, values in budget.items())
-        banners.append(Banner("The runs had different budgets.", text))
-    for key, word, text in (
-        ("synthetic", "Synthetic corpus.", "No person spoke this audio. It says nothing about speech"),
-        ("speaker_independent", "Not speaker-independent.", "Clips of one speaker stand in both training and test"),
-    ):
-        names = [run.name for run in runs if bool(run.plan[key]) == (key == "synthetic")]
-        if names:
-            banners.append(Banner(word, f"{text}: {', '.join(names)}."))
-    if names := [run.name for run in runs if run.result is None]:
-        banners.append(Banner("Not finished:", f"{', '.join(names)}."))
-    return banners
+def _percent(score: Score) -> str:
+    return f"{100 * score.mean:.1f} %"
 
 
-def _sentence(name: str, values: Mapping[str, Sequence[str]]) -> str:
-    parts = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
-    return f"{name[0].upper()}{name[1:]}: {parts}."
+def _spread(score: Score) -> str:
+    return "-" if score.std is None else f"{100 * score.std:.1f}"
 
 
-SCORES = ("best search UAR", "winner, mean of seeds", "test UAR", "95 % interval", "test accuracy")
+def _interval(interval: Interval) -> str:
+    return "-" if math.isnan(interval.low) else f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
 
 
-def _row(run: RunView) -> tuple[str, ...]:
-    best = best_trial(run.records)
-    facts = (run.name, run.plan["model"], run.plan["corpus"]["name"], str(len(run.plan["corpus"]["classes"])))
-    scores = _result_scores(run.result) if run.result else ("–",) * 4
-    trials = f"{len(run.records.trials):,}"
-    return (*facts, run.plan["split"], trials, percent(best.value) if best else "–", *scores)
+def _say(console: Console, text: str) -> None:
+    """Print as it is: no wrapping, so that paths can be copied, no markup, and no colouring of numbers."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def _result_scores(result: Mapping[str, Any]) -> tuple[str, ...]:
-    winner = next(f for f in result["finalists"] if f["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
-    uar = result["test"]["uar"]
-    low, high = uar.get("interval") or (None, None)
-    edges = "–" if low is None or high is None else f"{100 * low:.1f} to {percent(high)}"
-    spread = "" if uar["std"] is None else f" ± {100 * uar['std']:.1f}"
-    return percent(winner), f"{percent(uar['mean'])}{spread}", edges, percent(result["test"]["war"]["mean"])
+def main() -> None:
+    """The command."""
+    typer.run(command)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,8 @@ if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 
 import typer
 
+from search.comparison_head import named_apart
+from search.leaderboard import with_comparisons
 from search.live import DEFAULT_PORT, LOOPBACK, LiveError, LiveView
 from search.page_html import build_comparison, build_page
 from search.view import RunFolderError, RunView, read_run
@@ -38,7 +40,7 @@ def write_dashboard(folder: Path, run: RunView | None = None) -> Path:
         RunFolderError, ConfigError: a folder that is not a readable run, see `read_run`.
         OSError: a folder that cannot be written.
     """
-    return _write(folder / PAGE_FILE, build_page(read_run(folder) if run is None else run))
+    return write_whole(folder / PAGE_FILE, build_page(read_run(folder) if run is None else run))
 
 
 def write_comparison(path: Path, folders: Sequence[Path]) -> Path:
@@ -46,16 +48,19 @@ def write_comparison(path: Path, folders: Sequence[Path]) -> Path:
 
     Raises:
         RunFolderError: fewer than two runs; else as `write_dashboard`.
+        ConfigError: predictions of test clips that cannot be read.
     """
     if len({folder.resolve() for folder in folders}) < 2:
         raise RunFolderError("a comparison takes two or more different runs: name their folders before --compare")
-    return _write(path, build_comparison([read_run(folder) for folder in folders]))
+    runs = named_apart([read_run(folder) for folder in folders])
+    return write_whole(path, build_comparison(with_comparisons(runs, folders)))
 
 
-def _write(path: Path, page: str) -> Path:
+def write_whole(path: Path, text: str) -> Path:
+    """Write a file, whole or not at all."""
     temporary = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

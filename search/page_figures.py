@@ -64,7 +64,8 @@ class Section:
 def run_sections(run: RunView) -> list[Section]:
     """All figures of one run."""
     run = _with_importance(run)
-    return _sections([_page_figure(module, module.info(run)) for module in figure_modules()])
+    own = [module for module in figure_modules() if hasattr(module, "info")]
+    return _sections([_page_figure(module, module.info(run)) for module in own])
 
 
 def compared_sections(runs: Sequence[RunView]) -> list[Section]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from search.compare import comparison_head
+from search.comparison_head import comparison_head, named_apart
 from search.figures._style import DARK
 from search.page_figures import compared_sections, page_data, run_sections, trial_table
 from search.page_head import page_head
@@ -70,11 +69,7 @@ def build_live_page(run: RunView, live: LiveState) -> str:
 
 def build_comparison(runs: Sequence[RunView]) -> str:
     """A page that shows several runs beside one another, as one file; of equal names each gets its number."""
-    names = Counter(run.name for run in runs)
-    runs = [
-        run if names[run.name] == 1 else replace(run, name=f"{run.name} ({number})")
-        for number, run in enumerate(runs, start=1)
-    ]
+    runs = named_apart(runs)
     sections = compared_sections(runs)
     return _render(
         "compare.html.jinja",

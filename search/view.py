@@ -16,6 +16,7 @@ from typing import Any
 
 from search.asha import AUTO, rung_epochs
 from search.records import RECORDS_FILE, RunRecords, TrialRecord, TrialState, read_records
+from ser_core.paired import Comparison
 
 PLAN_KEYS = (
     "model",
@@ -33,6 +34,7 @@ PLAN_KEYS = (
 )
 
 
+PLAN_FILE = "plan.json"
 INSIGHT_FILE = "insight.json"
 INSIGHT_KEYS = ("parts", "durations", "pictures", "model")
 
@@ -61,6 +63,7 @@ class RunView:
         result: result.json, or None before the finals are done.
         insight: insight.json, or None before the end of the run and for runs that have none.
         importance: knob -> share of the importance, together 1; None where it cannot be told.
+        beats: on a page of several runs, how far this one lies above each that scored lower on the same test clips.
     """
 
     name: str
@@ -69,6 +72,7 @@ class RunView:
     result: Mapping[str, Any] | None = None
     insight: Mapping[str, Any] | None = None
     importance: Mapping[str, Share] | None = None
+    beats: tuple[Comparison, ...] = ()
 
     @property
     def max_epochs(self) -> int:
@@ -187,12 +191,12 @@ def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
         RunFolderError: no plan.json, or one that lacks what every page shows; a JSON file that is torn.
         ConfigError: records that cannot be read, see `read_records`.
     """
-    plan = _read_json(folder / "plan.json")
+    plan = _read_json(folder / PLAN_FILE)
     if plan is None:
         raise RunFolderError(f"a run folder holds plan.json; {folder} does not: name a folder below runs/")
     missing = [key for key in PLAN_KEYS if key not in plan]
     if missing:
-        raise RunFolderError(f"{folder / 'plan.json'} must have {', '.join(PLAN_KEYS)}; it lacks {', '.join(missing)}")
+        raise RunFolderError(f"{folder / PLAN_FILE} must have {', '.join(PLAN_KEYS)}; it lacks {', '.join(missing)}")
     return RunView(
         name=folder.resolve().name,
         records=read_records(folder / RECORDS_FILE) if records is None else records,

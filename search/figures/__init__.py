@@ -14,10 +14,10 @@ A module `search/figures/x.py` is a figure. It holds:
   be the same, as a page embeds them once and only exchanges the layout;
 - `info_of(runs: Sequence[RunView]) -> Info | None`, only where one figure can hold several runs: the page that compares
   runs draws it once for all of them, by the same `reading`, `table` and `figure`. Of every other figure that page
-  shows one per run.
+  shows one per run. A figure that says nothing about a single run has no `info`.
 
-Figures see `search.view` and `search.records`, numpy and plotly, nothing else. Names that come from data go through
-`_style.plain`, since plotly takes text for a subset of HTML.
+Figures see `search.view` and `search.records`, the dataclasses of `ser_core`, numpy and plotly, nothing else. Names
+that come from data go through `_style.plain`, since plotly takes text for a subset of HTML.
 """
 
 from __future__ import annotations

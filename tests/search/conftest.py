@@ -21,14 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, make_url, text
 
 from search.asha import Asha
+from search.finals import PREDICTIONS_FILE
 from search.insight import count_parts, draw_pictures, picture_rows
-from search.predictions import Predictions
+from search.predictions import Predictions, prediction_table, write_table
 from search.records import RecordWriter, report_fields
 from search.result import defined, test_numbers
 from search.view import INSIGHT_FILE
@@ -226,6 +228,41 @@ class RunMaker:
         }
         (self.folder / "result.json").write_text(json.dumps(result))
         (self.folder / INSIGHT_FILE).write_text(insight_of(tuple(self.plan["corpus"]["classes"])))
+        return self
+
+
+    def predict(self, skill: float, *, seed: int = 0, speakers: int = 6, seeds: int = 3) -> RunMaker:
+        """Predictions of test clips that are right with a chance of `skill`, and what result.json says of them.
+
+        Speakers are recognised better or worse, by all models alike; `seed` decides what the model has right.
+        """
+        classes, rng = tuple(self.plan["corpus"]["classes"]), np.random.default_rng(seed)
+        labels = np.tile(np.arange(len(classes)), 5 * speakers)
+        names = np.repeat([f"{number:02d}" for number in range(1, speakers + 1)], 5 * len(classes))
+        chance = skill + np.random.default_rng(0).uniform(-0.1, 0.1, speakers)[names.astype(int) - 1]
+        right = rng.random((seeds, len(labels))) < chance
+        told = np.where(right, labels, (labels + rng.integers(1, len(classes), right.shape)) % len(classes))
+        test = Predictions(
+            classes=classes,
+            clip_ids=tuple(f"clip-{row:03d}" for row in range(len(labels))),
+            labels=labels,
+            probabilities=0.1 / len(classes) + 0.9 * np.eye(len(classes))[told],
+            speakers=names,
+            genders=np.where(names.astype(int) % 2, "male", "female"),
+        )
+        tables = [
+            prediction_table(
+                clip_ids=test.clip_ids,
+                labels=labels,
+                probabilities=own,
+                classes=classes,
+                facts={"speaker": names, "gender": test.genders, "seed": number},
+            )
+            for number, own in enumerate(test.probabilities, 1)
+        ]
+        write_table(self.folder / PREDICTIONS_FILE, pd.concat(tables))
+        result = json.loads((self.folder / "result.json").read_text())
+        (self.folder / "result.json").write_text(json.dumps({**result, "test": defined(test_numbers(test))}))
         return self
 
 

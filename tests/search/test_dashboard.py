@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from search.compare import BUDGET, PROTOCOL, comparison_head, differences
+from search.comparison_head import BUDGET, PROTOCOL, comparison_head, differences
 from search.dashboard import command, write_comparison, write_dashboard
 from search.figures import history
 from search.page_figures import run_sections
@@ -122,8 +122,8 @@ def test_hostile_names_stay_text(open_page: Open, run_maker: Maker) -> None:
     maker.start(12)
     maker.epochs(12, [0.2], worker=HOSTILE)
     maker.end(12, "FAIL", HOSTILE)
-    maker.finish()
-    other = run_maker("other").search(12)
+    maker.finish().predict(0.6)
+    other = run_maker("other", corpus=maker.plan["corpus"], model=HOSTILE).search(12).finish().predict(0.5)
     for path in (
         write_dashboard(maker.folder),
         write_comparison(maker.folder / "c.html", [maker.folder, other.folder]),
@@ -135,6 +135,7 @@ def test_hostile_names_stay_text(open_page: Open, run_maker: Maker) -> None:
         assert opened.page.locator("img").count() == 0
         assert opened.page.locator("figure b, figure a, svg a, table b").count() == 0
         assert HOSTILE in opened.page.locator("body").inner_text()
+    assert [len(trace["y"]) for trace in opened.drawn("differences")["data"]] in ([1, 0], [0, 1])
 
 
 def test_a_formula_in_a_name_stays_text_in_a_spreadsheet(open_page: Open, run_maker: Maker) -> None:

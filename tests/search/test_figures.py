@@ -13,6 +13,7 @@ import pytest
 from search.asha import Asha
 from search.figures import (
     SECTIONS,
+    differences,
     failures,
     fall,
     figure_modules,
@@ -27,10 +28,12 @@ from search.figures import confusion as confusion_figure
 from search.figures import importance as importance_figure
 from search.figures._style import plain, thinned
 from search.importance import knob_importance
+from search.leaderboard import with_comparisons
 from search.records import TrialState
 from search.view import RunFolderError, RunView, best_trial, read_run, tally
 
-MODULES = {module.__name__.rpartition(".")[2]: module for module in figure_modules()}
+MODULES = {module.__name__.rpartition(".")[2]: module for module in figure_modules() if hasattr(module, "info")}
+"""All that a page of one run shows."""
 
 
 def view(maker: Any) -> RunView:
@@ -80,8 +83,20 @@ def small(run_maker: Callable[..., Any]) -> Any:
 
 @pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
 def test_contract(module: ModuleType, finished: RunView, unpruned: RunView) -> None:
+    check_contract(module, module.info(unpruned if module is MODULES["rank_agreement"] else finished))
+
+
+def test_contract_of_the_figure_that_needs_several_runs(run_maker: Callable[..., Any]) -> None:
+    folders = [
+        run_maker(name, trials=6, max_epochs=6, model=name).search(fail_every=0).finish().predict(skill).folder
+        for name, skill in (("ast", 0.7), ("mlp", 0.5))
+    ]
+    check_contract(differences, differences.info_of(with_comparisons([read_run(f) for f in folders], folders)))
+
+
+def check_contract(module: ModuleType, info: Any) -> None:
+    """What `search.figures` asks of every figure."""
     assert module.SECTION in SECTIONS
-    info = module.info(unpruned if module is MODULES["rank_agreement"] else finished)
     assert info is not None
     assert module.TITLE.strip() == module.TITLE != ""
     text = module.reading(info)
