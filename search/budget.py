@@ -14,11 +14,12 @@ RESERVE_SECONDS = 5.0
 
 
 def search_clock(
-    plan: SearchPlan, records: RunRecords, concurrency: int, clock: Callable[[], float] = time.monotonic
+    plan: SearchPlan, records: RunRecords, concurrency: Callable[[], int], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[], float]:
     """A function that tells the seconds left for the search, the finals' share of `--hours` set aside.
 
-    Time of earlier sessions counts. The share is estimated from the epochs trained so far.
+    Time of earlier sessions counts. The share is estimated from the epochs trained so far, and from how many trials the
+    cluster trains at once, which may change.
     """
     if plan.limits.hours is None:
         return lambda: math.inf
@@ -28,7 +29,7 @@ def search_clock(
     def left() -> float:
         nonlocal reserve, estimated_at
         if clock() - estimated_at >= RESERVE_SECONDS:
-            reserve, estimated_at = finals_seconds(plan, records, concurrency), clock()
+            reserve, estimated_at = finals_seconds(plan, records, concurrency()), clock()
         return end - clock() - reserve
 
     return left

@@ -38,11 +38,12 @@ from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
 from search.result import make_result, write_result
+from search.shared_stores import clear_stores, local_store_bytes, share_stores
 from search.stop import Interruption
 from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
-from search.tuner import check_fits, gpus_available, ray_session, run_jobs, share, trials_at_once
+from search.tuner import check_fits, gpus_available, ray_session, run_jobs, trials_at_once
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.feature_store import FeatureStore, feature_store
@@ -53,9 +54,6 @@ from ser_core.splits import Fold, Split, inner_folds
 DASHBOARD_SECONDS = 30.0
 DASHBOARD_SHARE = 0.02
 """The page of a running search is written at most this often, and for at most this share of the driver's time."""
-
-SPARE_STORE_BYTES = 256 * 2**20
-"""Room in Ray's object store beside the features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +130,8 @@ class _Run:
     def train(self, data: Data, study: optuna.Study, flush: Callable[[], None]) -> None:
         """Search, finals and refit on Ray; only development clips go there."""
         limits = self._plan.limits
-        store_bytes = sum(store.frames.nbytes for store in data.stores.values())
-        with ray_session(limits.address, object_store_bytes=2 * store_bytes + SPARE_STORE_BYTES):
+        store_bytes = local_store_bytes(data.stores, data.split.development)
+        with ray_session(limits.address, object_store_bytes=store_bytes):
             gpus = float(gpus_available()) if limits.gpus_per_trial is None else limits.gpus_per_trial
             demand = Demand(
                 requests=[Request(cpus=limits.cpus_per_trial, gpus=gpus)],
@@ -148,6 +146,7 @@ class _Run:
             raise Interrupted
         # Every job has ended: what is left here was saved by workers of an earlier session as they were sent home.
         shutil.rmtree(self._folder / "checkpoints", ignore_errors=True)
+        clear_stores(self._folder)
 
     def test(self, data: Data, allow_second: bool) -> dict[str, Any]:
         """Read the test set with the refitted winner, and write the result and the last page."""
@@ -188,7 +187,7 @@ class _Run:
         return WorkerContext(
             run_folder=str(self._folder.resolve()),
             model=self._plan.model,
-            stores={key: share(store.select(rows)) for key, store in data.stores.items()},
+            stores=share_stores(data.stores, rows, self._folder, self._progress.message),
             folds={"search": [within(fold) for fold in search], "refit": [within(data.split.refit_fold())]},
             device=device,
             threads=max(1, int(self._plan.limits.cpus_per_trial)),

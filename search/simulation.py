@@ -64,7 +64,7 @@ def simulate(
         source: what is simulated; whatever it raises comes out.
         curve_of: the curve of a job's settings. One that is shorter than the job and has a `reason` fails there.
         workers: at once.
-        clock: the source's own.
+        clock: the source's own. A source that moves it is busy for so long, and workers wait for it.
         chunk_seconds: 0 reports after every epoch, infinity only at pauses.
         setup_seconds: of each job, before its first epoch.
 
@@ -92,7 +92,8 @@ def simulate(
             if isinstance(job, Wait):
                 raise ValueError("the source waits for a job's end, and no job is at work")
             return
-        clock.seconds, _, worker, training, chunk = heapq.heappop(busy)
+        moment, _, worker, training, chunk = heapq.heappop(busy)
+        clock.seconds = max(clock.seconds, moment)
         if source.report(chunk):
             train_on(worker, training, clock.seconds)
         else:

@@ -12,54 +12,75 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray import tune
-from ray.tune import Stopper
+from ray.tune import Stopper, Trainable
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from search.jobs import Chunk, JobSource, Wait
+from search.jobs import Chunk, Job, JobSource, Outcome, failure_kind
 from search.losses import MAX_WORKER_LOSSES, LossLog, watch_workers
-from search.trainable import TrainingActor, WorkerContext
+from search.packing import Demand, Node, Request
+from search.trainable import TrainingActor
 from ser_core.config import ConfigError
 
 START_TRIES = 3
 """Ray gives up a start after 30 s, which a busy machine may need."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What one job gets, and how many run at once."""
+NODES_SECONDS = 1.0
+"""How often Ray is asked which nodes there are."""
 
-    cpus: float
-    gpus: float
-    concurrency: int
+NO_MEMORY = "out of memory"
+"""The kind of failure of a job for which a larger share of a GPU may do."""
+
+MOST_PENDING = 256
+"""Jobs that wait for a node at the same time: what a cluster that scales itself may be asked for in one go."""
 
 
-def available_concurrency(cpus: float, gpus: float) -> int:
-    """How many jobs fit on the cluster now.
+class Context(Protocol):
+    """What every worker of a run shares; the rest of it is the workers' business."""
+
+    @property
+    def run_folder(self) -> str:
+        """On storage that all nodes reach."""
+
+
+def live_nodes() -> list[Node]:
+    """The resources of every node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def check_fits(demand: Demand) -> None:
+    """Refuse jobs that the cluster has no place for, unless it may grow and is told to which size.
 
     Raises:
-        ConfigError: not even one does.
+        ConfigError: not even one job fits.
     """
-    total = ray.cluster_resources()
-    fits = [total.get("CPU", 0.0) / cpus] if cpus else []
-    fits += [total.get("GPU", 0.0) / gpus] if gpus else []
-    count = int(min(fits, default=1))
-    if count < 1:
-        raise ConfigError(
-            f"no trial fits: one asks for {cpus:g} CPUs and {gpus:g} GPUs, and Ray sees {total.get('CPU', 0):g} and "
-            f"{total.get('GPU', 0):g}; lower --cpus-per-trial or --gpus-per-trial, or give an --address with more"
-        )
-    return count
+    nodes = live_nodes()
+    if demand.fits(nodes) or (demand.surplus and demand.concurrency):
+        return
+    cpus, gpus = (max((node.get(name, 0.0) for node in nodes), default=0.0) for name in ("CPU", "GPU"))
+    asked = " or ".join(f"{request.cpus:g} CPUs and {request.gpus:g} GPUs" for request in demand.requests)
+    raise ConfigError(
+        f"no trial fits: one asks for {asked}, and no node that Ray sees has more than {cpus:g} and {gpus:g}; lower "
+        f"--cpus-per-trial or --gpus-per-trial, or give an --address with more. For a cluster that starts its machines "
+        f"on demand, --concurrency N asks it for N trials at once"
+    )
+
+
+def trials_at_once(demand: Demand) -> int:
+    """How many jobs are at work at once, on the cluster as it is now."""
+    return demand.concurrency or max(1, demand.fits(live_nodes()))
 
 
 @contextmanager
@@ -75,6 +96,7 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the command line has its own
     # Our records hold all that Tune's own snapshot would, which grows with every trial.
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**9)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     warnings.filterwarnings("ignore", module=r"ray\..*")
     for name in ("ray.tune", "ray._private", "ray.train"):
@@ -85,7 +107,7 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
     on_sigterm = signal.getsignal(signal.SIGTERM)
     for left in reversed(range(START_TRIES)):
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
             break
         except ConnectionError:
             raise
@@ -100,25 +122,32 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
         ray.shutdown()
 
 
-def share(value: Any) -> ray.ObjectRef:
-    """Put a value into the object store, once per node and read there without a copy."""
-    return ray.put(value)
-
-
 def gpus_available() -> bool:
     """True when the cluster has a GPU that Ray knows of."""
     return ray.cluster_resources().get("GPU", 0.0) > 0
 
 
-def run_jobs(source: JobSource, context: WorkerContext, resources: Resources) -> None:
+def run_jobs(
+    source: JobSource,
+    context: Context,
+    demand: Demand,
+    *,
+    actor: type[Trainable] = TrainingActor,
+    tell: Callable[[str], None] = lambda text: None,
+) -> None:
     """Run all jobs of `source`; returns when it has no more, or as soon as `source.tick()` says to stop.
+
+    Args:
+        actor: what works on the jobs, made with `context`; gets `{"job": Job, "share": float}`, the share being that of
+            a GPU, and reports `{"chunk": Chunk}`.
+        tell: hears of a cluster that grew or shrank, and of jobs that need more of a GPU.
 
     Raises:
         Exception: whatever the source raised, after the workers were stopped.
     """
-    bridge = _Bridge(source, Path(context.run_folder) / "checkpoints")
+    bridge = _Bridge(source, Path(context.run_folder) / "checkpoints", _Places(demand, tell))
     trainable = tune.with_resources(
-        tune.with_parameters(TrainingActor, context=context), {"cpu": resources.cpus, "gpu": resources.gpus}
+        tune.with_parameters(actor, context=context), tune.PlacementGroupFactory([demand.requests[0].bundle()])
     )
     with tempfile.TemporaryDirectory(prefix="ser-search-") as scratch:
         tune.run(
@@ -128,7 +157,6 @@ def run_jobs(source: JobSource, context: WorkerContext, resources: Resources) ->
             scheduler=_Judge(bridge),
             stop=_Watch(bridge),
             num_samples=-1,
-            max_concurrent_trials=resources.concurrency,
             reuse_actors=True,
             max_failures=MAX_WORKER_LOSSES,
             storage_path=scratch,
@@ -141,15 +169,55 @@ def run_jobs(source: JobSource, context: WorkerContext, resources: Resources) ->
         raise bridge.error
 
 
+class _Places:
+    """Says what the next job may ask for, on the cluster as it is now."""
+
+    def __init__(self, demand: Demand, tell: Callable[[str], None]) -> None:
+        self.demand, self.tell = demand, tell
+        self._nodes = live_nodes()
+        self._fits = demand.fits(self._nodes)
+        self._asked_at = time.monotonic()
+
+    def next(self, at_work: Counter[Request]) -> Request | None:
+        now = time.monotonic()
+        if now - self._asked_at >= NODES_SECONDS:
+            self._nodes, self._asked_at = live_nodes(), now
+            before, self._fits = self._fits, self.demand.fits(self._nodes)
+            if self._fits != before:
+                self.tell(f"The cluster changed: {self._fits} trials fit at once ({before} before)")
+        return self.demand.next(self._nodes, at_work)
+
+
 class _Bridge:
     """The source, with whatever it raises kept until the workers are stopped."""
 
-    def __init__(self, source: JobSource, checkpoints: Path) -> None:
-        self.source, self.checkpoints = source, checkpoints
+    def __init__(self, source: JobSource, checkpoints: Path, places: _Places) -> None:
+        self.source, self.checkpoints, self.places = source, checkpoints, places
         self.error: BaseException | None = None
-        self.jobs: dict[str, str] = {}  # Ray's trial id -> job name
+        self.jobs: dict[str, tuple[Job, Request]] = {}  # by Ray's trial id, at work or waiting for a worker
+        self.again: deque[tuple[Job, Request]] = deque()  # to be done anew, with a larger share of a GPU
+        self.enlarged: dict[str, Trial] = {}  # those of them that are at work or waiting for a worker
         self.losses = LossLog()
         self.ended: list[str] = []
+
+    def enlarge(self, trial_id: str, chunk: Chunk) -> bool:
+        """True when a job ran out of memory with a share of a GPU, and is to be done anew with a larger one.
+
+        The source does not hear of the attempt: what was not reported is trained again.
+        """
+        job, request = self.jobs[trial_id]
+        larger = request.larger()
+        if chunk.outcome is not Outcome.FAILED or failure_kind(chunk.reason) != NO_MEMORY or larger is None:
+            return False
+        self.places.tell(
+            f"{job.name} ran out of memory with {request.gpus:g} of a GPU; it is done anew with {larger.gpus:g}"
+        )
+        self.again.append((job, larger))
+        return True
+
+    def starved(self) -> bool:
+        """True while a job waits for its larger share: it would never get it if smaller ones took every place."""
+        return any(trial.status == Trial.PENDING for trial in self.enlarged.values())
 
     def end(self, name: str) -> None:
         """A job has ended: delete its checkpoint, unless the source may not have come to record the end."""
@@ -181,23 +249,40 @@ class _Asker(Searcher):
         self._bridge = bridge
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        job: Any = None
+        found: tuple[Job, Request] | str | None = Searcher.FINISHED
         if self._bridge.error is None:
             with self._bridge.guard():
-                job = self._bridge.source.next_job()
-        if job is None:
-            return Searcher.FINISHED
-        if isinstance(job, Wait):
+                found = self._next()
+        if found is None or isinstance(found, str):
+            return found
+        self._bridge.jobs[trial_id] = found
+        job, request = found
+        return {"job": job, "share": request.gpus}
+
+    def _next(self) -> tuple[Job, Request] | str | None:
+        bridge = self._bridge
+        if bridge.starved():
             return None
-        self._bridge.jobs[trial_id] = job.name
-        return {"job": job}
+        if bridge.again:
+            return bridge.again.popleft()
+        request = bridge.places.next(Counter(request for _, request in bridge.jobs.values()))
+        if request is None:
+            return None
+        job = bridge.source.next_job()
+        if isinstance(job, Job):
+            return job, request
+        # Tune never asks again after that, and a job at work may have to be done anew.
+        return Searcher.FINISHED if job is None and not bridge.jobs else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        name = self._bridge.jobs.pop(trial_id)
+        job, _ = self._bridge.jobs.pop(trial_id)
+        self._bridge.enlarged.pop(trial_id, None)
+        if any(job is waiting for waiting, _ in self._bridge.again):
+            return
         if error:
             with self._bridge.guard():
-                self._bridge.source.lost(name, self._bridge.losses.reason(trial_id))
-        self._bridge.end(name)
+                self._bridge.source.lost(job.name, self._bridge.losses.reason(trial_id))
+        self._bridge.end(job.name)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the records are the state."""
@@ -218,17 +303,42 @@ class _Judge(FIFOScheduler):
         controller = tune_controller._tune_controller
         if not self._watched:
             watch_workers(controller, self._bridge.losses)
+            _let_workers_start(controller)
             self._watched = True
         _forget_ended(controller)
+        _, request = self._bridge.jobs[trial.trial_id]
+        trial.update_resources(tune.PlacementGroupFactory([request.bundle()]))
+        if request not in self._bridge.places.demand.requests:
+            self._bridge.enlarged[trial.trial_id] = trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         chunk: Chunk = result["chunk"]
         goes_on = False
+        if self._bridge.enlarge(trial.trial_id, chunk):
+            return TrialScheduler.STOP
         with self._bridge.guard():
             goes_on = self._bridge.source.report(chunk)
             if chunk.disk_error is not None:
                 raise chunk.disk_error
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+
+def _let_workers_start(controller: Any) -> None:
+    """Make Tune leave a job to the worker that is starting for it.
+
+    Tune hands it to any worker that has just become free, and ends the one that starts: where jobs are shorter than a
+    start, new workers, such as those of a node that joined, never come to work.
+    """
+    reuse = controller._maybe_reuse_cached_actor
+
+    def reuse_unless_starting(trial: Trial) -> bool:
+        actor = controller._trial_to_actor.get(trial)
+        if actor is not None and trial.status == Trial.PENDING and controller._actor_manager.is_actor_started(actor):
+            return trial in controller._resetting_trials
+        reused: bool = reuse(trial)
+        return reused
+
+    controller._maybe_reuse_cached_actor = reuse_unless_starting
 
 
 def _forget_ended(controller: Any) -> None:

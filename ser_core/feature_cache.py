@@ -56,14 +56,23 @@ def open_arrays(folder: Path) -> Arrays | None:
     """
     try:
         digest = json.loads((folder / DESCRIPTION).read_text())["sha256"]
-        # asarray drops numpy's memmap subclass, which would pickle as something else than an array
-        frames = np.asarray(np.load(folder / FRAMES, mmap_mode="r", allow_pickle=False))
+        frames = map_frames(folder / FRAMES)
         offsets = np.load(folder / OFFSETS, allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if frames.dtype != np.float32 or frames.ndim != 2 or not frames.flags.c_contiguous:
         return None
     return (frames, offsets) if _digest(frames, offsets) == digest else None
+
+
+def map_frames(path: Path) -> np.ndarray:
+    """Frames (total_frames, bins) of a store, memory-mapped and read-only, as they are: `open_arrays` checks them.
+
+    Raises:
+        OSError, ValueError: no such file, or no array.
+    """
+    # asarray drops numpy's memmap subclass, which would pickle as something else than an array
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def write_arrays(folder: Path, clips: Iterable[np.ndarray]) -> Arrays:

@@ -17,8 +17,9 @@ import torch
 from search import tuner
 from search.jobs import Chain, Chunk, Job, Outcome, Wait
 from search.packing import Demand, Request
+from search.shared_stores import share_stores
 from search.trainable import WorkerContext
-from search.tuner import check_fits, ray_session, run_jobs, share
+from search.tuner import check_fits, ray_session, run_jobs
 from ser_core.artifact import load_model
 from ser_core.feature_store import FeatureStore
 from ser_core.features import settings_key
@@ -52,7 +53,7 @@ def make_context(folder: Path) -> WorkerContext:
     return WorkerContext(
         run_folder=str(folder),
         model="mlp",
-        stores={settings_key(config.features): share(store)},
+        stores=share_stores({settings_key(config.features): store}, rows, folder, print),
         folds={
             "search": (Fold(fit=rows[:30], evaluate=rows[30:]),),
             "refit": (Fold(fit=rows, evaluate=rows[:0]),),
@@ -265,6 +266,8 @@ def test_tune_does_not_keep_what_has_ended(ray_here: None, tmp_path: Path, monke
     assert held == [(1, 0, 0)] * 5
 
 
-def test_a_trial_that_fits_nowhere_is_refused(ray_here: None) -> None:
-    with pytest.raises(ValueError, match=r"no trial fits: one asks for 1000 CPUs.*--cpus-per-trial"):
-        check_fits(Demand(requests=[Request(cpus=1000, gpus=0)]))
+def test_a_trial_that_fits_nowhere_is_refused_unless_the_cluster_may_grow(ray_here: None) -> None:
+    requests = [Request(cpus=1000, gpus=0)]
+    with pytest.raises(ValueError, match=r"no trial fits: one asks for 1000 CPUs.*--cpus-per-trial.*--concurrency N"):
+        check_fits(Demand(requests=requests, surplus=1))
+    check_fits(Demand(requests=requests, surplus=1, concurrency=4))
