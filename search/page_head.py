@@ -89,6 +89,12 @@ def _banners(run: RunView) -> tuple[Banner, ...]:
             "10 to 20 points of UAR lower; do not compare these scores with speaker-independent ones."
         )
         banners.append(Banner("Not speaker-independent.", text))
+    if run.result and run.result.get("transductive"):
+        text = (
+            "Features are normalised by all clips of a speaker, the test speakers' unlabelled ones too. The scores do "
+            "not hold for a single clip of a new speaker; do not compare them with those of other systems."
+        )
+        banners.append(Banner("Transductive.", text))
     warm = run.plan.get("warm_start")
     if warm and warm["test_speakers"]:
         text = (

@@ -27,6 +27,9 @@ PLAN_FILE = "plan.json"
 MOST_STORES = 8
 """Feature settings that a search may range over; each costs a pass over the corpus and its size in memory."""
 
+SPEAKER_NORMALISATION = "features.speaker_normalisation"
+"""The setting that makes a result transductive."""
+
 SET_BY_OPTIONS = {"optim.epochs": "--max-epochs", "seed": "--seed", "model.pretrained": "--pretrained"}
 """Settings that have an option of their own and are neither knobs nor `--set`."""
 
@@ -142,6 +145,12 @@ class SearchPlan:
     def knobs(self) -> Space:
         """The space as knobs."""
         return Space(knobs={name: knob_from_json(knob) for name, knob in self.space.items()}, first=tuple(self.first))
+
+    @property
+    def transductive(self) -> bool:
+        """True when a configuration may normalise by speaker, for which the test speakers' clips are needed."""
+        knob = self.space.get(SPEAKER_NORMALISATION, {})
+        return bool(self.fixed.get(SPEAKER_NORMALISATION)) or True in knob.get("values", ())
 
     def save(self, folder: Path) -> None:
         """Write `plan.json`, whole or not at all."""

@@ -34,6 +34,11 @@ def print_warnings(plan: SearchPlan, console: Console) -> None:
             "[yellow]This split is not speaker-independent: test speakers are heard in training, which flatters scores "
             "by 10 to 21 points.[/]"
         )
+    if plan.transductive:
+        console.print(
+            "[yellow]Transductive: features are normalised by all clips of a speaker, the test speakers' unlabelled ones "
+            "too. Such a score does not hold for a single clip of a new speaker.[/]"
+        )
     if plan.warm_start is not None and plan.warm_start.test_speakers:
         console.print(
             f"[yellow]{'The configuration' if plan.warm_start.alone else 'The study of the warm start'} was tuned on "
@@ -120,7 +125,8 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
     test, search, corpus, split = (result[key] for key in ("test", "search", "corpus", "split"))
     console.print(
         f"[bold]{result['model']}[/] on {corpus['name']}{' (synthetic)' if corpus['synthetic'] else ''}, split "
-        f"{split['kind']}{'' if split['speaker_independent'] else ' (not speaker-independent)'}: {test['clips']} test "
+        f"{split['kind']}{'' if split['speaker_independent'] else ' (not speaker-independent)'}"
+        f"{', transductive' if result['transductive'] else ''}: {test['clips']} test "
         f"clips of {test['speakers']} speakers, test set read {_times(result['test_reads'])}"
     )
     table = Table("Test", "Mean over seeds", "± over seeds", "95 % interval over speakers")

@@ -55,6 +55,7 @@ def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
         "over_folds": {name: _over_folds([result["test"][name]["mean"] for result in results]) for name in SCORES},
         "pooled": test_numbers(pooled(tests)),
         "test_reads": max(result["test_reads"] for result in results),
+        "transductive": any(result["transductive"] for result in results),
         "tuned_on_test_speakers": any(_tuned_on_test(result) for result in results),
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from search.finals import Spread
-from search.plan import SearchPlan
+from search.plan import SPEAKER_NORMALISATION, SearchPlan
 from search.predictions import Predictions
 from search.records import RunRecords, TrialRecord, TrialState
 from search.study import epochs_trained
@@ -54,6 +54,7 @@ def make_result(
             "test_speakers": plan.speakers["test"],
             "inner_folds": plan.inner_folds,
         },
+        "transductive": bool({**plan.fixed, **records.trials[winner].params}.get(SPEAKER_NORMALISATION)),
         "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
         "search": search_numbers(plan, records),
         "finalists": [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ser_core.config import Config
 from ser_core.device_clips import DeviceClips, Normalisation
-from ser_core.feature_store import FeatureStore
+from ser_core.feature_store import FeatureStore, by_speaker
 from ser_core.features import Extractor, clip_frames, extractor, settings_key
 from ser_core.inference import evaluate
 from ser_core.models import PretrainedError, architecture, build_model, without_pretrained
@@ -100,10 +100,31 @@ class Predictor:
         """Class probabilities (classes,) float32 of one clip, (samples,) float32 at `config.features.sample_rate_hz`.
 
         Raises:
-            ValueError: samples that are not one-dimensional, empty or not finite.
+            ValueError: samples that are not one-dimensional, empty or not finite; or a model that needs several clips
+                of a speaker, see `speaker_probabilities`.
         """
-        (frames,) = self.extract([samples])
-        return self._predict(frames, np.array([0, len(frames)]))[0]
+        if self.config.features.speaker_normalisation:
+            raise ValueError(
+                "this model normalises by all clips of a speaker, so one clip alone cannot be predicted; give "
+                "speaker_probabilities several clips of one speaker"
+            )
+        return self.speaker_probabilities([samples])[0]
+
+    def speaker_probabilities(self, clips: Sequence[np.ndarray]) -> np.ndarray:
+        """Class probabilities (clips, classes) float32 of several clips of one speaker, each as for `probabilities`.
+
+        A model with `features.speaker_normalisation` normalises by all of them; for others the speaker is no matter.
+
+        Raises:
+            ValueError: samples that are not one-dimensional, empty or not finite, or no clip.
+        """
+        if not clips:
+            raise ValueError("there must be at least one clip; got none")
+        features = self.extract(clips)
+        frames, offsets = np.concatenate(features), np.cumsum([0, *map(len, features)])
+        if self.config.features.speaker_normalisation:
+            frames = np.concatenate(list(by_speaker(frames, offsets, np.full(len(clips), ""))))
+        return self._predict(frames, offsets)
 
     def predict_store(self, store: FeatureStore) -> np.ndarray:
         """Class probabilities (clips, classes) float32 of every clip of a store.

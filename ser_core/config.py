@@ -61,6 +61,11 @@ class FeatureConfig:
         low=0,
         high=100,
     )
+    speaker_normalisation: bool = setting(
+        False,
+        "normalise by the mean and deviation of all clips of the same speaker; transductive: it needs several clips of "
+        "every speaker, the test speakers' unlabelled ones too",
+    )
     encoder: str = setting(
         "facebook/wav2vec2-base", "wav2vec 2.0 weights (kind wav2vec2): hub name, local folder, or none for random ones"
     )

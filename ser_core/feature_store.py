@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,8 @@ import torch
 from ser_core.audio import AudioError, read_audio
 from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
-from ser_core.feature_cache import FeatureStoreError, cache_folder, locked, open_arrays, write_arrays
+from ser_core.device_clips import normalisation_of
+from ser_core.feature_cache import Arrays, FeatureStoreError, cache_folder, locked, open_arrays, write_arrays
 from ser_core.features import extractor, settings_key
 
 Progress = Callable[[int, int], None]
@@ -122,15 +124,13 @@ def feature_store(
         ConfigError, PretrainedError: settings or an encoder that cannot be used (see `ser_core.features.extractor`).
         FeatureStoreError: an audio file is gone, or the cache cannot be written.
     """
+    if settings.speaker_normalisation:
+        plain = replace(settings, speaker_normalisation=False)
+        return _normalised(feature_store(manifest, plain, cache_dir=cache_dir, progress=progress), manifest, cache_dir)
     with _workers() as pool:
         fingerprint = _fingerprint(manifest, settings, pool)
-        folder = cache_folder(Path(cache_dir), fingerprint)
-        arrays = open_arrays(folder)
-        if arrays is None:
-            with locked(folder):
-                arrays = open_arrays(folder)  # another process may have written it meanwhile
-                if arrays is None:
-                    arrays = write_arrays(folder, _features(manifest.clips, settings, pool, progress))
+        clips = partial(_features, manifest.clips, settings, pool, progress)
+        arrays = _cached(Path(cache_dir), fingerprint, clips)
     return FeatureStore(
         frames=arrays[0],
         offsets=arrays[1],
@@ -140,6 +140,44 @@ def feature_store(
         settings=settings,
         fingerprint=fingerprint,
     )
+
+
+def _cached(cache_dir: Path, fingerprint: str, clips: Callable[[], Iterator[np.ndarray]]) -> Arrays:
+    """The arrays of a store, from the cache or made of `clips` and cached."""
+    folder = cache_folder(cache_dir, fingerprint)
+    arrays = open_arrays(folder)
+    if arrays is None:
+        with locked(folder):
+            arrays = open_arrays(folder)  # another process may have written it meanwhile
+            if arrays is None:
+                arrays = write_arrays(folder, clips())
+    return arrays
+
+
+def _normalised(plain: FeatureStore, manifest: Manifest, cache_dir: Path) -> FeatureStore:
+    """The store with every speaker's features brought to mean 0 and deviation 1 per bin."""
+    speakers = manifest.speakers
+    digest = hashlib.sha256("\n".join([plain.fingerprint, "by speaker", *speakers.tolist()]).encode())
+    fingerprint = digest.hexdigest()[:32]
+    clips = partial(by_speaker, plain.frames, plain.offsets, speakers)
+    frames, offsets = _cached(Path(cache_dir), fingerprint, clips)
+    settings = replace(plain.settings, speaker_normalisation=True)
+    return replace(plain, frames=frames, offsets=offsets, settings=settings, fingerprint=fingerprint)
+
+
+def by_speaker(frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray) -> Iterator[np.ndarray]:
+    """Every clip (frames, bins) less its speaker's mean and over its speaker's deviation, both over all their frames.
+
+    Args:
+        frames: (total_frames, bins), the clips one after another.
+        offsets: (clips + 1,): clip i is `frames[offsets[i]:offsets[i + 1]]`.
+        speakers: (clips,) names.
+    """
+    scales = {
+        name: normalisation_of(frames, offsets, np.flatnonzero(speakers == name)) for name in set(speakers.tolist())
+    }
+    for start, stop, name in zip(offsets[:-1], offsets[1:], speakers.tolist(), strict=True):
+        yield (frames[start:stop] - scales[name].mean) / scales[name].std
 
 
 def _features(

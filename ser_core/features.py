@@ -63,6 +63,8 @@ _CONTENT_OF_KIND = {
 def settings_key(settings: FeatureConfig) -> str:
     """Hash of the settings that decide the values of features of this kind: equal keys, equal features."""
     content = {name: getattr(settings, name) for name in _CONTENT_OF_KIND[settings.kind]}
+    if settings.speaker_normalisation:
+        content["speaker_normalisation"] = True
     return hashlib.sha256(json.dumps([FEATURE_VERSION, content]).encode()).hexdigest()[:16]
 
 
@@ -95,6 +97,8 @@ def features_of(samples: np.ndarray, settings: FeatureConfig) -> np.ndarray:
 def extractor(settings: FeatureConfig, device: torch.device | str = "cpu") -> Extractor:
     """The function that computes features of `settings.kind`; it may be called from several threads.
 
+    Each clip by itself: `settings.speaker_normalisation` is done by who knows the speakers (`ser_core.feature_store`).
+
     Args:
         device: where a wav2vec 2.0 encoder runs; the other kinds are faster to compute than to move.
 
@@ -112,10 +116,14 @@ def traceable_features(settings: FeatureConfig) -> ClipFeatures:
     them, -> (frames, bins).
 
     Raises:
-        ConfigError: features that no fixed graph has: of an encoder, or with silence trimmed.
+        ConfigError: features that no fixed graph has: of an encoder, with silence trimmed, or of several clips.
     """
-    if settings.kind == "wav2vec2" or settings.trim_db:
-        why = "come from an encoder" if settings.kind == "wav2vec2" else f"are trimmed at {settings.trim_db:g} dB"
+    reasons = {
+        "come from an encoder": settings.kind == "wav2vec2",
+        f"are trimmed at {settings.trim_db:g} dB": bool(settings.trim_db),
+        "are normalised by all clips of a speaker": settings.speaker_normalisation,
+    }
+    if why := next((reason for reason, holds in reasons.items() if holds), ""):
         raise ConfigError(f"features that {why} cannot be part of the graph; feed features instead of samples")
     return _clip_features(settings, "cpu", framewise=_framewise_in_one)
 

@@ -13,7 +13,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO, NoReturn, TextIO
@@ -121,6 +121,22 @@ def predict_files(predictor: Predictor, paths: Iterable[Path], printer: Printer)
     return done, failed
 
 
+def predict_speaker(predictor: Predictor, paths: Iterable[Path], printer: Printer) -> tuple[int, int]:
+    """Predict every file as one clip, all of them of the same speaker; see `predict_files`."""
+    read: dict[Path, np.ndarray] = {}
+    failed = 0
+    for path in paths:
+        try:
+            read[path] = read_audio(path, predictor.config.features.sample_rate_hz)
+        except AudioError as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            failed += 1
+    if read:
+        for path, probabilities in zip(read, predictor.speaker_probabilities(list(read.values())), strict=True):
+            printer(str(path), probabilities)
+    return len(read), failed
+
+
 def predict_stream(
     predictor: Predictor, blocks: Iterable[np.ndarray], rate_hz: int, printer: Printer
 ) -> Iterator[float]:
@@ -181,6 +197,12 @@ def predict(
     audio: Annotated[list[Path] | None, typer.Argument(help="Audio files, and folders with audio files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with the probability of every class.")] = False,
+    one_speaker: Annotated[
+        bool,
+        typer.Option(
+            "--one-speaker", help="AUDIO is all of one speaker: for models that normalise by all clips of a speaker."
+        ),
+    ] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Read 16-bit little-endian mono PCM from standard input.")
     ] = False,
@@ -194,15 +216,23 @@ def predict(
     """Predict the emotion in AUDIO with MODEL."""
     if sum([bool(audio), stream, microphone]) != 1:
         _refuse("give audio files or folders, or --stream, or --microphone: one of the three")
+    if one_speaker and not audio:
+        _refuse("--one-speaker takes audio files or folders, all of one speaker")
     if as_json and as_csv:
         _refuse("--json and --csv exclude each other")
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TEXT
     try:
         predictor = load_model(model, device=device)
+        if predictor.config.features.speaker_normalisation and not one_speaker:
+            _refuse(
+                "this model normalises by all clips of a speaker: name several files of one speaker and say "
+                "--one-speaker; it cannot follow a stream"
+            )
         if predictor.about.get("corpus", {}).get("synthetic"):
             print("The model was trained on a synthetic corpus: what it says of speech means nothing.", file=sys.stderr)
         if audio:
-            raise typer.Exit(_run_files(predictor, audio, Printer(form, predictor.classes, "path", sys.stdout)))
+            printer = Printer(form, predictor.classes, "path", sys.stdout)
+            raise typer.Exit(_run_files(predictor, audio, printer, predict_speaker if one_speaker else predict_files))
         rate_hz = rate or predictor.config.features.sample_rate_hz
         samples = max(1, round(hop * rate_hz))
         blocks = pcm_blocks(sys.stdin.buffer, samples) if stream else microphone_blocks(rate_hz, samples)
@@ -214,9 +244,14 @@ def predict(
         raise typer.Exit(0) from None
 
 
-def _run_files(predictor: Predictor, audio: list[Path], printer: Printer) -> int:
+def _run_files(
+    predictor: Predictor,
+    audio: list[Path],
+    printer: Printer,
+    predict_all: Callable[[Predictor, Iterable[Path], Printer], tuple[int, int]],
+) -> int:
     """The exit code."""
-    done, failed = predict_files(predictor, audio_files(audio), printer)
+    done, failed = predict_all(predictor, audio_files(audio), printer)
     if not done and not failed:
         _refuse(f"no audio file in {', '.join(map(str, audio))}; looked for {', '.join(sorted(AUDIO_SUFFIXES))}")
     if not failed:

@@ -3,12 +3,13 @@
 `model.size` and `model.pretrained` are no knobs: they decide cost and memory, which is the user's choice.
 """
 
-from spaces.common import COMMON
+from spaces.common import COMMON, WARPS
 from spaces.knobs import Choice, Float, Int, When
 
 SPACE = {
     "optim.optimizer": Choice(values=("adam", "adamw")),
     **COMMON,
+    **WARPS,
     "optim.learning_rate": Float(low=1e-6, high=1e-3, log=True),
     # Adam adds it to the gradient, which is another thing than decay (Loshchilov & Hutter 2019): none there.
     "optim.weight_decay": Float(low=1e-4, high=0.2, log=True, when=When(name="optim.optimizer", values=("adamw",))),
@@ -25,6 +26,8 @@ SPACE = {
 _PLAIN = {
     "optim.optimizer": "adam",
     "augment.noise_std": 0.0,
+    "augment.freq_warp": 0.0,
+    "augment.tempo_change": 0.0,
     "model.stride": 10,
     "model.dropout": 0.0,
     "model.drop_path": 0.0,

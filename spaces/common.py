@@ -32,6 +32,12 @@ SPECAUGMENT: Mapping[str, Knob] = {
 }
 """Masks and shifts of a spectrogram."""
 
+WARPS: Mapping[str, Knob] = {
+    "augment.freq_warp": Float(low=0.0, high=0.2),
+    "augment.tempo_change": Float(low=0.0, high=0.25),
+}
+"""Other voices and rates of speech, for features whose bins are frequencies."""
+
 COMMON: Mapping[str, Knob] = {**OPTIMISER, **REGULARISATION, **SPECAUGMENT}
 """What a model without a space of its own is searched over."""
 
@@ -44,5 +50,10 @@ SPECTROGRAM_RECIPE: Mapping[str, Value] = {
     "augment.freq_mask_bins": 10,
     "augment.time_mask_frames": 12,
     "augment.time_shift_seconds": 0.3,
+    "augment.freq_warp": 0.0,
+    "augment.tempo_change": 0.0,
 }
 """What the first configurations of the models on 75 log-mel frames share."""
+
+WARPED_RECIPE: Mapping[str, Value] = {**SPECTROGRAM_RECIPE, "augment.freq_warp": 0.1, "augment.tempo_change": 0.1}
+"""The same with warps, to be tried beside it: a corpus of few speakers has few vocal tracts."""

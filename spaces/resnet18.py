@@ -1,10 +1,11 @@
 """What may be searched for ResNet-18. Its size is fixed by name, so only its training is left."""
 
-from spaces.common import COMMON, SPECTROGRAM_RECIPE
+from spaces.common import COMMON, SPECTROGRAM_RECIPE, WARPS
 from spaces.knobs import Float, Int
 
 SPACE = {
     **COMMON,
+    **WARPS,
     "augment.time_mask_frames": Int(low=0, high=24),  # of 75 frames
     "optim.learning_rate": Float(low=1e-4, high=1e-2, log=True),
     "optim.weight_decay": Float(low=1e-3, high=0.3, log=True),

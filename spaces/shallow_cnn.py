@@ -1,24 +1,26 @@
 """What may be searched for the shallow CNN."""
 
-from spaces.common import COMMON, SPECTROGRAM_RECIPE
+from spaces.common import COMMON, SPECTROGRAM_RECIPE, WARPED_RECIPE, WARPS
 from spaces.knobs import Choice, Float, Int
 
 SPACE = {
     **COMMON,
+    **WARPS,
     "augment.time_mask_frames": Int(low=0, high=24),  # of 75 frames
     "optim.learning_rate": Float(low=5e-4, high=2e-2, log=True),
     "model.width": Choice(values=(12, 16, 24, 32)),
     "model.dropout": Float(low=0.0, high=0.4),
 }
 
-_RECIPE = {
-    **SPECTROGRAM_RECIPE,
+_OWN = {
     "optim.learning_rate": 1e-2,
     "model.dropout": 0.1,
 }
 
 FIRST = (
-    # About 98 K parameters: 72 % accuracy on validation clips of a random split of RAVDESS. Then four times as many.
-    {**_RECIPE, "model.width": 16},
-    {**_RECIPE, "model.width": 32},
+    # About 98 K parameters: 72 % accuracy on validation clips of a random split of RAVDESS. Then with warps, and
+    # four times as many.
+    {**SPECTROGRAM_RECIPE, **_OWN, "model.width": 16},
+    {**WARPED_RECIPE, **_OWN, "model.width": 16},
+    {**WARPED_RECIPE, **_OWN, "model.width": 32},
 )

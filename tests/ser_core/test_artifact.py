@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from ser_core.artifact import ArtifactError, load_model, save_model
 from ser_core.config import Config
-from ser_core.feature_store import FeatureStore
+from ser_core.feature_store import FeatureStore, by_speaker
 from ser_core.features import extractor
 from ser_core.models import default_config
 from ser_core.splits import Fold
@@ -191,3 +192,27 @@ def test_an_edited_config_is_refused(folder: Path, change: Callable[[dict[str, A
     edit(folder, change)
     with pytest.raises(ArtifactError, match=message):
         load_model(folder)
+
+
+def test_a_model_that_normalises_by_speaker_wants_several_clips_of_one(tmp_path: Path) -> None:
+    settings = {"optim.epochs": 2, "features.clip_seconds": 0.6, "model.width": 2, "features.n_mels": 16}
+    config = default_config(
+        "shallow_cnn", {**settings, "features.hop_ms": 20.0, "features.speaker_normalisation": True}
+    )
+    clips = [clip(index) for index in range(18)]
+    plain = extractor(config.features)(clips)
+    offsets = np.cumsum([0, *map(len, plain)])
+    speakers = np.repeat(["a", "b"], 9)
+    frames = np.concatenate(list(by_speaker(np.concatenate(plain), offsets, speakers)))
+    store = replace(store_of(config), frames=frames, offsets=offsets)
+    run = train(config, Fold(fit=np.arange(12), evaluate=np.arange(12, 18)), store, device="cpu")
+    list(run)
+    save_model(tmp_path, run, about={})
+    predictor = load_model(tmp_path)
+    np.testing.assert_allclose(
+        predictor.speaker_probabilities(clips[9:]), predictor.predict_store(store)[9:], atol=1e-5
+    )
+    with pytest.raises(ValueError, match="one clip alone cannot be predicted"):
+        predictor.probabilities(clips[0])
+    with pytest.raises(ValueError, match="at least one clip"):
+        predictor.speaker_probabilities([])

@@ -20,7 +20,7 @@ from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
 from ser_core.feature_cache import FeatureStoreError
 from ser_core.feature_store import FeatureStore, feature_store
-from ser_core.features import features_of
+from ser_core.features import features_of, settings_key
 
 LOG_MEL = FeatureConfig(kind="log_mel", n_mels=16, n_mfcc=8)
 
@@ -274,3 +274,22 @@ def test_the_description_on_disk_is_json(manifest, tmp_path):
     store = feature_store(manifest, LOG_MEL, cache_dir=tmp_path / "cache")
     description = tmp_path / "cache" / "features" / store.fingerprint / "store.json"
     assert set(json.loads(description.read_text())) == {"sha256"}
+
+
+def test_speaker_normalisation_gives_every_speaker_mean_0_and_deviation_1(manifest, tmp_path, computed):
+    plain = feature_store(manifest, LOG_MEL, cache_dir=tmp_path / "cache")
+    settings = replace(LOG_MEL, speaker_normalisation=True)
+    store = feature_store(manifest, settings, cache_dir=tmp_path / "cache")
+    assert len(computed) == 11  # from the plain store
+    assert store.settings == settings
+    assert settings_key(settings) != settings_key(LOG_MEL)
+    assert store.fingerprint != plain.fingerprint
+    owner = np.repeat(manifest.speakers, np.diff(store.offsets))
+    assert len(set(owner)) > 1
+    for name in set(owner):
+        own, raw = store.frames[owner == name], plain.frames[owner == name].astype(float)
+        np.testing.assert_allclose(own, (raw - raw.mean(axis=0)) / raw.std(axis=0), atol=2e-4)
+    again = feature_store(manifest, settings, cache_dir=tmp_path / "cache")
+    np.testing.assert_array_equal(again.frames, store.frames)
+    others = replace(manifest, clips=tuple(replace(clip, speaker="one") for clip in manifest.clips))
+    assert feature_store(others, settings, cache_dir=tmp_path / "cache").fingerprint != store.fingerprint

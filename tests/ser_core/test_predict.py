@@ -176,3 +176,30 @@ def test_pcm_blocks_scale_to_one_and_end_with_what_is_left() -> None:
 
 def test_a_named_file_may_have_any_suffix(tmp_path: Path) -> None:
     assert list(audio_files([tmp_path / "speech.bin"])) == [tmp_path / "speech.bin"]
+
+
+def test_files_of_one_speaker_for_a_model_that_normalises_by_speaker(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    document = json.loads((tmp_path / "config.json").read_text())
+    document["settings"]["features.speaker_normalisation"] = True
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    for index in range(3):
+        soundfile.write(tmp_path / f"{index}.wav", tone(index % 2), RATE_HZ)
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    result = CliRunner().invoke(app, [str(tmp_path), str(tmp_path / "0.wav")])
+    assert result.exit_code == 2
+    assert "name several files of one speaker and say --one-speaker" in result.stderr
+    result = CliRunner().invoke(app, [str(tmp_path), str(tmp_path), "--one-speaker", "--json"])
+    assert result.exit_code == 1  # one file could not be read
+    assert "bad.wav" in result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    predictor = ser_core.load(tmp_path)
+    expected = predictor.speaker_probabilities([read_audio(tmp_path / f"{index}.wav", RATE_HZ) for index in range(3)])
+    told = [[row["probabilities"][word] for word in CLASSES] for row in rows]
+    np.testing.assert_allclose(told, expected, atol=1e-5)
+    assert (
+        "--one-speaker takes audio files" in CliRunner().invoke(app, [str(folder), "--stream", "--one-speaker"]).stderr
+    )
