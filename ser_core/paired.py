@@ -5,6 +5,11 @@ standard error of a bootstrap that draws whole speakers, the same for both class
 belong together. McNemar's test stands beside it because papers report it; it takes clips for independent, so that its
 p-values are too small where speakers differ in which classifier suits them.
 
+How often equal classifiers are told apart at the 5 % level, in simulation: 5 % with 4 to 24 speakers and 1 % with 2;
+6 % when speakers' differences are skewed; at worst 11 % (8 and 12 speakers), when one speaker in ten is an outlier. The
+percentiles of the same bootstrap tell them apart in 18 % with 4 speakers and 7 % with 24. Flipping the signs of the
+speakers' differences (a permutation test) is exact, but of 4 speakers its p-value is never below 0.125.
+
 Both speak of the very models that predicted, averaged over their seeds: how far others of the same architecture would
 lie from them, the spread over seeds tells.
 """
