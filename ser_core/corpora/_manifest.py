@@ -15,6 +15,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -162,7 +163,7 @@ def _clip(row: Row, folder: Path, known: Mapping[str, Corpus]) -> Clip:
 
 def _find(text: str, folder: Path, *, upwards: bool) -> Path:
     """Where the file lies: from the manifest's folder, or with `upwards` from the nearest folder above that has it."""
-    path = folder / Path(text).expanduser()
+    path = folder / os.path.expanduser(text)
     if not upwards or path.exists():
         return path
     return next((above / text for above in folder.resolve().parents if (above / text).exists()), path)
@@ -170,5 +171,12 @@ def _find(text: str, folder: Path, *, upwards: bool) -> Path:
 
 def _clip_id(text: str, folder: Path) -> str:
     """The path from the manifest's folder, so that it reads the same on every machine."""
-    path = Path(text).expanduser()
-    return Path(os.path.relpath(path, folder.resolve()) if path.is_absolute() else os.path.normpath(path)).as_posix()
+    path = os.path.expanduser(text)  # as text: a manifest may have hundreds of thousands of lines
+    return (os.path.relpath(path, _resolved(folder)) if os.path.isabs(path) else os.path.normpath(path)).replace(
+        os.sep, "/"
+    )
+
+
+@cache
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()
