@@ -110,14 +110,25 @@ def banners(runs: Sequence[RunView]) -> list[Banner]:
     if protocol := differences(runs, PROTOCOL):
         text = " ".join(sentence(name, values) for name, values in protocol.items())
         found.append(Banner("These test scores cannot be compared.", f"The runs differ in protocol. {text}"))
-    if budget := differences(runs, BUDGET):
-        text = " ".join(sentence(name, values) for name, values in budget.items())
-        found.append(Banner("The runs had different budgets.", text))
-    for word, text, holds in _CAVEATS:
-        if names := [run.name for run in runs if holds(run)]:
-            found.append(Banner(word, f"{text}: {', '.join(names)}."))
+    found += [*budget_banners(runs), *caveats(runs)]
     if names := [run.name for run in runs if run.result is None]:
         found.append(Banner("Not finished:", f"{', '.join(names)}."))
+    return found
+
+
+def budget_banners(runs: Sequence[RunView]) -> list[Banner]:
+    """What makes a comparison of the runs unfair."""
+    budget = differences(runs, BUDGET)
+    text = " ".join(sentence(name, values) for name, values in budget.items())
+    return [Banner("The runs had different budgets.", text)] if budget else []
+
+
+def caveats(runs: Sequence[RunView]) -> list[Banner]:
+    """What the scores of some runs do not tell, each with the names of those runs."""
+    found = []
+    for word, text, holds in _CAVEATS:
+        if names := dict.fromkeys(run.name for run in runs if holds(run)):
+            found.append(Banner(word, f"{text}: {', '.join(names)}."))
     return found
 
 
@@ -139,12 +150,6 @@ _CAVEATS: tuple[tuple[str, str, Callable[[RunView], bool]], ...] = (
         "Not speaker-independent.",
         "Clips of one speaker stand in both training and test",
         lambda run: not run.plan["speaker_independent"],
-    ),
-    ("Transductive.", "Features are normalised by all clips of each test speaker", _transductive),
-    (
-        "Transductive.",
-        "Features are normalised by speaker, with all clips of the test speaker at hand",
-        lambda run: run.result is not None and bool(run.result.get("transductive")),
     ),
     ("Tuned on test speakers.", "The configurations come from an earlier search on them", _knows_test_speakers),
     (

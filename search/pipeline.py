@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ from search.finals import (
     refit_epochs,
     test_readings,
 )
+from search.gpu_memory import measure, share_requests
 from search.insight import write_insight
 from search.interrupts import Interrupted, interrupts
 from search.jobs import Chain, JobSource
-from search.packing import Demand, Request
+from search.packing import Demand, Request, gpu_kinds
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
@@ -43,7 +45,7 @@ from search.stop import Interruption
 from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
-from search.tuner import check_fits, gpus_available, ray_session, run_jobs, trials_at_once
+from search.tuner import check_fits, gpus_available, live_nodes, on_gpus, ray_session, run_jobs, trials_at_once
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.feature_store import FeatureStore, feature_store
@@ -132,14 +134,15 @@ class _Run:
         limits = self._plan.limits
         store_bytes = local_store_bytes(data.stores, data.split.development)
         with ray_session(limits.address, object_store_bytes=store_bytes):
-            gpus = float(gpus_available()) if limits.gpus_per_trial is None else limits.gpus_per_trial
+            gpus = limits.gpus_per_trial
+            gpus = float(gpus_available()) if gpus is None else gpus
+            context = self._context(data, "cuda" if gpus else "cpu")
             demand = Demand(
-                requests=[Request(cpus=limits.cpus_per_trial, gpus=gpus)],
+                requests=self._requests(gpus, context),
                 concurrency=limits.concurrency,
                 surplus=int(limits.address is not None),
             )
             check_fits(demand)
-            context = self._context(data, "cuda" if gpus else "cpu")
             stages = self._stages(study, flush, lambda: trials_at_once(demand))
             run_jobs(Chain(stages), context, demand, tell=self._progress.message)
         if self._interrupted():
@@ -171,11 +174,31 @@ class _Run:
         readings = len(test_readings(self._folder))
         result = make_result(plan, records, finalists, spreads, winner, test, readings=readings, models=models)
         write_result(self._folder, result)
+        from search.model_card import write_model_cards  # its libraries take two seconds to import
+
+        write_model_cards(self._folder, result)
         write_insight(self._folder, models[0], data.manifest, data.split, store, tell=self._progress.message)
         self._write_dashboard()
         return result
 
     # -- stages ------------------------------------------------------------------------------------------------------
+
+    def _requests(self, gpus: float | str, context: WorkerContext) -> Sequence[Request]:
+        """What a trial asks for: the same everywhere, or a share of each kind of GPU that was measured on it."""
+        plan, cpus = self._plan, self._plan.limits.cpus_per_trial
+        if not isinstance(gpus, str):
+            return [Request(cpus=cpus, gpus=gpus)]
+        kinds = gpu_kinds(live_nodes())
+        if not kinds:
+            raise ConfigError(
+                "--gpus-per-trial auto measures on the GPUs that the cluster has now, and Ray sees none; give a "
+                "number, or start a machine with a GPU first"
+            )
+        self._progress.message("Measuring how much of a GPU a trial needs …")
+        measured = on_gpus(kinds, cpus, partial(measure, context, plan.knobs, plan.fixed), self._interrupted)
+        if self._interrupted():
+            raise Interrupted
+        return share_requests(cpus, measured, live_nodes(), self._progress.message)
 
     def _context(self, data: Data, device: str) -> WorkerContext:
         rows = data.split.development

@@ -36,8 +36,8 @@ def print_warnings(plan: SearchPlan, console: Console) -> None:
         )
     if plan.transductive:
         console.print(
-            "[yellow]Transductive: features are normalised by all clips of a speaker, the test speakers' unlabelled ones "
-            "too. Such a score does not hold for a single clip of a new speaker.[/]"
+            "[yellow]Transductive: features are normalised by all clips of a speaker, the test speakers' unlabelled "
+            "ones too. Such a score does not hold for a single clip of a new speaker.[/]"
         )
     if plan.warm_start is not None and plan.warm_start.test_speakers:
         console.print(

@@ -16,9 +16,10 @@ from optuna.exceptions import StorageInternalError
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from search.asha import GRACE_SPEARMAN, GRACE_TRIALS
+from search.asha import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
 from search.batch import BATCH_FILE, Batch, batch_of, default_batch_folder, run_batch
 from search.finals import FinalsError
+from search.leaderboard import ComparisonError
 from search.pipeline import Interrupted, execute
 from search.plan import Limits, SearchPlan
 from search.prepare import DEFAULTS, default_folder, prepare
@@ -28,6 +29,7 @@ from search.sampler import SAMPLERS
 from search.storage import absolute_storage
 from search.study import SearchStopped
 from search.summary import sum_up
+from search.view import RunFolderError
 from ser_core.artifact import ArtifactError
 from ser_core.audio import AudioError
 from ser_core.clips import CorpusError
@@ -39,7 +41,7 @@ from spaces.knobs import KnobError
 
 USER_ERRORS = (
     ConfigError, CorpusError, SplitError, KnobError, PretrainedError, FinalsError, SearchStopped, FeatureStoreError,
-    AudioError, ArtifactError, ConnectionError,
+    AudioError, ArtifactError, ConnectionError, ComparisonError, RunFolderError,
 )  # fmt: skip
 """Errors whose message says what to do: shown without a traceback."""
 
@@ -50,6 +52,14 @@ def _option(*names: str, panel: str, help: str, default: object = None) -> Any:
     """An option that is None when it is not given, with what that means in its help text."""
     shown = "" if default is None else f" \\[default: {default}]"
     return typer.Option(*names, help=help + shown, rich_help_panel=panel)
+
+
+def gpu_share(text: str) -> float | str:
+    """The value of --gpus-per-trial."""
+    try:
+        return text if text == AUTO else float(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"a number of GPUs, such as 0.25, or {AUTO}; got {text!r}") from error
 
 
 _Text = str | None
@@ -189,7 +199,14 @@ def tune(
         _Number, _option(panel=MACHINES, help="CPU cores, and threads, of a trial.", default=_limits.cpus_per_trial)
     ] = None,
     gpus_per_trial: Annotated[
-        _Number, _option(panel=MACHINES, help="GPUs, or a share of one.", default="1 where there are any, else 0")
+        Any,
+        typer.Option(
+            parser=gpu_share,
+            metavar="NUMBER|auto",
+            help="GPUs, or a share of one; auto measures the memory that trials need on every kind of GPU, and shares "
+            "it. \\[default: 1 where there are any, else 0]",
+            rich_help_panel=MACHINES,
+        ),
     ] = None,
     run_dir: Annotated[
         _Folder, _option(panel=RUN, help="Folder of a new run.", default="runs/MODEL-CORPUS-SPLIT-TIME")
@@ -274,7 +291,7 @@ def _run_batch(batch: Batch, folder: Path, given: dict[str, Any], console: Conso
     for name, problem in problems.items():
         _say(console, f"[bold red]not run: {name}[/] ({plain(str(problem).splitlines()[0])})")
     if not given["dry_run"]:
-        sum_up(batch, folder, console)
+        sum_up(batch, folder, problems, console)
     return not problems
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from search.batch import Batch
+from search.compare import conclude
 from search.ensemble import Ensemble, ensemble_of, pooled_ensemble
 from search.printing import percent, plain
 from search.protocol import PROTOCOL_FILE, protocol_numbers, write_json
@@ -17,52 +18,56 @@ from search.result import RESULT_FILE, ensemble_numbers
 from ser_core.config import ConfigError
 
 ENSEMBLE_FILE = "ensemble.json"
-SCORES = {"uar": "UAR", "war": "accuracy (WAR)", "macro_f1": "macro F1"}
 
 
-def sum_up(batch: Batch, folder: Path, console: Console) -> None:
-    """Write and print what the runs say together, as far as they have ended."""
-    ended = {
-        model: [
-            folder / m.folder for m in batch.members if m.model == model and (folder / m.folder / RESULT_FILE).exists()
-        ]
-        for model in batch.models
+def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], console: Console) -> None:
+    """Write and print what the runs say together, as far as they have ended.
+
+    Args:
+        problems: folder of a run -> why it could not be run.
+    """
+    runs = {
+        model: [folder / member.folder for member in batch.members if member.model == model] for model in batch.models
     }
-    wanted = len(batch.members) // len(batch.models)
-    whole = {model: folders for model, folders in ended.items() if len(folders) == wanted}
+    whole = {model: own for model, own in runs.items() if all((each / RESULT_FILE).exists() for each in own)}
     if batch.protocol and whole:
-        numbers = {model: protocol_numbers(folders) for model, folders in whole.items()}
-        search = "per fold" if batch.search_per_fold else "once, on the first fold"
-        write_json(
-            folder / PROTOCOL_FILE, {"protocol": batch.protocol, "folds": wanted, "search": search, "models": numbers}
-        )
-        _print_protocol(batch, numbers, console)
-        console.print(f"  {(folder / PROTOCOL_FILE).resolve()}", soft_wrap=True, highlight=False)
+        _protocol(batch, folder, whole, console)
+    if len(batch.models) > 1 and whole:
+        failed = {member.model: problems[member.folder] for member in batch.members if member.folder in problems}
+        conclude(folder, whole, {model: str(why).splitlines()[0] for model, why in failed.items()}, console)
     if len(whole) > 1:
         _ensemble(folder, whole, console)
 
 
-def _print_protocol(batch: Batch, numbers: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    table = Table("Model", "Score", "Mean over folds", "± over folds", "All test clips", "95 % interval over speakers")
-    for model, own in numbers.items():
-        for name, label in SCORES.items():
-            over, test = own["over_folds"][name], own["pooled"][name]
-            low, high = test["interval"]
-            table.add_row(
-                model if name == "uar" else "", label, percent(over["mean"]), percent(over["std"]),
-                percent(test["mean"]), f"{percent(low)} to {percent(high)}",
-            )  # fmt: skip
+def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], console: Console) -> None:
+    """Every fold and all of them together: `protocol.json` and a table with a row per architecture."""
+    numbers = {model: protocol_numbers(own) for model, own in runs.items()}
     first = next(iter(numbers.values()))
-    console.print(
-        f"[bold]{batch.protocol}[/], {len(first['folds'])} folds, {first['pooled']['clips']} test clips of "
-        f"{first['pooled']['speakers']} speakers"
-    )
+    search = "per fold" if batch.search_per_fold else "once, on the first fold"
+    document = {"protocol": batch.protocol, "folds": len(first["folds"]), "search": search, "models": numbers}
+    write_json(folder / PROTOCOL_FILE, document)
+    table = Table(
+        "Model", "UAR over folds", "WAR", "macro F1", "UAR of all clips", "95 % interval over speakers",
+        title=f"{batch.protocol}: {len(first['folds'])} folds, {first['pooled']['clips']} test clips of "
+        f"{first['pooled']['speakers']} speakers, searched {search}", title_justify="left",
+    )  # fmt: skip
+    for model, own in numbers.items():
+        uar, (low, high) = own["over_folds"]["uar"], own["pooled"]["uar"]["interval"]
+        table.add_row(
+            f"{model}{' (transductive)' if own['transductive'] else ''}",
+            f"{percent(uar['mean'])} ± {percent(uar['std'])}",
+            percent(own["over_folds"]["war"]["mean"]),
+            percent(own["over_folds"]["macro_f1"]["mean"]),
+            percent(own["pooled"]["uar"]["mean"]),
+            f"{percent(low)} to {percent(high)}",
+        )
     console.print(table)
     for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):
         console.print(
             f"[yellow]The configuration of {model} was searched on one fold, whose training speakers test in others: "
             f"its score is not one on speakers that nothing was tuned on. --search-per-fold has no such flaw.[/]"
         )
+    console.print(f"  {(folder / PROTOCOL_FILE).resolve()}", soft_wrap=True, highlight=False)
 
 
 def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) -> None:

@@ -84,6 +84,8 @@ class RunMaker:
                 "classes": CLASSES,
                 "skipped": [],
                 "synthetic": False,
+                "licence": "CC BY-NC-SA 4.0",
+                "citation": "Livingstone & Russo 2018",
             },
             "speaker_independent": True,
             "synthetic": False,
@@ -213,7 +215,14 @@ class RunMaker:
         result = {
             "model": self.plan["model"],
             "corpus": self.plan["corpus"],
-            "split": {"kind": self.plan["split"], "speaker_independent": self.plan["speaker_independent"]},
+            "split": {
+                "kind": self.plan["split"],
+                "speaker_independent": self.plan["speaker_independent"],
+                "test_speakers": self.plan.get("speakers", {}).get("test", []),
+                "inner_folds": [],
+            },
+            "transductive": False,
+            "warm_start": self.plan.get("warm_start"),
             "search": {
                 "trials": {s: sum(t.state == w for t in trials) for s, w in STATES.items()},
                 "wall_seconds": self.now - 1_700_000_000.0,
@@ -221,10 +230,16 @@ class RunMaker:
                 "best": {"trial": best.number, "params": dict(best.params), "val_uar": best.value},
             },
             "finalists": finalists,
-            "winner": {"trial": winner["trial"], "params": winner["params"]},
+            "winner": {
+                "trial": winner["trial"],
+                "params": winner["params"],
+                "fixed": {},
+                "models": [f"final/trial-{winner['trial']:05d}-seed-{seed}" for seed in (1, 2, 3)],
+            },
             "test": {**json.loads(test_scores(tuple(self.plan["corpus"]["classes"]))), **test},
             "test_reads": 1,
             "versions": self.plan["versions"],
+            "command": self.plan["command"],
         }
         (self.folder / "result.json").write_text(json.dumps(result))
         (self.folder / INSIGHT_FILE).write_text(insight_of(tuple(self.plan["corpus"]["classes"])))
