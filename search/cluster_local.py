@@ -10,7 +10,7 @@ from search.cluster_file import ClusterFile, Finding
 
 def local_findings(cluster: ClusterFile) -> list[Finding]:
     """All findings of the rules below."""
-    rules = (_addresses, _node_types, _autoscaler, _key, _head)
+    rules = (_addresses, _node_types, _autoscaler, _key, _head, _worker)
     return [finding for rule in rules for finding in rule(cluster)]
 
 
@@ -73,4 +73,14 @@ def _head(cluster: ClusterFile) -> Iterator[Finding]:
             where="head_start_ray_commands",
             problem="no `ray start` with --autoscaling-config: the head would start no workers",
             remedy="add --autoscaling-config=~/ray_bootstrap_config.yaml",
+        )
+
+
+def _worker(cluster: ClusterFile) -> Iterator[Finding]:
+    starts = [command for command in cluster.commands("worker") if "ray start" in command]
+    if not starts or "||" not in starts[-1]:
+        yield Finding(
+            where="worker_start_ray_commands",
+            problem="a machine whose `ray start` fails once, be it while it boots, is never tried again",
+            remedy="ray start --address=$RAY_HEAD_IP:6379 || ray stop",
         )

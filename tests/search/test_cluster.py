@@ -249,6 +249,10 @@ LOCAL = {
     ),
     "no key": (drop("auth.ssh_private_key"), "auth.ssh_private_key: missing"),
     "no key there": (put("auth.ssh_private_key", "~/other"), "auth.ssh_private_key: there is no "),
+    "worker that is not tried again": (
+        put("worker_start_ray_commands.1", "ray start --address=$RAY_HEAD_IP:6379"),
+        "worker_start_ray_commands: a machine whose `ray start` fails once",
+    ),
     "no autoscaling": (
         put("head_start_ray_commands.1", "RAY_enable_autoscaler_v2=0 ray start --head"),
         "head_start_ray_commands: no `ray start` with --autoscaling-config",
