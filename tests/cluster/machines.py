@@ -28,8 +28,6 @@ HEAD_LIMITS = "--num-cpus=0 --memory=2000000000 --object-store-memory=200000000"
 WORKER_LIMITS = "--num-cpus=1 --memory=2000000000 --object-store-memory=200000000"
 """Of each host: without them each would take the whole machine for its own."""
 
-ALIVE = "import ray; ray.init('auto', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
-
 
 @dataclass
 class Hosts:
@@ -139,15 +137,28 @@ class Cluster:
     file: Path
 
     def up(self) -> str:
-        return self.hosts.run("op", f"ray up -y {self.file}", timeout=240)
+        return self.hosts.run("op", f"ray up -y {self.file}", timeout=400)
 
     def down(self) -> str:
         return self.hosts.run("op", f"ray down -y {self.file}", timeout=240)
 
-    def alive(self) -> int:
-        """Nodes that the head holds for alive; 0 while it does not answer."""
-        lines = self.hosts.run("head", f"python -c {shlex.quote(ALIVE)}", check=False).splitlines()
-        return int(lines[-1]) if lines and lines[-1].isdecimal() else 0
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Follow how many nodes are alive; for `seen`."""
+        command = f"exec python tests/cluster/watch.py {self.hosts.shared / 'alive'}"
+        watcher = self.hosts.start("head", command, self.hosts.folder / "watch.log")
+        try:
+            yield
+        finally:
+            watcher.terminate()
+            watcher.wait(30)
+
+    def seen(self, nodes: int, *, since: float = 0.0) -> float | None:
+        """When so many nodes were first seen alive after a moment, both in seconds since 1970; None for not yet."""
+        path = self.hosts.shared / "alive"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        moments = [float(moment) for moment, count in map(str.split, lines) if int(count) == nodes]
+        return next((moment for moment in moments if moment >= since), None)
 
     def search(self, run: Path, *options: str) -> str:
         """The command of a search on this cluster, as README has it."""

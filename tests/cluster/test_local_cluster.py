@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.cluster.machines import (
 pytestmark = pytest.mark.cluster
 
 NOTICED_SECONDS = 20.0
-"""A dead node is noticed after about 10 s; asking takes some seconds as well. Ray's own settings need 65 s."""
+"""A dead node is noticed after about 10 s, on a busy machine a little later. Ray's own settings need 65 s."""
 SMALL = ("--finalists", "1", "--seeds", "1")
 
 
@@ -35,8 +36,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         checked = hosts.run("op", f"python search/cluster.py check {made.file}")
         assert "nothing found" in checked
         made.up()
-        await_true("both workers have joined", lambda: made.alive() == 3, 180)
-        yield made
+        with made.watched():
+            await_true("both workers have joined", lambda: made.seen(3), 300)
+            yield made
 
 
 def check_complete(run: Path, trials: int) -> None:
@@ -66,16 +68,18 @@ def test_attach_opens_a_shell_on_the_head(cluster: Cluster) -> None:
 def test_job_submit_through_the_dashboards_tunnel_needs_the_token(cluster: Cluster) -> None:
     hosts, run = cluster.hosts, cluster.hosts.shared / "runs" / "job"
     tunnel = hosts.start("op", f"exec ray dashboard {cluster.file}", hosts.folder / "tunnel.log")
+    address = "--address http://localhost:8265"
     try:
         options = cluster.search(run, "--model", "mlp", "--data", "demo", "--trials", "2", *SMALL)
-        await_true("the tunnel is open", lambda: hosts.run("op", "ray job list", check=False).startswith("["), 60)
-        hosts.run("op", f"ray job submit -- ser-search {options}", timeout=300)
-        refused = hosts.run("op", "RAY_AUTH_MODE=disabled ray job list", check=False)
+        listed = f"ray job list {address} | grep JobDetails"
+        await_true("the tunnel is open", lambda: hosts.run("op", listed, check=False), 90)
+        hosts.run("op", f"ray job submit {address} -- ser-search {options}", timeout=300)
+        refused = hosts.run("op", f"RAY_AUTH_MODE=disabled ray job list {address}", check=False)
     finally:
         tunnel.terminate()
         tunnel.wait(30)
     check_complete(run, 2)
-    assert "401" in refused
+    assert "Missing authentication token" in refused
 
 
 def test_a_client_address_is_refused(cluster: Cluster) -> None:
@@ -99,12 +103,14 @@ def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None
     try:
         await_true("both workers train", lambda: workers_of(run) == {"worker1", "worker2"}, 120)
         await_true("there is a checkpoint", lambda: any((run / "checkpoints").glob("*/last.safetensors")), 120)
+        cut = time.time()
         hosts.cut_power("worker1")
-        noticed = await_true("the dead node is noticed", lambda: cluster.alive() == 2, 60)
+        await_true("the dead node is noticed", lambda: cluster.seen(2, since=cut), 90)
+        noticed = (cluster.seen(2, since=cut) or cut) - cut
         print(f"a worker without power was noticed after {noticed:.1f} s")
         assert noticed <= NOTICED_SECONDS
         hosts.power_on("worker1")
-        back = await_true("the worker is back", lambda: cluster.alive() == 3, 240)
+        back = await_true("the worker is back", lambda: cluster.seen(3, since=cut + noticed), 300)
         print(f"a worker that came back had joined after {back:.1f} s")
         trained = epochs_of(run)
         await_true("training goes on", lambda: epochs_of(run) > trained, 60)
