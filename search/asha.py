@@ -7,6 +7,7 @@ One bracket: several would need a draw for every trial, and the first rung is pl
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -48,6 +49,7 @@ class Asha:
     grace_epochs: int | None
     reduction: float
     rungs: dict[int, dict[int, float]] = field(init=False, default_factory=dict)
+    _ordered: dict[int, list[float]] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.reduction > 1:
@@ -65,6 +67,7 @@ class Asha:
             raise ValueError(f"grace epochs must be at least 1; got {grace_epochs}")
         self.grace_epochs = grace_epochs
         self.rungs = {epoch: {} for epoch in rung_epochs(self.max_epochs, grace_epochs, self.reduction)}
+        self._ordered = {epoch: [] for epoch in self.rungs}
 
     def stops(self, trial: int, epoch: int, best: float) -> bool:
         """Put `trial` on the rung at `epoch`, if there is one, and say whether the trial is to end here.
@@ -78,11 +81,14 @@ class Asha:
         if rung is None or trial in rung:
             return False
         rung[trial] = best
+        ordered = self._ordered[epoch]  # every number on the rung, so that a verdict costs no walk over it
+        if not math.isnan(best):
+            insort(ordered, best)
         if len(rung) < self.reduction:
             return False
         if math.isnan(best):
             return True
-        better = sum(value > best for value in rung.values())  # NaN compares as not better
+        better = len(ordered) - bisect_right(ordered, best)
         return better >= max(1, math.floor(len(rung) / self.reduction))
 
 

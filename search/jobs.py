@@ -145,6 +145,10 @@ def derived_seed(seed: int, *path: int) -> int:
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0] % 2**31)
 
 
+NO_MEMORY = "out of memory"
+"""The kind of failure of a job that needs more memory than it had."""
+
+
 def failure_kind(reason: str) -> str:
     """The class of a failure: what stands before the first colon of its reason."""
     return reason.split(":", 1)[0]

@@ -95,3 +95,39 @@ class Demand:
 
 def _whole(number: float) -> int:
     return math.floor(number + ROUNDING)
+
+
+# -- shares of a GPU ---------------------------------------------------------------------------------------------------
+
+HEADROOM = 0.1
+"""Of a GPU's memory, kept free: fragments, and configurations that need a little more than those measured."""
+
+
+def gpu_kinds(nodes: Sequence[Node]) -> set[str]:
+    """Kinds of GPUs, as Ray names them; "" for one that it does not know, where it knows none."""
+    with_gpu = [node for node in nodes if node.get("GPU", 0.0) > 0]
+    named = {
+        name.removeprefix(KIND_PREFIX) for node in with_gpu for name in node if name.startswith(KIND_PREFIX)
+    }  # fmt: skip
+    return named or ({""} if with_gpu else set())
+
+
+def jobs_per_gpu(total: float, typical: float, largest: float, *, most: int) -> int:
+    """How many jobs share a GPU, at least one.
+
+    As many as fit if all were the largest, when that costs at most half the places; else as many as fit if all were
+    typical: then the few that need more run out of memory, and are done anew with a larger share.
+
+    Args:
+        total: bytes of the GPU. typical, largest: bytes that a job needs; infinite for more than there are.
+        most: that the cores beside the GPU can feed.
+
+    Raises:
+        ValueError: a job that needs nothing, or a largest that needs less than a typical one.
+    """
+    if not 0 < typical <= largest:
+        raise ValueError(
+            f"a typical job must need memory, and at most what the largest needs; got {typical}, {largest}"
+        )
+    safe, dense = (min(most, _whole((1 - HEADROOM) * total / need)) for need in (largest, typical))
+    return max(1, safe if 2 * safe >= dense else dense)

@@ -43,7 +43,7 @@ class Limits:
         hours: wall time of the whole job, the finals included; None for no limit.
         epochs_total: epochs over all trials of the search; None for no limit.
         concurrency: trials at once; 0 for as many as fit.
-        gpus_per_trial: None for one where the cluster has any, else none.
+        gpus_per_trial: None for one where the cluster has any, else none; "auto" for a share that is measured.
     """
 
     trials: int = 50
@@ -52,7 +52,7 @@ class Limits:
     address: str | None = None
     concurrency: int = 0
     cpus_per_trial: float = 1.0
-    gpus_per_trial: float | None = None
+    gpus_per_trial: float | str | None = None
 
     def problems(self) -> list[str]:
         """What is out of bounds, one line each."""
@@ -66,8 +66,8 @@ class Limits:
             (self.concurrency >= 0, f"--concurrency must be at least 0; got {self.concurrency}"),
             (self.cpus_per_trial > 0, f"--cpus-per-trial must be above 0; got {self.cpus_per_trial}"),
             (
-                self.gpus_per_trial is None or self.gpus_per_trial >= 0,
-                f"--gpus-per-trial must be at least 0; got {self.gpus_per_trial}",
+                self.gpus_per_trial in (None, AUTO) or float(self.gpus_per_trial or 0) >= 0,
+                f"--gpus-per-trial must be at least 0, or {AUTO}; got {self.gpus_per_trial}",
             ),
             (
                 not (self.address or "").startswith("ray://"),

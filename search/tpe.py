@@ -22,12 +22,18 @@ from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _S
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.jobs import NO_MEMORY, failure_kind
+
 Rank = tuple[int, float, float, int]
-"""Sorts trials from best to worst: complete ones first, then pruned ones, the further ones first; last the number."""
+"""Sorts trials from best to worst: complete ones first, then pruned ones, the further ones first, then those that ran
+out of memory; last the number."""
 
 
 class RememberingTPESampler(TPESampler):
     """`TPESampler(multivariate=True, group=True, constant_liar=True)`, proposing the same, faster.
+
+    But for one thing: a trial that failed for lack of memory counts as the worst there is, where Optuna forgets all
+    that failed and proposes the like again.
 
     For studies with one objective and without constraints. What it remembers belongs to the study object, not to the
     sampler, which may be a new one for every proposal.
@@ -108,7 +114,7 @@ class _Memory:
                 raise RuntimeError(f"the study's trial at place {number} has number {trial.number}")
             if not trial.state.is_finished():
                 self.open.append(number)
-            elif trial.state is not TrialState.FAIL:
+            elif trial.state is not TrialState.FAIL or ran_out_of_memory(trial):
                 self._add(trial)
 
     def _add(self, trial: FrozenTrial) -> None:
@@ -122,6 +128,8 @@ class _Memory:
             self.columns[name][trial.number] = knob.to_internal_repr(trial.params[name])
 
     def _rank(self, trial: FrozenTrial) -> Rank:
+        if trial.state is TrialState.FAIL:
+            return 2, 0.0, 0.0, trial.number
         if trial.state is TrialState.COMPLETE:
             return 0, self._sign * float(trial.values[0]), 0.0, trial.number
         if not trial.intermediate_values:
@@ -149,6 +157,11 @@ class _Memory:
             dict(zip(space, values[:, ~above & whole], strict=True)),
             dict(zip(space, values[:, above & whole], strict=True)),
         )
+
+
+def ran_out_of_memory(trial: FrozenTrial) -> bool:
+    """True for a trial that failed since it needs more memory than there is."""
+    return trial.state is TrialState.FAIL and failure_kind(trial.user_attrs.get("reason", "")) == NO_MEMORY
 
 
 _memories: WeakKeyDictionary[Study, _Memory] = WeakKeyDictionary()

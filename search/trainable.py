@@ -18,6 +18,7 @@ import ray
 import torch
 from ray.tune import Trainable
 
+from search.gpu_memory import hold_to_share, is_out_of_memory
 from search.jobs import Chunk, Job, Outcome
 from search.predictions import write_predictions
 from search.shared_stores import SharedStore
@@ -40,10 +41,6 @@ CHECKPOINT_SHARE = 0.05
 
 FIRST_CHECKPOINT_SECONDS = 2.0
 """A job shorter than this is cheaper to repeat than to save."""
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "_status_alloc_failed")
-"""What Torch's allocators, cuDNN, cuBLAS and the system say where they raise nothing more particular than RuntimeError
-or OSError; in small letters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +85,7 @@ class TrainingActor(Trainable):
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._stores: dict[str, FeatureStore] = {}
         self._device_works = True
+        hold_to_share(config["share"])
         self._begin(config["job"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -293,16 +291,10 @@ def failure_reason(error: Exception) -> str:
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Diverged):
         kind = "diverged"
-    elif _is_out_of_memory(error):
+    elif is_out_of_memory(error):
         kind = "out of memory"
     elif isinstance(error, ConfigError | PretrainedError):
         kind = "bad configuration"
     else:
         kind = f"error {type(error).__name__}"
     return f"{kind}: {message}"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError | OSError) and any(sign in str(error).lower() for sign in NO_MEMORY)

@@ -15,23 +15,26 @@ import tempfile
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune import Stopper, Trainable
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from search.jobs import Chunk, Job, JobSource, Outcome, failure_kind
-from search.losses import MAX_WORKER_LOSSES, LossLog, watch_workers
+from search.jobs import NO_MEMORY, Chunk, Job, JobSource, Outcome, failure_kind
+from search.losses import MAX_WORKER_LOSSES, LossLog, gist, watch_workers
 from search.packing import Demand, Node, Request
 from search.trainable import TrainingActor
 from ser_core.config import ConfigError
+
+T = TypeVar("T")
 
 START_TRIES = 3
 """Ray gives up a start after 30 s, which a busy machine may need."""
@@ -39,9 +42,6 @@ START_TRIES = 3
 
 NODES_SECONDS = 1.0
 """How often Ray is asked which nodes there are."""
-
-NO_MEMORY = "out of memory"
-"""The kind of failure of a job for which a larger share of a GPU may do."""
 
 MOST_PENDING = 256
 """Jobs that wait for a node at the same time: what a cluster that scales itself may be asked for in one go."""
@@ -125,6 +125,34 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
 def gpus_available() -> bool:
     """True when the cluster has a GPU that Ray knows of."""
     return ray.cluster_resources().get("GPU", 0.0) > 0
+
+
+def on_gpus(
+    kinds: Iterable[str], cpus: float, function: Callable[[], T], interrupted: Callable[[], bool]
+) -> dict[str, T]:
+    """Call a function on a whole GPU of every kind, in processes that end with it; {} when interrupted meanwhile.
+
+    Waits for the GPUs as long as it takes: for a cluster that grows, waiting is how it learns that it should.
+
+    Raises:
+        ConfigError: it failed on a GPU; with the reason.
+    """
+    called = {}
+    for kind in kinds:
+        bundle = Request(cpus=cpus, gpus=1, kind=kind).bundle()
+        options = {"num_cpus": bundle.pop("CPU"), "num_gpus": bundle.pop("GPU"), "resources": bundle}
+        called[kind] = ray.remote(max_calls=1, max_retries=0, **options)(function).remote()
+    waiting = list(called.values())
+    while waiting:
+        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0.5)
+        if interrupted():
+            for reference in waiting:
+                ray.cancel(reference, force=True)
+            return {}
+    try:
+        return {kind: ray.get(reference) for kind, reference in called.items()}
+    except RayError as error:
+        raise ConfigError(f"--gpus-per-trial auto: measuring failed: {gist(error)} Give a number instead") from error
 
 
 def run_jobs(

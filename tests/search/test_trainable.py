@@ -143,7 +143,7 @@ def make_actor(run_folder: Path, first: Job, *, model: str = "saboteur", device:
             super().setup(config, context)
             self._stores[settings_key(features)] = store  # Ray's object store would hand it out
 
-    return Worker({"job": first})
+    return Worker({"job": first, "share": 0.0})
 
 
 def job(name: str, how: str = "never", *, batch: int = 10, **changes: Any) -> Job:
