@@ -109,11 +109,8 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     """The ranks with their uncertainty, and a line per difference."""
     for warning in board.warnings:
         console.print(f"[yellow]{escape(warning)}[/]", highlight=False)
-    protocol = board.protocol
-    title = (
-        f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}: {protocol['corpus']}, split "
-        f"{protocol['split']}"
-    )
+    split = " to ".join(dict.fromkeys((board.splits[0], board.splits[-1])))
+    title = f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}, split {split}"
     table = Table(
         "", "Run", "UAR", "± over seeds", "95 % interval over speakers", "Accuracy (WAR)",
         title=escape(title), title_justify="left",

@@ -151,6 +151,7 @@ _CAVEATS: tuple[tuple[str, str, Callable[[RunView], bool]], ...] = (
         "Clips of one speaker stand in both training and test",
         lambda run: not run.plan["speaker_independent"],
     ),
+    ("Transductive.", "Features are normalised by all clips of each test speaker", _transductive),
     ("Tuned on test speakers.", "The configurations come from an earlier search on them", _knows_test_speakers),
     (
         "The test set was read more than once.",

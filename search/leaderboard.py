@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from search.comparison_head import PROTOCOL, banners, differences, named_apart, sentence
+from search.comparison_head import PROTOCOL, budget_banners, caveats, differences, sentence
 from search.figures._style import count
 from search.predictions import Predictions, pooled, read_predictions
 from search.view import RunView, read_run
@@ -79,6 +79,7 @@ class Leaderboard:
 
     Attributes:
         protocol: what all runs share.
+        splits: one, or those of the folds.
         clips, speakers: of the test set.
         warnings: what a reader must not overlook.
         comparisons: every pair, see `compare_all`.
@@ -86,6 +87,7 @@ class Leaderboard:
     """
 
     protocol: Mapping[str, str]
+    splits: tuple[str, ...]
     clips: int
     speakers: int
     warnings: tuple[str, ...]
@@ -137,12 +139,15 @@ def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str,
         raise _refusal(problems)
     first, test = next(iter(runs.values())), next(iter(tests.values()))
     entries = [_entry(name, runs[name], groups[name], own) for name, own in tests.items()]
-    everything = named_apart([run for own in runs.values() for run in own])
+    named = {name: [replace(run, name=name) for run in own] for name, own in runs.items()}
+    searched = [own[0] for own in named.values()]  # of folds with one configuration, the first has the search
+    warnings = [*budget_banners(searched), *caveats([run for own in named.values() for run in own])]
     return Leaderboard(
         protocol={name: "; ".join(dict.fromkeys(map(fact, first))) for name, fact in PROTOCOL.items()},
         clips=len(test.clip_ids),
         speakers=len(set(test.speakers.tolist())),
-        warnings=tuple(f"{banner.word} {banner.text}" for banner in banners(everything)),
+        splits=tuple(str(run.plan["split"]) for run in first),
+        warnings=tuple(f"{banner.word} {banner.text}" for banner in warnings),
         entries=tuple(sorted(entries, key=lambda entry: -entry.uar.mean)),
         comparisons=compare_tests(tests),
         not_run=not_run or {},
@@ -150,7 +155,13 @@ def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str,
 
 
 def _check_finished(runs: Mapping[str, Sequence[RunView]]) -> None:
-    if open_runs := [run.name for own in runs.values() for run in own if run.result is None]:
+    open_runs = [
+        name if len(own) == 1 else f"{run.name} of {name}"
+        for name, own in runs.items()
+        for run in own
+        if run.result is None
+    ]
+    if open_runs:
         raise ComparisonError(
             f"only finished runs can be compared; {', '.join(open_runs)} must end first: go on with --resume, or leave "
             f"them out"

@@ -30,7 +30,7 @@ def tested(run_maker: Maker) -> Callable[..., Path]:
     """A finished run whose model has a share `skill` of the test clips right."""
 
     def make(name: str, skill: float, seed: int = 0, people: int = 6, seeds: int = 3, **plan: Any) -> Path:
-        plan = {"model": name, **plan}
+        plan = {"model": name, "seeds": seeds, **plan}
         maker = run_maker(name, trials=6, max_epochs=6, **plan).search(fail_every=0).finish()
         folder: Path = maker.predict(skill, seed=seed, speakers=people, seeds=seeds).folder
         return folder
@@ -82,7 +82,7 @@ def test_command_prints_ranks_and_differences_and_keeps_them_as_json(
     assert out.count(": shown; McNemar") == 2
     assert board["test"] == {"clips": 240, "speakers": 6}
     assert board["protocol"]["split"] == "speaker (speakers kept apart)"
-    assert "The runs had different budgets" not in out
+    assert "The runs had different budgets. Seeds: 3 in mlp, ast; 2 in resnet18." in out
 
 
 def test_the_difference_is_a_paired_t_test_over_speakers(tested: Callable[..., Path]) -> None:
@@ -164,12 +164,14 @@ def test_the_file_that_is_read_is_the_one_that_runs_keep() -> None:
     assert TEST_FILE == PREDICTIONS_FILE
 
 
-def folds(tested: Callable[..., Path], model: str, skill: float, apart: Callable[[Path, int], None]) -> list[Path]:
+def folds(
+    tested: Callable[..., Path], model: str, skill: float, apart: Callable[[Path, int], None], **plan: Any
+) -> list[Path]:
     """Two folds of a protocol, whose clips and speakers `apart` keeps apart."""
     found = []
     for fold in (1, 2):
-        plan = {"model": model, "split": f"emobox:{fold}", "speakers": {"test": [f"{fold}{n}" for n in range(4)]}}
-        folder = tested(f"{model}-fold-{fold}", skill, seed=fold + len(model), people=4, **plan)
+        facts = {"model": model, "split": f"emobox:{fold}", "speakers": {"test": [f"{fold}{n}" for n in range(4)]}}
+        folder = tested(f"{model}-fold-{fold}", skill, seed=fold + len(model), people=4, **facts, **plan)
         apart(folder / TEST_FILE, fold)
         found.append(folder)
     return found
@@ -182,12 +184,29 @@ def rename_clips(table: Path, fold: int) -> None:
     table.write_text("\n".join(",".join(line) for line in lines) + "\n")
 
 
+def test_warnings_name_the_models_whose_scores_they_concern(tested: Callable[..., Path]) -> None:
+    warm = {"source": "elsewhere", "test_speakers": ["01"]}
+    groups = {
+        "ast": folds(tested, "ast", 0.7, rename_clips, warm_start=warm, seeds=5),
+        "mlp": folds(tested, "mlp", 0.5, rename_clips),
+    }
+    result = json.loads((groups["mlp"][1] / "result.json").read_text())
+    (groups["mlp"][1] / "result.json").write_text(json.dumps({**result, "test_reads": 2, "transductive": True}))
+    budget, transductive, tuned, reads = make_leaderboard(groups).warnings
+    assert budget == "The runs had different budgets. Seeds: 5 in ast; 3 in mlp."
+    assert transductive.startswith("Transductive.")
+    assert transductive.endswith(": mlp.")
+    assert tuned.endswith("from an earlier search on them: ast.")
+    assert reads.endswith(": mlp.")
+
+
 def test_the_folds_of_a_protocol_count_as_one(tested: Callable[..., Path]) -> None:
     groups = {model: folds(tested, model, skill, rename_clips) for model, skill in {"ast": 0.7, "mlp": 0.5}.items()}
     board = make_leaderboard(groups)
     assert (board.clips, board.speakers) == (320, 8)
     assert board.protocol["split"] == "emobox:1 (speakers kept apart); emobox:2 (speakers kept apart)"
     assert [len(entry.folders) for entry in board.entries] == [2, 2]
+    assert board.warnings == ()  # the folds differ in their split, which is no difference between the models
     with pytest.raises(ComparisonError, match=r"Folds: 2 runs in ast; 1 run in mlp\."):
         make_leaderboard({"ast": groups["ast"], "mlp": groups["mlp"][:1]})
     with pytest.raises(ComparisonError, match=r"Split: emobox:1 .* in ast; emobox:2 .* in mlp"):
