@@ -2,6 +2,8 @@
 
     python benchmarks/overhead.py [--trials 5000] [--minutes 15] [--only ours,tune,…]
 
+Contestants that are left out keep the figures that an earlier run gave them.
+
 Every contestant has one worker and runs until it has done the trials or its minutes are over. Ours is the whole command
 line: records, study, live view and page as ever. Trials are counted in windows: the first 100, the last 100 before
 1,000 and so on. The driver's processor time stands beside the wall time, which other programs on the machine disturb.
@@ -20,7 +22,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -42,8 +44,10 @@ from spaces import space_for
 
 RESULTS = Path(__file__).parent / "results"
 WINDOW = 100
-CHECKPOINTS = (100, 1_000, 5_000)
-GOAL_MS, GOAL_GROWTH = 50.0, 2.0
+CHECKPOINTS = (100, 300, 1_000, 2_000, 3_000, 4_000, 5_000)
+PROPOSAL_SIZES = (100, 1_000, 5_000)
+GOAL_MS, LATE_GOAL_MS = 50.0, 100.0
+"""Of the first window, and of any later one."""
 PROPOSALS = 5
 STYLES = {
     "ours": (BLUE, "solid"), "ours-random": (BLUE, "dot"), "tune": (ORANGE, "solid"), "tune-reuse": (ORANGE, "dot"),
@@ -68,6 +72,9 @@ class Row:
     mean_ms: float
     driver_cpu_ms: float
     growth: float
+
+
+FIGURES = ("wall_ms", "mean_ms", "driver_cpu_ms", "growth")
 
 
 def windows(name: str, marks: Marks, ends: Iterable[int] = CHECKPOINTS) -> list[Row]:
@@ -128,21 +135,17 @@ def proposal_ms(make: Callable[[int], BaseSampler], sizes: Sequence[int]) -> lis
     return found
 
 
-def figure(marks: Mapping[str, Marks]) -> go.Figure:
+def figure(rows: Sequence[Row]) -> go.Figure:
     """Wall time beyond training against the number of trials, a median over `WINDOW` trials."""
     drawing = go.Figure()
-    for name, one in marks.items():
-        wall = 1e3 * one.wall_beyond_training
-        width = min(WINDOW, len(wall))
-        middle = np.median(np.lib.stride_tricks.sliding_window_view(wall, width), axis=1)
-        trials = np.arange(len(middle)) + width + 1
-        every = max(1, len(trials) // 400)
+    for name in dict.fromkeys(row.contestant for row in rows):
+        own = [row for row in rows if row.contestant == name]
         colour, dash = STYLES[name]
         drawing.add_scatter(
-            x=trials[::every],
-            y=middle[::every],
+            x=[row.trials for row in own],
+            y=[row.wall_ms for row in own],
             name=CONTESTANTS[name][0],
-            mode="lines",
+            mode="lines+markers",
             line={"color": colour, "dash": dash},
             hovertemplate="%{y:.0f} ms",
         )
@@ -158,6 +161,21 @@ def figure(marks: Mapping[str, Marks]) -> go.Figure:
         hovermode="x",
     )
     return drawing
+
+
+def read_csv(path: Path) -> list[Row]:
+    """What an earlier run wrote; nothing when there was none."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Row(
+                contestant=line["contestant"],
+                trials=int(line["trials"]),
+                **{name: float(line[name]) for name in FIGURES},
+            )
+            for line in csv.DictReader(file)
+        ]
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -199,9 +217,9 @@ def goal_line(rows: Sequence[Row]) -> str:
     if not mine:
         return "ours was not measured"
     first, last = mine[0], mine[-1]
-    met = first.wall_ms <= GOAL_MS and last.growth <= GOAL_GROWTH
+    met = first.wall_ms <= GOAL_MS and last.wall_ms <= LATE_GOAL_MS
     return (
-        f"at most {GOAL_MS:.0f} ms, and later at most {GOAL_GROWTH:.0f} times as much: {'met' if met else 'missed'} "
+        f"at most {GOAL_MS:.0f} ms, and later at most {LATE_GOAL_MS:.0f} ms: {'met' if met else 'missed'} "
         f"({first.wall_ms:.1f} ms at {first.trials:,} trials, {last.wall_ms:.1f} ms at {last.trials:,})"
     )
 
@@ -228,11 +246,13 @@ def main() -> None:
         except RuntimeError as error:  # the others' figures are worth having all the same
             failed.append(str(error))
     rows = [row for name, one in marks.items() for row in windows(name, one)]
+    kept = [row for row in read_csv(given.out / "overhead.csv") if row.contestant not in marks]
+    rows = sorted([*rows, *kept], key=lambda row: (list(CONTESTANTS).index(row.contestant), row.trials))
     given.out.mkdir(parents=True, exist_ok=True)
     write_csv(given.out / "overhead.csv", rows)
-    figure(marks).write_html(given.out / "overhead.html", include_plotlyjs=True)
+    figure(rows).write_html(given.out / "overhead.html", include_plotlyjs=True)
     console.print(overhead_table(rows))
-    console.print(proposal_table([size for size in CHECKPOINTS if size <= max(given.trials, CHECKPOINTS[0])]))
+    console.print(proposal_table([size for size in PROPOSAL_SIZES if size <= max(given.trials, PROPOSAL_SIZES[0])]))
     console.print(goal_line(rows), soft_wrap=True)
     console.print(f"{given.out / 'overhead.csv'}\n{given.out / 'overhead.html'}", soft_wrap=True)
     if failed:
