@@ -118,9 +118,11 @@ def measure_real(slots: int, seconds: float, table: CurveTable) -> RealRow:
     """Run a search on a Ray of its own with so many slots, for so long after all of them are at work."""
     from ray.cluster_utils import Cluster
 
-    from search.tuner import ray_session, run_jobs
+    from search.ray_cluster import ray_session
+    from search.tuner import run_jobs
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": slots, "object_store_memory": 256 * MB})
+    head = {"num_cpus": slots, "object_store_memory": 256 * MB, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     memory: list[float] = []
     try:
         with (

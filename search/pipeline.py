@@ -38,6 +38,7 @@ from search.jobs import Chain, JobSource
 from search.packing import Demand, Request, gpu_kinds
 from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
+from search.ray_cluster import check_fits, gpus_available, live_nodes, on_gpus, ray_session, trials_at_once
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
 from search.result import make_result, write_result
 from search.shared_stores import clear_stores, local_store_bytes, share_stores
@@ -45,7 +46,7 @@ from search.stop import Interruption
 from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
-from search.tuner import check_fits, gpus_available, live_nodes, on_gpus, ray_session, run_jobs, trials_at_once
+from search.tuner import run_jobs
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.feature_store import FeatureStore, feature_store

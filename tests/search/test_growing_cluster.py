@@ -19,7 +19,9 @@ from ray.tune import Trainable
 
 from search.jobs import Chunk, Job, Outcome, Wait
 from search.packing import KIND_PREFIX, Demand, Request
-from search.tuner import ray_session, run_jobs, trials_at_once
+from search.ray_cluster import on_gpus, ray_session, trials_at_once
+from search.tuner import run_jobs
+from ser_core.config import ConfigError
 from ser_core.report import EpochReport
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not find tests by their names
@@ -102,7 +104,9 @@ def job(name: str, last_epoch: int = 5, **params: float) -> Job:
 
 @contextmanager
 def cluster_of(**head: Any) -> Iterator[Cluster]:
-    cluster = Cluster(initialize_head=True, head_node_args={"object_store_memory": 80 * 2**20, **head})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"object_store_memory": 80 * 2**20, "include_dashboard": False, **head}
+    )
     try:
         with ray_session(cluster.address, object_store_bytes=0):
             yield cluster
@@ -144,6 +148,15 @@ def test_trials_at_once_follow_the_cluster_as_it_grows_and_shrinks(tmp_path: Pat
     ]
 
 
+def kind_here() -> str:
+    """The kind of GPU that this process was given."""
+    return next(name for name in ray.get_runtime_context().get_assigned_resources() if name.startswith(KIND_PREFIX))
+
+
+def fail() -> None:
+    raise ValueError("no such thing")
+
+
 @pytest.mark.slow
 def test_shared_gpus_of_two_kinds_and_a_job_that_needs_more(tmp_path: Path) -> None:
     """The GPUs are logical: Ray counts them, nobody uses them."""
@@ -159,7 +172,12 @@ def test_shared_gpus_of_two_kinds_and_a_job_that_needs_more(tmp_path: Path) -> N
         cluster.wait_for_nodes()
         requests = [Request(cpus=1, gpus=0.25, kind="A"), Request(cpus=1, gpus=0.5, kind="B")]
         source = Endless(enough, first=[big, huge])
+        called = on_gpus({"A", "B"}, 1, kind_here, lambda: False)
+        with pytest.raises(ConfigError, match=r"measuring failed: .*no such thing.* Give a number instead"):
+            on_gpus({"A"}, 1, fail, lambda: False)
+        assert on_gpus({"C"}, 1, kind_here, lambda: True) == {}  # nobody waits for a GPU that nobody wants any more
         run_jobs(source, Folder(str(tmp_path)), Demand(requests=requests), actor=Sleeper, tell=told.append)
+    assert called == {"A": KIND_PREFIX + "A", "B": KIND_PREFIX + "B"}
     share_of: dict[str, set[str]] = {}
     for chunk in source.chunks:
         node, _, share = chunk.worker.split(":")

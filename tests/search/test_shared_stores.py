@@ -14,8 +14,8 @@ import ray
 from ray import cloudpickle
 
 from search import shared_stores
+from search.ray_cluster import ray_session
 from search.shared_stores import SharedStore, clear_stores, local_store_bytes, share_stores, usable_bytes
-from search.tuner import ray_session
 from ser_core.config import FeatureConfig
 from ser_core.feature_store import FeatureStore
 

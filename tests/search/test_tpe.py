@@ -113,3 +113,30 @@ def test_a_list_of_trials_that_is_not_in_order_is_refused() -> None:
     study.add_trials([optuna.create_trial(value=float(v)) for v in range(2)])
     with pytest.raises(RuntimeError, match="trial at place 0 has number 1"):
         _Memory(study).learn(study.trials[::-1])
+
+
+def test_a_trial_without_memory_counts_as_the_worst_and_other_failures_as_nothing() -> None:
+    """Proposals keep away from where trials ran out of memory, which Optuna's own never hears of."""
+    space = Space(knobs={"model.width": Float(low=0.0, high=1.0)})
+
+    def proposed(reason: str) -> list[float]:
+        study = optuna.create_study(direction="maximize")
+        for number in range(60):
+            study.sampler = RandomSampler(seed=number)
+            trial = study.ask()
+            width = float(suggest(trial, space)["model.width"])
+            if width > 0.7:
+                trial.set_user_attr("reason", reason)
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                study.tell(trial, width)  # the wider the better, up to where it fails
+        found = []
+        for seed in range(40):
+            study.sampler = remembering(seed)
+            trial = study.ask()
+            found.append(float(suggest(trial, space)["model.width"]))
+            study.tell(trial, state=TrialState.FAIL)
+        return found
+
+    warned, unwarned = proposed("out of memory: CUDA out of memory"), proposed("error ValueError: no")
+    assert sum(width > 0.7 for width in warned) < sum(width > 0.7 for width in unwarned) / 2

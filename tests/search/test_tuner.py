@@ -17,9 +17,10 @@ import torch
 from search import tuner
 from search.jobs import Chain, Chunk, Job, Outcome, Wait
 from search.packing import Demand, Request
+from search.ray_cluster import check_fits, ray_session
 from search.shared_stores import share_stores
 from search.trainable import WorkerContext
-from search.tuner import check_fits, ray_session, run_jobs
+from search.tuner import run_jobs
 from ser_core.artifact import load_model
 from ser_core.feature_store import FeatureStore
 from ser_core.features import settings_key
