@@ -120,8 +120,9 @@ def _hosts_up(hosts: Hosts, count: int) -> Iterator[Hosts]:
     assert made.returncode == 0, made.stderr
     try:
         for name in [line.split()[0] for line in made.stdout.splitlines()]:
-            path = f'export PATH="{Path(sys.prefix) / "bin"}:$PATH"\n'  # the image has the packages
-            (hosts.folder / "hosts.d" / name / "home" / ".bashrc").write_text(path, encoding="utf-8")
+            # The image has the packages; several hosts share two cores or so, and start slowly.
+            lines = f'export PATH="{Path(sys.prefix) / "bin"}:$PATH"\nexport RAY_raylet_start_wait_time_s=600\n'
+            (hosts.folder / "hosts.d" / name / "home" / ".bashrc").write_text(lines, encoding="utf-8")
         hosts.run("op", "ray get-auth-token --generate >/dev/null && chmod 600 ~/.ray/auth_token")
         hosts.environment["RAY_AUTH_MODE"] = "token"
         yield hosts
@@ -137,7 +138,7 @@ class Cluster:
     file: Path
 
     def up(self) -> str:
-        return self.hosts.run("op", f"ray up -y {self.file}", timeout=400)
+        return self.hosts.run("op", f"ray up -y {self.file}", timeout=900)
 
     def down(self) -> str:
         return self.hosts.run("op", f"ray down -y {self.file}", timeout=240)
