@@ -147,7 +147,7 @@ def peak_bytes(context: WorkerContext, params: Mapping[str, Value]) -> float:
     try:
         run = train_folds(config, folds, store, device=context.device)
         try:
-            run.advance()
+            next(run)
         finally:
             run.close()
         free, total = torch.cuda.mem_get_info()
