@@ -24,8 +24,13 @@ from search.records import RunRecords, read_records
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "hosts"
-HEAD_LIMITS = "--num-cpus=0 --memory=2000000000 --object-store-memory=200000000"
-WORKER_LIMITS = "--num-cpus=1 --memory=2000000000 --object-store-memory=200000000"
+PORTS = (
+    "--dashboard-agent-grpc-port=52366 --dashboard-agent-listen-port=52365 --metrics-export-port=52367 "
+    "--runtime-env-agent-port=52368"
+)
+"""Given, since a raylet gives up when its agents take more than some 15 s to choose theirs, as on a busy machine."""
+HEAD_LIMITS = f"{PORTS} --num-cpus=0 --memory=2000000000 --object-store-memory=200000000"
+WORKER_LIMITS = f"{PORTS} --num-cpus=1 --memory=2000000000 --object-store-memory=200000000"
 """Of each host: without them each would take the whole machine for its own."""
 
 
