@@ -245,7 +245,6 @@ class RunMaker:
         (self.folder / INSIGHT_FILE).write_text(insight_of(tuple(self.plan["corpus"]["classes"])))
         return self
 
-
     def predict(self, skill: float, *, seed: int = 0, speakers: int = 6, seeds: int = 3) -> RunMaker:
         """Predictions of test clips that are right with a chance of `skill`, and what result.json says of them.
 
