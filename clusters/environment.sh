@@ -13,6 +13,3 @@ export RAY_AUTH_MODE=token
 export RAY_health_check_period_ms=1000
 export RAY_health_check_timeout_ms=2000
 export RAY_health_check_failure_threshold=3
-
-# How long a node may take to start on a busy machine before it gives up; Ray's own 30 s can be too short.
-export RAY_raylet_start_wait_time_s=120
