@@ -117,7 +117,7 @@ def test_jobs_that_share_a_gpu_find_room(total_gib: int, one: float, other: floa
 def test_a_gpu_that_is_too_small_is_given_whole() -> None:
     assert jobs_per_gpu(8 * GIB, 7.9 * GIB, math.inf, most=4) == 1
     assert jobs_per_gpu(8 * GIB, math.inf, math.inf, most=4) == 1
-    with pytest.raises(ValueError, match="a typical job must need memory, .* got 3, 2"):
+    with pytest.raises(ValueError, match="a typical job must need memory"):
         jobs_per_gpu(8 * GIB, 3, 2, most=4)
 
 
