@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.cluster_file import ClusterFile, Finding
 from search.cluster_rules import mapping
+
+if TYPE_CHECKING:
+    from botocore.model import ServiceModel
 
 COMPUTE_CAPABILITY = {
     "g2": 3.0, "p2": 3.7, "g3": 5.2, "g3s": 5.2, "p3": 7.0, "p3dn": 7.0, "g4dn": 7.5, "g5g": 7.5, "p4d": 8.0,
@@ -31,11 +35,27 @@ def aws_findings(cluster: ClusterFile) -> list[Finding]:
     return [finding for rule in rules for finding in rule(cluster)]
 
 
-def _region(cluster: ClusterFile) -> Iterator[Finding]:
+@cache
+def _regions() -> tuple[str, ...]:
+    """Every region of EC2 that botocore knows of."""
     from botocore.session import Session
 
-    session, region = Session(), cluster.provider.get("region")
-    known = [name for part in session.get_available_partitions() for name in session.get_available_regions("ec2", part)]
+    session = Session()
+    parts = session.get_available_partitions()
+    return tuple(name for part in parts for name in session.get_available_regions("ec2", part))
+
+
+@cache
+def _ec2() -> ServiceModel:
+    """EC2's operations and their settings; read once, which takes a second or two."""
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+
+    return ServiceModel(Loader().load_service_model("ec2", "service-2"))
+
+
+def _region(cluster: ClusterFile) -> Iterator[Finding]:
+    region, known = cluster.provider.get("region"), _regions()
     if region is None:
         yield Finding(where="provider.region", problem="missing; Ray stops at it", remedy="name one, such as us-east-1")
     elif region not in known:
@@ -90,11 +110,9 @@ def _head(cluster: ClusterFile) -> Iterator[Finding]:
 
 def _node_configs(cluster: ClusterFile) -> Iterator[Finding]:
     """Every setting of a machine, as EC2's RunInstances defines it."""
-    from botocore.loaders import Loader
-    from botocore.model import ServiceModel
     from botocore.validate import ParamValidator
 
-    model = ServiceModel(Loader().load_service_model("ec2", "service-2"))
+    model = _ec2()
     shape = model.operation_model("RunInstances").input_shape
     types = model.shape_for("InstanceType").enum
     for name, config in _configs(cluster):
