@@ -99,6 +99,7 @@ def check_going_on(folder: Path, cache: Path, options: list[object]) -> None:
     assert "holds runs already; --resume" in plain(refused)
 
 
+@pytest.mark.slow  # three runs, each with a Ray of its own
 def test_several_architectures_end_with_their_ensemble_and_leaderboard(
     corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
