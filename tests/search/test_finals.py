@@ -191,7 +191,6 @@ def test_predictions_and_scores_agree(trained: tuple[Path, Manifest, Split, Feat
         assert accuracy == pytest.approx(np.mean([row["emotion"] == row["predicted"] for row in own]))
         assert all(float(row["p_happy"]) + float(row["p_sad"]) == pytest.approx(1, abs=1e-5) for row in own)
     assert np.sum(numbers["confusion"]) == 48
-    low, high = numbers["uar"]["interval"]
-    assert low <= numbers["uar"]["mean"] <= high
+    assert np.isnan(numbers["uar"]["interval"]).all()  # both test speakers score alike, so nothing can be said
     assert numbers["speakers"] == 2
     json.dumps(numbers)
