@@ -114,6 +114,7 @@ def cluster_of(**head: Any) -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.mark.slow  # a cluster of three nodes, half a minute
 def test_trials_at_once_follow_the_cluster_as_it_grows_and_shrinks(tmp_path: Path) -> None:
     told: list[str] = []
     most = {"alone": 0, "grown": 0}

@@ -24,6 +24,8 @@ from ser_core.models import architectures
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK = ["--trials", "3", "--max-epochs", "3", "--finalists", "1", "--seeds", "1"]
+QUICK_MODELS = ("mlp", "shallow_cnn", "cnn_lstm")
+"""The others take half a minute each; the contract tests hold every architecture to what a search needs of it."""
 SMALL = {
     "ast": ["--pretrained", "none", "--set", "model.size=tiny", "--set", "model.stride=16"],
     "mlp": ["--folds", "2"],
@@ -81,7 +83,10 @@ def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("model", architectures())
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(name, marks=() if name in QUICK_MODELS else pytest.mark.slow) for name in architectures()],
+)
 def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache: Path, make_wav2vec2: Any) -> None:
     options = SMALL.get(model, [])
     if model == "attn_crnn":
