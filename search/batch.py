@@ -1,7 +1,7 @@
 """Several runs below one folder: more than one architecture, every fold of a protocol, or both.
 
 `batch.json` keeps what was asked for, so that `--resume` goes on with the runs that are missing or unfinished. What the
-runs say together is in `search.protocol`.
+runs say together is in `search.summary`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from search.plan import PLAN_FILE
-from search.prepare import LIMIT_OPTIONS, SEARCH_OPTIONS, own_options
+from search.prepare import LIMIT_OPTIONS, SEARCH_OPTIONS, absolute_data, own_options, shown_location
 from search.result import RESULT_FILE
-from search.storage import without_password
 from ser_core.config import ConfigError
 from ser_core.models import architectures
 from ser_core.splits import PUBLISHED_FOLDS
@@ -26,8 +25,13 @@ BATCH_FILE = "batch.json"
 ALL = "all"
 _PATHS = ("cache_dir", "configuration")
 """Options that are paths, which JSON keeps as text."""
+_LOCATIONS = ("storage", "warm_start")
+"""Options that may be URLs with a password."""
 _OWN = ("model", "split", "run_dir", "resume", "dry_run", "search_per_fold", "allow_second_test_read")
 """Options that every run of a batch has its own of, or that hold for one call only."""
+_AGAIN = (*LIMIT_OPTIONS, "cache_dir", "storage")
+"""Options that may be given again when a batch is resumed."""
+_MORE_SEARCH = ("trials", "hours", "epochs_total")
 
 RunOne = Callable[[dict[str, Any]], object]
 """Does one run by its options; raises what that raises."""
@@ -127,6 +131,9 @@ def batch_of(given: Mapping[str, Any]) -> Batch | None:
     options = {name: value for name, value in given.items() if name not in _OWN}
     if "split" in given and not protocol:
         options["split"] = given["split"]
+    if "data" in given:  # paths hold wherever the batch is resumed from
+        options["data"] = absolute_data(given["data"])
+    options |= {name: options[name].expanduser().resolve() for name in _PATHS if name in options}
     if not models:
         raise ConfigError("--model must be given, unless --resume names a run; see --help")
     _refuse_orphans(options, models)
@@ -173,13 +180,18 @@ def run_batch(
 
     Returns:
         Member folder -> what ended it.
+
+    Raises:
+        ConfigError: a resumed batch with options that it has fixed.
     """
     problems: dict[str, Exception] = {}
+    if "resume" in given:
+        _check_again(batch, folder, given)
     if not given["dry_run"]:
-        shown = {name: without_password(value) if name == "storage" else value for name, value in batch.options.items()}
-        Batch(**{**vars(batch), "options": shown}).save(folder)
+        shown = {name: shown_location(value) for name, value in batch.options.items() if name in _LOCATIONS}
+        Batch(**{**vars(batch), "options": {**batch.options, **shown}}).save(folder)
+    changed = "resume" in given and any(name in given for name in LIMIT_OPTIONS)
     for member in batch.members:
-        changed = any(name in given for name in LIMIT_OPTIONS)
         if (folder / member.folder / RESULT_FILE).exists() and not changed:
             continue
         try:
@@ -189,15 +201,32 @@ def run_batch(
     return problems
 
 
+def _check_again(batch: Batch, folder: Path, given: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` for options that a batch under way cannot take."""
+    free = {*_AGAIN, "resume", "dry_run", "allow_second_test_read", "skip_bad"}
+    if fixed := [_option(name) for name in given if name not in free]:
+        raise ConfigError(f"--resume {folder} goes on as its runs were started; leave out {', '.join(fixed)}")
+    begun = [each.folder for each in batch.members if each.taken_from and (folder / each.folder / PLAN_FILE).exists()]
+    if begun and (more := [_option(name) for name in _MORE_SEARCH if name in given]):
+        raise ConfigError(
+            f"--resume {folder}: {', '.join(begun)} took the winner of the first fold, which {', '.join(more)} could "
+            f"change; start anew for a longer search"
+        )
+
+
+def _option(name: str) -> str:
+    return f"--{name.strip('_').replace('_', '-')}"
+
+
 def _options(batch: Batch, member: Member, folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of one run, as the command line would have them."""
     call = {name: given[name] for name in ("dry_run", "allow_second_test_read")}
-    own = folder / member.folder
+    own, again = folder / member.folder, {name: given[name] for name in _AGAIN if name in given}
+    again["skip_bad"] = given["skip_bad"] or batch.options["skip_bad"]
     if (own / PLAN_FILE).exists():
-        limits = {name: given[name] for name in (*LIMIT_OPTIONS, "cache_dir", "storage") if name in given}
         kept = {name: batch.options[name] for name in ("cache_dir",) if name in batch.options}
-        return {**kept, **limits, **call, "skip_bad": given["skip_bad"], "resume": own}
-    options = own_options(dict(batch.options), member.model)
+        return {**kept, **again, **call, "resume": own}
+    options = own_options({**batch.options, **again}, member.model)
     if member.taken_from and not given["dry_run"]:
         options = {name: value for name, value in options.items() if name not in SEARCH_OPTIONS}
         options["configuration"] = folder / member.taken_from

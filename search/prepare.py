@@ -73,7 +73,7 @@ def prepare(
     if options["warm_start"] is not None and split.speaker_independent:
         test_speakers = manifest.speakers[split.test].tolist()
         options["warm_start"] = options["warm_start"].tested_on(manifest.corpus, test_speakers)
-    options["data"] = _absolute(options["data"])
+    options["data"] = absolute_data(options["data"])
     options["command"] = _command(given) if old is None else old.command
     return make_plan(manifest, split, space, fixed, **options), manifest, split
 
@@ -116,13 +116,18 @@ def _command(given: dict[str, Any]) -> str:
     """The command line as it may be kept: a password in a URL is left out."""
     arguments = sys.argv[1:]
     for option in ("storage", "warm_start"):
-        location = given.get(option, "").partition("#")[0]
-        if location:
-            arguments = [argument.replace(location, without_password(location)) for argument in arguments]
+        if location := given.get(option, ""):
+            arguments = [argument.replace(location, shown_location(location)) for argument in arguments]
     return shlex.join(["ser-search", *arguments])
 
 
-def _absolute(data: str) -> str:
+def shown_location(text: str) -> str:
+    """A storage, followed or not by #NAME of a study, without its password."""
+    location, mark, name = text.partition("#")
+    return without_password(location) + mark + name
+
+
+def absolute_data(data: str) -> str:
     """Paths in a plan hold wherever the run is resumed from."""
     path = Path(data).expanduser()
     return str(path.resolve()) if path.exists() and data not in corpora() else data

@@ -287,7 +287,12 @@ def _run_batch(batch: Batch, folder: Path, given: dict[str, Any], console: Conso
         raise ConfigError(
             f"{folder} holds runs already; --resume {folder} goes on with them, or name another --run-dir"
         )
-    problems = run_batch(batch, folder, given, run_one, USER_ERRORS)
+    try:
+        problems = run_batch(batch, folder, given, run_one, USER_ERRORS)
+    except Interrupted:
+        again = shlex.join(["python", "search/run.py", "--resume", str(folder)])
+        _say(console, f"All runs of this folder:\n  {plain(again)}")
+        raise
     for name, problem in problems.items():
         _say(console, f"[bold red]not run: {name}[/] ({plain(str(problem).splitlines()[0])})")
     if not given["dry_run"]:

@@ -63,9 +63,14 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
         )
     console.print(table)
     for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):
+        why = "came from a run that knew test speakers"
+        if not batch.search_per_fold:
+            why = (
+                "was searched on one fold, whose training speakers test in others (--search-per-fold has no such flaw)"
+            )
         console.print(
-            f"[yellow]The configuration of {model} was searched on one fold, whose training speakers test in others: "
-            f"its score is not one on speakers that nothing was tuned on. --search-per-fold has no such flaw.[/]"
+            f"[yellow]The configuration of {model} {why}: its score is not one on speakers that nothing was tuned "
+            f"on.[/]"
         )
     console.print(f"  {(folder / PROTOCOL_FILE).resolve()}", soft_wrap=True, highlight=False)
 

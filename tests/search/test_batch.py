@@ -14,7 +14,7 @@ import soundfile
 from sklearn.metrics import balanced_accuracy_score
 from typer.testing import CliRunner, Result
 
-from search.batch import Batch, batch_of
+from search.batch import Batch, batch_of, run_batch
 from search.predictions import read_predictions
 from search.run import app
 from ser_core.config import ConfigError
@@ -132,14 +132,45 @@ def test_what_makes_a_batch() -> None:
     assert both.members[6].taken_from == "cnn_lstm-fold-1"
 
 
+def batch_at(**options: Any) -> Batch:
+    batch = batch_of({"data": "x", "dry_run": False, "skip_bad": False, "model": "mlp", "split": "luna", **options})
+    assert batch is not None
+    return batch
+
+
 def test_a_batch_is_kept_without_the_password(tmp_path: Path) -> None:
-    options = {"data": "x", "cache_dir": tmp_path, "set_": ["optim.batch_size=8"]}
-    batch = Batch(models=("mlp", "ast"), protocol="", search_per_fold=True, options=options)
-    batch.save(tmp_path)
-    assert Batch.load(tmp_path) == batch
+    secret = "postgresql://me:secret@host/db"
+    batch = batch_at(storage=secret, warm_start=f"{secret}#study", cache_dir=tmp_path)
+    done: list[dict[str, Any]] = []
+    run_batch(batch, tmp_path, {"dry_run": False, "allow_second_test_read": False, "skip_bad": False}, done.append, ())
+    assert [options["storage"] for options in done] == [secret] * 5
+    assert "secret" not in (tmp_path / "batch.json").read_text()
+    kept = Batch.load(tmp_path)
+    assert kept.options["warm_start"] == "postgresql://me@host/db#study"
+    assert kept.options["cache_dir"] == tmp_path
     (tmp_path / "batch.json").write_text("{}")
     with pytest.raises(ConfigError, match="is not a batch that this version can read"):
         Batch.load(tmp_path)
+
+
+def test_a_resumed_batch_takes_limits_and_nothing_else(tmp_path: Path) -> None:
+    call = {"dry_run": False, "allow_second_test_read": False, "skip_bad": True, "resume": tmp_path}
+    done: list[dict[str, Any]] = []
+    run_batch(batch_at(trials=5), tmp_path, {**call, "trials": 9}, done.append, ())
+    assert [(options["trials"], options["skip_bad"]) for options in done] == [(9, True)] * 5  # not begun yet
+    with pytest.raises(ConfigError, match="leave out --seed, --set"):
+        run_batch(batch_at(), tmp_path, {**call, "seed": 1, "set_": ["a=b"]}, done.append, ())
+    (tmp_path / "fold-2").mkdir()
+    (tmp_path / "fold-2" / "plan.json").write_text("{}")
+    with pytest.raises(ConfigError, match="fold-2 took the winner of the first fold, which --trials could change"):
+        run_batch(batch_at(search_per_fold=False), tmp_path, {**call, "trials": 9}, done.append, ())
+
+
+def test_paths_of_a_batch_hold_wherever_it_is_resumed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "corpus").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert batch_at(data="corpus").options["data"] == str(tmp_path / "corpus")
+    assert batch_at(cache_dir=Path("cache")).options["cache_dir"] == tmp_path / "cache"
 
 
 @pytest.mark.parametrize(
