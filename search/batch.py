@@ -7,7 +7,6 @@ runs say together is in `search.summary`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any
 from search.plan import PLAN_FILE
 from search.prepare import LIMIT_OPTIONS, SEARCH_OPTIONS, absolute_data, own_options, shown_location
 from search.result import RESULT_FILE
+from search.whole_file import write_whole
 from ser_core.config import ConfigError
 from ser_core.models import architectures
 from ser_core.splits import PUBLISHED_FOLDS
@@ -92,9 +92,7 @@ class Batch:
     def save(self, folder: Path) -> None:
         """Write `batch.json`, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / (BATCH_FILE + ".part")
-        temporary.write_text(json.dumps(asdict(self), indent=2, default=str) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / BATCH_FILE)
+        write_whole(folder / BATCH_FILE, json.dumps(asdict(self), indent=2, default=str) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Batch:

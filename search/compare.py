@@ -10,7 +10,6 @@ their scores cannot be compared.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections import Counter
@@ -27,10 +26,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.dashboard import write_comparison, write_whole
+from search.dashboard import write_comparison
 from search.figures._style import count
 from search.leaderboard import LEADERBOARD_FILE, ComparisonError, Leaderboard, Score, make_leaderboard
 from search.view import PLAN_FILE, RunFolderError, read_run
+from search.whole_file import write_json
 from ser_core.config import ConfigError
 from ser_core.metrics import Interval
 from ser_core.paired import Comparison, verdict
@@ -102,7 +102,7 @@ def conclude(parent: Path, runs: Mapping[str, Sequence[Path]], not_run: Mapping[
 
 def write_leaderboard(path: Path, board: Leaderboard) -> Path:
     """Write the leaderboard as JSON, whole or not at all."""
-    return write_whole(path, json.dumps(board.numbers(), indent=2, allow_nan=False) + "\n")
+    return write_json(path, board.numbers())
 
 
 def print_leaderboard(board: Leaderboard, console: Console) -> None:

@@ -9,7 +9,6 @@ What the pages hold is in `page_figures` and `page_head`, how they are bound in 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +26,7 @@ from search.leaderboard import with_comparisons
 from search.live import DEFAULT_PORT, LOOPBACK, LiveError, LiveView
 from search.page_html import build_comparison, build_page
 from search.view import RunFolderError, RunView, read_run
+from search.whole_file import write_whole
 from ser_core.config import ConfigError
 
 PAGE_FILE = "dashboard.html"
@@ -54,17 +54,6 @@ def write_comparison(path: Path, folders: Sequence[Path]) -> Path:
         raise RunFolderError("a comparison takes two or more different runs: name their folders before --compare")
     runs = named_apart([read_run(folder) for folder in folders])
     return write_whole(path, build_comparison(with_comparisons(runs, folders)))
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a file, whole or not at all."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def command(

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from search.finals import validation_files
-from search.predictions import Predictions, read_predictions
-from search.protocol import pooled, predictions_of, read_result
+from search.predictions import Predictions, pooled, read_predictions
+from search.protocol import predictions_of, read_result
 from ser_core.config import ConfigError
 
 LEAST_PROBABILITY = 1e-7
@@ -94,7 +94,7 @@ def pooled_ensemble(folds: Sequence[Mapping[str, Path]]) -> Ensemble:
     """The ensembles of every fold of a protocol together; every fold has weights of its own, of which this is the mean.
 
     Raises:
-        ConfigError: see `ensemble_of` and `search.protocol.pooled`.
+        ConfigError: see `ensemble_of` and `search.predictions.pooled`.
     """
     each = [ensemble_of(runs) for runs in folds]
     weights = {name: float(np.mean([own.weights[name] for own in each])) for name in each[0].weights}

@@ -17,7 +17,7 @@ import pandas as pd
 from search.appendfile import AppendFile
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.plan import SearchPlan
-from search.predictions import Predictions, prediction_table, write_table
+from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
 from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
 from ser_core.artifact import load_model
 from ser_core.clips import Manifest
@@ -25,7 +25,6 @@ from ser_core.feature_store import FeatureStore
 from ser_core.splits import Split
 
 LEDGER_FILE = "test_ledger.jsonl"
-PREDICTIONS_FILE = "final/test_predictions.csv"
 VALIDATION_FOLDER = "final/validation"
 
 

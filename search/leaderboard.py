@@ -16,14 +16,12 @@ import numpy as np
 
 from search.comparison_head import PROTOCOL, budget_banners, caveats, differences, sentence
 from search.figures._style import count
-from search.predictions import Predictions, pooled, read_predictions
+from search.predictions import PREDICTIONS_FILE, Predictions, pooled, read_predictions
 from search.view import RunView, read_run
 from ser_core.metrics import Interval, bootstrap_interval, scores
 from ser_core.paired import Comparison, compare_all
 
 LEADERBOARD_FILE = "leaderboard.json"
-TEST_FILE = "final/test_predictions.csv"
-"""In a run folder, see `search.finals`."""
 
 NOTES = {
     "uar": "mean over the seeds of the winner's refits, over the test clips of all folds together where there are "
@@ -191,7 +189,7 @@ def with_comparisons(runs: Sequence[RunView], folders: Sequence[Path]) -> list[R
     found = {
         label(run): read_test(folder)
         for run, folder in zip(runs, folders, strict=True)
-        if run.result is not None and (folder / TEST_FILE).exists()
+        if run.result is not None and (folder / PREDICTIONS_FILE).exists()
     }
     kept = [run for run in runs if label(run) in found]
     if len(kept) < 2 or differences(kept, PROTOCOL) or clip_differences(found):
@@ -212,7 +210,7 @@ def read_test(folder: Path) -> Predictions:
     Raises:
         ConfigError: see `read_predictions`.
     """
-    read = read_predictions(folder / TEST_FILE)
+    read = read_predictions(folder / PREDICTIONS_FILE)
     order = np.argsort(np.array(read.clip_ids))
     return replace(
         read,

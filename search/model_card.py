@@ -18,6 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from search.whole_file import write_whole
+
 CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
 SCORES = {"uar": "UAR (unweighted average recall)", "war": "WAR (accuracy)", "macro_f1": "macro F1"}
 
@@ -35,9 +37,7 @@ def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
         folder = run_folder / name
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         _write_picture(folder / PICTURE_FILE, result)
-        temporary = folder / f".{CARD_FILE}.{os.getpid()}.part"
-        temporary.write_text(model_card(result, config, seed), encoding="utf-8")
-        os.replace(temporary, folder / CARD_FILE)
+        write_whole(folder / CARD_FILE, model_card(result, config, seed))
 
 
 def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> str:

@@ -40,13 +40,14 @@ from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
 from search.ray_cluster import check_fits, gpus_available, live_nodes, on_gpus, ray_session, trials_at_once
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
-from search.result import make_result, write_result
+from search.result import RESULT_FILE, make_result
 from search.shared_stores import clear_stores, local_store_bytes, share_stores
 from search.stop import Interruption
 from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
 from search.tuner import run_jobs
+from search.whole_file import write_json
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.feature_store import FeatureStore, feature_store
@@ -174,7 +175,7 @@ class _Run:
         )
         readings = len(test_readings(self._folder))
         result = make_result(plan, records, finalists, spreads, winner, test, readings=readings, models=models)
-        write_result(self._folder, result)
+        write_json(self._folder / RESULT_FILE, result)
         from search.model_card import write_model_cards  # its libraries take two seconds to import
 
         write_model_cards(self._folder, result)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any
 from search.asha import AUTO, GRACE_TRIALS, default_grace_epochs
 from search.sampler import SAMPLERS, parse_knob
 from search.warm_start import WarmStart
+from search.whole_file import write_whole
 from ser_core.clips import Manifest
 from ser_core.config import Config, ConfigError, raise_problems
 from ser_core.features import settings_key
@@ -154,9 +154,7 @@ class SearchPlan:
 
     def save(self, folder: Path) -> None:
         """Write `plan.json`, whole or not at all."""
-        temporary = folder / (PLAN_FILE + ".part")
-        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / PLAN_FILE)
+        write_whole(folder / PLAN_FILE, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> SearchPlan:

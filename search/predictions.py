@@ -12,6 +12,8 @@ import pandas as pd
 
 from ser_core.config import ConfigError
 
+PREDICTIONS_FILE = "final/test_predictions.csv"
+"""What a run's refitted models said of the test clips, in its folder."""
 PREFIX = "p_"
 """Before the name of a class, it heads the column of its probabilities."""
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from search.finals import PREDICTIONS_FILE
-from search.predictions import Predictions, pooled, read_predictions
-from search.result import RESULT_FILE, defined, test_numbers
+from search.predictions import PREDICTIONS_FILE, Predictions, pooled, read_predictions
+from search.result import RESULT_FILE, test_numbers
 from ser_core.config import ConfigError
 
 PROTOCOL_FILE = "protocol.json"
@@ -83,10 +81,3 @@ def _over_folds(means: Sequence[float]) -> dict[str, float | None]:
 
 def _tuned_on_test(result: Mapping[str, Any]) -> bool:
     return bool(result["warm_start"] and result["warm_start"]["test_speakers"])
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a document, whole or not at all; numbers that are not defined become null."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(defined(document), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

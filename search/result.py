@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -248,21 +245,3 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 
 def _bounds(interval: Interval) -> list[float]:
     return [interval.low, interval.high]
-
-
-def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write `result.json`, whole or not at all; numbers that are not defined become null."""
-    temporary = folder / (RESULT_FILE + ".part")
-    temporary.write_text(json.dumps(defined(result), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / RESULT_FILE)
-
-
-def defined(value: Any) -> Any:
-    """The value with null for every number that is not finite, wherever in it: JSON has no NaN."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: defined(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [defined(item) for item in value]
-    return value

@@ -13,8 +13,9 @@ from search.batch import Batch
 from search.compare import conclude
 from search.ensemble import Ensemble, ensemble_of, pooled_ensemble
 from search.printing import percent, plain
-from search.protocol import PROTOCOL_FILE, protocol_numbers, write_json
+from search.protocol import PROTOCOL_FILE, protocol_numbers
 from search.result import RESULT_FILE, ensemble_numbers
+from search.whole_file import write_json
 from ser_core.config import ConfigError
 
 ENSEMBLE_FILE = "ensemble.json"

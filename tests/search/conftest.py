@@ -28,12 +28,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, make_url, text
 
 from search.asha import Asha
-from search.finals import PREDICTIONS_FILE
 from search.insight import count_parts, draw_pictures, picture_rows
-from search.predictions import Predictions, prediction_table, write_table
+from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
 from search.records import RecordWriter, report_fields
-from search.result import defined, test_numbers
+from search.result import test_numbers
 from search.view import INSIGHT_FILE
+from search.whole_file import defined
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest
 from ser_core.device_clips import normalisation_of

@@ -16,8 +16,8 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from search.compare import command, conclude, runs_in
-from search.finals import PREDICTIONS_FILE
-from search.leaderboard import TEST_FILE, ComparisonError, make_leaderboard
+from search.leaderboard import ComparisonError, make_leaderboard
+from search.predictions import PREDICTIONS_FILE
 from search.view import RunFolderError
 from ser_core.paired import verdict
 
@@ -131,10 +131,10 @@ def test_runs_on_other_test_clips_are_refused(tested: Callable[..., Path]) -> No
     runs = {"ast": [tested("ast", 0.6)], "mlp": [tested("mlp", 0.6, people=4)]}
     with pytest.raises(ComparisonError, match=r"80 clips \(clip-160, clip-161, clip-162, …\) only in ast\."):
         make_leaderboard(runs)
-    table = runs["ast"][0] / TEST_FILE
+    table = runs["ast"][0] / PREDICTIONS_FILE
     renamed = runs["ast"][0].parent / "renamed"
     runs["ast"][0].rename(renamed)
-    table = renamed / TEST_FILE
+    table = renamed / PREDICTIONS_FILE
     runs = {"ast": [renamed], "mlp": [tested("cnn_lstm", 0.6)]}
     table.write_text(table.read_text().replace("clip-007,01,", "clip-007,02,"))
     with pytest.raises(ComparisonError, match=r"Emotion or speaker of 1 clip \(clip-007\): other in ast than in mlp"):
@@ -144,7 +144,7 @@ def test_runs_on_other_test_clips_are_refused(tested: Callable[..., Path]) -> No
 def test_the_order_of_the_clips_in_a_file_does_not_matter(tested: Callable[..., Path]) -> None:
     folders = {"ast": [tested("ast", 0.7)], "mlp": [tested("mlp", 0.4)]}
     before = make_leaderboard(folders).numbers()
-    table = folders["mlp"][0] / TEST_FILE
+    table = folders["mlp"][0] / PREDICTIONS_FILE
     head, *lines = table.read_text().splitlines()
     table.write_text("\n".join([head, *reversed(lines)]) + "\n")
     after = make_leaderboard(folders).numbers()
@@ -156,12 +156,8 @@ def test_what_is_no_finished_run_is_refused(tested: Callable[..., Path], run_mak
     assert "only finished runs can be compared; mlp must end first" in refused(done, unfinished)
     assert "two or more different runs" in refused(done, done)
     assert "a run folder holds plan.json" in refused(done, tmp_path / "nothing")
-    (done / TEST_FILE).write_text("clip_id\n")
+    (done / PREDICTIONS_FILE).write_text("clip_id\n")
     assert "is not a table of predictions" in refused(done, tested("cnn_lstm", 0.5))
-
-
-def test_the_file_that_is_read_is_the_one_that_runs_keep() -> None:
-    assert TEST_FILE == PREDICTIONS_FILE
 
 
 def folds(
@@ -172,7 +168,7 @@ def folds(
     for fold in (1, 2):
         facts = {"model": model, "split": f"emobox:{fold}", "speakers": {"test": [f"{fold}{n}" for n in range(4)]}}
         folder = tested(f"{model}-fold-{fold}", skill, seed=fold + len(model), people=4, **facts, **plan)
-        apart(folder / TEST_FILE, fold)
+        apart(folder / PREDICTIONS_FILE, fold)
         found.append(folder)
     return found
 

@@ -13,7 +13,8 @@ import pytest
 
 from search.comparison_head import named_apart
 from search.figures import differences
-from search.leaderboard import TEST_FILE, make_leaderboard, with_comparisons
+from search.leaderboard import make_leaderboard, with_comparisons
+from search.predictions import PREDICTIONS_FILE
 from search.view import RunView, read_run
 
 SKILLS = {"mlp": 0.3, "ast": 0.72, "<b>cnn</b>": 0.7}
@@ -69,7 +70,7 @@ def test_the_table_has_both_tests_of_every_pair(folders: list[Path]) -> None:
 
 
 def test_a_model_beside_itself_has_no_interval(folders: list[Path]) -> None:
-    (folders[0] / TEST_FILE).write_text((folders[1] / TEST_FILE).read_text())
+    (folders[0] / PREDICTIONS_FILE).write_text((folders[1] / PREDICTIONS_FILE).read_text())
     info = differences.info_of(compared(folders[:2]))
     assert info is not None
     assert math.isnan(info.pairs[0].uar.interval.low)
@@ -101,7 +102,7 @@ def test_runs_without_the_same_test_clips_have_no_differences(
     assert pairs(folders[0], unfinished) == 0
     elsewhere = run_maker("elsewhere", trials=6, max_epochs=6, split="random").search(fail_every=0).finish()
     assert pairs(*folders, elsewhere.predict(0.5).folder) == 0
-    (folders[2] / TEST_FILE).unlink()  # as of a version that kept none
+    (folders[2] / PREDICTIONS_FILE).unlink()  # as of a version that kept none
     assert pairs(*folders) == 1
     fewer = run_maker("fewer", trials=6, max_epochs=6).search(fail_every=0).finish().predict(0.5, speakers=4)
     assert pairs(*folders, fewer.folder) == 0

@@ -13,8 +13,8 @@ from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from search.predictions import Predictions
-from search.result import defined
 from search.result import test_numbers as numbers_of
+from search.whole_file import defined
 
 CLASSES = ("angry", "happy", "sad")
 
