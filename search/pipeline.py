@@ -42,6 +42,7 @@ from search.ray_cluster import check_fits, gpus_available, live_nodes, on_gpus, 
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
 from search.result import RESULT_FILE, make_result
 from search.shared_stores import clear_stores, local_store_bytes, share_stores
+from search.spread_features import compute_on_workers, worth_spreading
 from search.stop import Interruption
 from search.storage import open_study, sole_writer
 from search.study import Search
@@ -49,8 +50,8 @@ from search.trainable import WorkerContext
 from search.tuner import run_jobs
 from search.whole_file import write_json
 from ser_core.clips import Manifest
-from ser_core.config import ConfigError
-from ser_core.feature_store import FeatureStore, feature_store
+from ser_core.config import ConfigError, FeatureConfig
+from ser_core.feature_store import Compute, FeatureStore, feature_store
 from ser_core.features import settings_key
 from ser_core.models import default_config
 from ser_core.splits import Fold, Split, inner_folds
@@ -125,11 +126,27 @@ class _Run:
         stores = {}
         for key, config in feature_settings(self._plan.model, self._plan.knobs, self._plan.fixed).items():
             stores[key] = feature_store(
-                manifest, config.features, cache_dir=cache_dir, progress=self._progress.features
+                manifest,
+                config.features,
+                cache_dir=cache_dir,
+                compute=self._compute(len(manifest.clips), config.features),
+                progress=self._features_done,
             )
-            if self._interrupted():
+            if self._interrupted():  # also where they came from the cache
                 raise Interrupted
         return stores
+
+    def _compute(self, clips: int, settings: FeatureConfig) -> Compute | None:
+        """Who computes features: the workers of a cluster where there is one and it pays, else this process."""
+        address = self._plan.limits.address
+        if address is None or not worth_spreading(clips, settings):
+            return None
+        return partial(compute_on_workers, address=address, tell=self._progress.message)
+
+    def _features_done(self, done: int, clips: int) -> None:
+        self._progress.features(done, clips)
+        if self._interrupted():
+            raise Interrupted
 
     def train(self, data: Data, study: optuna.Study, flush: Callable[[], None]) -> None:
         """Search, finals and refit on Ray; only development clips go there."""

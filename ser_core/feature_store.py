@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,10 +26,13 @@ from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
 from ser_core.device_clips import normalisation_of
 from ser_core.feature_cache import Arrays, FeatureStoreError, cache_folder, locked, open_arrays, write_arrays
-from ser_core.features import extractor, settings_key
+from ser_core.features import Extractor, extractor, settings_key
 
 Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all)."""
+
+Compute = Callable[[Sequence[Clip], FeatureConfig], Iterator[list[np.ndarray]]]
+"""Features, each (frames, bins) float32, of every clip in order, some clips at a time."""
 
 CLIPS_PER_TASK = 8
 MOST_THREADS = 8
@@ -108,7 +111,12 @@ class FeatureStore:
 
 
 def feature_store(
-    manifest: Manifest, settings: FeatureConfig, *, cache_dir: Path, progress: Progress | None = None
+    manifest: Manifest,
+    settings: FeatureConfig,
+    *,
+    cache_dir: Path,
+    compute: Compute | None = None,
+    progress: Progress | None = None,
 ) -> FeatureStore:
     """The features of every clip of `manifest`, from the cache or computed now and cached.
 
@@ -117,6 +125,7 @@ def feature_store(
 
     Args:
         cache_dir: folder for caches; made when missing. One that is read-only does where the store is already in it.
+        compute: computes the features that are not in the cache; by default threads of this process do.
         progress: told how far the computation is; never called when the store comes from the cache.
 
     Raises:
@@ -126,11 +135,11 @@ def feature_store(
     """
     if settings.speaker_normalisation:
         plain = replace(settings, speaker_normalisation=False)
-        return _normalised(feature_store(manifest, plain, cache_dir=cache_dir, progress=progress), manifest, cache_dir)
-    with _workers() as pool:
-        fingerprint = _fingerprint(manifest, settings, pool)
-        clips = partial(_features, manifest.clips, settings, pool, progress)
-        arrays = _cached(Path(cache_dir), fingerprint, clips)
+        store = feature_store(manifest, plain, cache_dir=cache_dir, compute=compute, progress=progress)
+        return _normalised(store, manifest, cache_dir)
+    fingerprint = _fingerprint(manifest, settings)
+    clips = partial(_features, manifest.clips, settings, compute or compute_in_threads, progress)
+    arrays = _cached(Path(cache_dir), fingerprint, clips)
     return FeatureStore(
         frames=arrays[0],
         offsets=arrays[1],
@@ -181,21 +190,49 @@ def by_speaker(frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray) ->
 
 
 def _features(
-    clips: Sequence[Clip], settings: FeatureConfig, pool: ThreadPoolExecutor, progress: Progress | None
+    clips: Sequence[Clip], settings: FeatureConfig, compute: Compute, progress: Progress | None
 ) -> Iterator[np.ndarray]:
-    """Features (frames, bins) of every clip, in order."""
-    extract = extractor(settings, "cuda" if torch.cuda.is_available() else "cpu")
-    batches = [clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK)]
-
-    def of_batch(batch: Sequence[Clip]) -> list[np.ndarray]:
-        return extract([_samples(clip, settings.sample_rate_hz) for clip in batch])
-
+    """Features (frames, bins) of every clip, in order; tells how far they are."""
     done = 0
-    for features in _in_order(pool, of_batch, batches):
+    for features in compute(clips, settings):
         yield from features
         done += len(features)
         if progress is not None:
             progress(done, len(clips))
+
+
+def compute_in_threads(clips: Sequence[Clip], settings: FeatureConfig) -> Iterator[list[np.ndarray]]:
+    """The features of clips, in order, by threads of this process; a `Compute`.
+
+    Raises:
+        AudioError, ConfigError, PretrainedError: see `feature_store`.
+    """
+    extract = _extractor(settings)
+    batches = (clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK))
+    with _workers() as pool:
+        yield from _in_order(pool, partial(_of_batch, settings=settings, extract=extract), batches)
+
+
+def features_of_clips(clips: Sequence[Clip], settings: FeatureConfig) -> list[np.ndarray]:
+    """The features of a few clips, by this thread alone, in a process that is made for that.
+
+    Raises:
+        AudioError, ConfigError, PretrainedError: see `feature_store`.
+    """
+    torch.set_num_threads(1)
+    return _of_batch(clips, settings, _kept_extractor(settings))
+
+
+def _of_batch(clips: Sequence[Clip], settings: FeatureConfig, extract: Extractor) -> list[np.ndarray]:
+    return extract([_samples(clip, settings.sample_rate_hz) for clip in clips])
+
+
+def _extractor(settings: FeatureConfig) -> Extractor:
+    return extractor(settings, "cuda" if torch.cuda.is_available() else "cpu")
+
+
+_kept_extractor = lru_cache(maxsize=1)(_extractor)
+"""For a process that does many batches: an encoder takes seconds to load."""
 
 
 def _samples(clip: Clip, sample_rate_hz: int) -> np.ndarray:
@@ -205,13 +242,14 @@ def _samples(clip: Clip, sample_rate_hz: int) -> np.ndarray:
         raise AudioError(f"{clip.path}: {error}") from error
 
 
-def _fingerprint(manifest: Manifest, settings: FeatureConfig, pool: ThreadPoolExecutor) -> str:
+def _fingerprint(manifest: Manifest, settings: FeatureConfig) -> str:
     paths = [clip.path for clip in manifest.clips]
     if settings.kind == "wav2vec2" and Path(settings.encoder).is_dir():
         paths += sorted(path for path in Path(settings.encoder).iterdir() if path.is_file())
     digest = hashlib.sha256(settings_key(settings).encode())
-    for content in pool.map(_file_digest, paths):
-        digest.update(content)
+    with _workers() as pool:
+        for content in pool.map(_file_digest, paths):
+            digest.update(content)
     return digest.hexdigest()[:32]
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +150,9 @@ def test_trials_at_once_follow_the_cluster_as_it_grows_and_shrinks(tmp_path: Pat
     ]
 
 
-def kind_here() -> str:
+def kind_here(prefix: str) -> str:
     """The kind of GPU that this process was given."""
-    return next(name for name in ray.get_runtime_context().get_assigned_resources() if name.startswith(KIND_PREFIX))
+    return next(name for name in ray.get_runtime_context().get_assigned_resources() if name.startswith(prefix))
 
 
 def fail() -> None:
@@ -173,10 +174,11 @@ def test_shared_gpus_of_two_kinds_and_a_job_that_needs_more(tmp_path: Path) -> N
         cluster.wait_for_nodes()
         requests = [Request(cpus=1, gpus=0.25, kind="A"), Request(cpus=1, gpus=0.5, kind="B")]
         source = Endless(enough, first=[big, huge])
-        called = on_gpus({"A", "B"}, 1, kind_here, lambda: False)
+        here = partial(kind_here, KIND_PREFIX)
+        called = on_gpus({"A", "B"}, 1, here, lambda: False)
         with pytest.raises(ConfigError, match=r"measuring failed: .*no such thing.* Give a number instead"):
             on_gpus({"A"}, 1, fail, lambda: False)
-        assert on_gpus({"C"}, 1, kind_here, lambda: True) == {}  # nobody waits for a GPU that nobody wants any more
+        assert on_gpus({"C"}, 1, here, lambda: True) == {}  # nobody waits for a GPU that nobody wants any more
         run_jobs(source, Folder(str(tmp_path)), Demand(requests=requests), actor=Sleeper, tell=told.append)
     assert called == {"A": KIND_PREFIX + "A", "B": KIND_PREFIX + "B"}
     share_of: dict[str, set[str]] = {}
