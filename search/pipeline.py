@@ -51,6 +51,7 @@ from search.tuner import run_jobs
 from search.whole_file import write_json
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, FeatureConfig
+from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.feature_store import Compute, FeatureStore, feature_store
 from ser_core.features import settings_key
 from ser_core.models import default_config
@@ -193,6 +194,8 @@ class _Run:
         readings = len(test_readings(self._folder))
         result = make_result(plan, records, finalists, spreads, winner, test, readings=readings, models=models)
         write_json(self._folder / RESULT_FILE, result)
+        seeds = {Path(name).name: 1 / len(models) for name in models}
+        write_json((self._folder / models[0]).parent / ENSEMBLE_FILE, ensemble_document(seeds))
         from search.model_card import write_model_cards  # its libraries take two seconds to import
 
         write_model_cards(self._folder, result)

@@ -13,12 +13,11 @@ from search.batch import Batch
 from search.compare import conclude
 from search.ensemble import Ensemble, ensemble_of, pooled_ensemble
 from search.printing import percent, plain
-from search.protocol import PROTOCOL_FILE, protocol_numbers
+from search.protocol import PROTOCOL_FILE, protocol_numbers, read_result
 from search.result import RESULT_FILE, ensemble_numbers
 from search.whole_file import write_json
 from ser_core.config import ConfigError
-
-ENSEMBLE_FILE = "ensemble.json"
+from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 
 
 def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], console: Console) -> None:
@@ -84,8 +83,10 @@ def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) ->
     except ConfigError as error:  # runs of an older version, or with other limits of their own
         console.print(f"[yellow]No ensemble: {plain(error)}[/]", highlight=False)
         return
-    numbers = ensemble_document(ensemble)
-    write_json(folder / ENSEMBLE_FILE, numbers)
+    numbers = ensemble_numbers_of(ensemble)
+    # Every fold has models of its own: together they have a score, and are no model.
+    members = model_weights(folder, folds[0], ensemble.weights) if len(folds) == 1 else {}
+    write_json(folder / ENSEMBLE_FILE, {**ensemble_document(members), **numbers})
     shares = ", ".join(f"{name} {share:.2f}" for name, share in ensemble.weights.items())
     uar = numbers["test"]["uar"]
     low, high = uar["interval"]
@@ -97,6 +98,15 @@ def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) ->
     console.print(f"  {(folder / ENSEMBLE_FILE).resolve()}", soft_wrap=True, highlight=False)
 
 
-def ensemble_document(ensemble: Ensemble) -> dict[str, Any]:
-    """`ensemble.json`: weights and scores, shares in [0, 1]."""
+def ensemble_numbers_of(ensemble: Ensemble) -> dict[str, Any]:
+    """Weights and scores, shares in [0, 1]."""
     return {"weights": ensemble.weights, "test": ensemble_numbers(ensemble.test, ensemble.test.probabilities[0])}
+
+
+def model_weights(folder: Path, runs: Mapping[str, Path], weights: Mapping[str, float]) -> dict[str, float]:
+    """Model folder below `folder` -> weight: the seeds of a run share that of their architecture."""
+    found: dict[str, float] = {}
+    for model, run in runs.items():
+        names = read_result(run)["winner"]["models"]
+        found |= {(run / name).relative_to(folder).as_posix(): weights[model] / len(names) for name in names}
+    return found

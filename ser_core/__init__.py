@@ -2,7 +2,7 @@
 
 import ser_core
 predictor = ser_core.load("runs/NAME/final/trial-00012-seed-1")
-predictor.probabilities(samples)  # (samples,) float32 at predictor.config.features.sample_rate_hz -> (classes,)
+predictor.probabilities(samples)  # (samples,) float32 at predictor.sample_rate_hz -> (classes,)
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ser_core.artifact import Predictor
+    from ser_core.ensemble import EnsemblePredictor
 
 
-def load(folder: str | Path, *, device: str = "cpu") -> Predictor:
-    """A trained model from its folder, see `ser_core.artifact.load_model`.
+def load(folder: str | Path, *, device: str = "cpu") -> Predictor | EnsemblePredictor:
+    """A trained model, or an ensemble of some, from its folder; see `ser_core.ensemble.load_predictor`.
 
     Raises:
         ArtifactError, PretrainedError: see there.
     """
-    from ser_core.artifact import load_model  # torch takes seconds to import, and readers of records do without
+    from ser_core.ensemble import load_predictor  # torch takes seconds to import, and readers of records do without
 
-    return load_model(Path(folder), device=device)
+    return load_predictor(Path(folder), device=device)

@@ -96,14 +96,29 @@ class Predictor:
     extract: Extractor
     about: Mapping[str, Any]
 
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of the samples that are predicted."""
+        return self.config.features.sample_rate_hz
+
+    @property
+    def clip_seconds(self) -> float:
+        """What the model hears of a clip, s."""
+        return self.config.features.clip_seconds
+
+    @property
+    def transductive(self) -> bool:
+        """True when it normalises by all clips of a speaker, and one clip alone cannot be predicted."""
+        return self.config.features.speaker_normalisation
+
     def probabilities(self, samples: np.ndarray) -> np.ndarray:
-        """Class probabilities (classes,) float32 of one clip, (samples,) float32 at `config.features.sample_rate_hz`.
+        """Class probabilities (classes,) float32 of one clip, (samples,) float32 at `sample_rate_hz`.
 
         Raises:
             ValueError: samples that are not one-dimensional, empty or not finite; or a model that needs several clips
                 of a speaker, see `speaker_probabilities`.
         """
-        if self.config.features.speaker_normalisation:
+        if self.transductive:
             raise ValueError(
                 "this model normalises by all clips of a speaker, so one clip alone cannot be predicted; give "
                 "speaker_probabilities several clips of one speaker"
@@ -122,7 +137,7 @@ class Predictor:
             raise ValueError("there must be at least one clip; got none")
         features = self.extract(clips)
         frames, offsets = np.concatenate(features), np.cumsum([0, *map(len, features)])
-        if self.config.features.speaker_normalisation:
+        if self.transductive:
             frames = np.concatenate(list(by_speaker(frames, offsets, np.full(len(clips), ""))))
         return self._predict(frames, offsets)
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ser_core.artifact import ArtifactError, Predictor, load_model
 from ser_core.config import ConfigError
+from ser_core.ensemble import ENSEMBLE_FILE
 from ser_core.features import ClipFeatures, clip_frames, traceable_features
 from ser_core.models import PretrainedError
 
@@ -156,6 +157,8 @@ def export(
     onnx: Annotated[Path, typer.Option(help="The file to write.")],
 ) -> None:
     """Export MODEL to ONNX."""
+    if (model / ENSEMBLE_FILE).exists():
+        _refuse(f"{model} holds an ensemble: export each of its models, and average their probabilities")
     try:
         difference = export_onnx(load_model(model), onnx)
     except (ArtifactError, PretrainedError) as error:

@@ -23,8 +23,9 @@ import torch
 import typer
 from torchaudio.transforms import Resample
 
-from ser_core.artifact import ArtifactError, Predictor, load_model
+from ser_core.artifact import ArtifactError, Predictor
 from ser_core.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, read_audio
+from ser_core.ensemble import EnsemblePredictor, load_predictor
 from ser_core.models import PretrainedError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf"}
@@ -37,6 +38,9 @@ OVERLAP = 0.5
 """Share of a window that the next one repeats, for longer speech."""
 
 
+AnyPredictor = Predictor | EnsemblePredictor
+
+
 class Form(StrEnum):
     """How predictions are printed."""
 
@@ -45,14 +49,15 @@ class Form(StrEnum):
     CSV = "csv"
 
 
-def speech_probabilities(predictor: Predictor, samples: np.ndarray) -> np.ndarray:
+def speech_probabilities(predictor: AnyPredictor, samples: np.ndarray) -> np.ndarray:
     """Class probabilities (classes,) of speech of any length, (samples,) float32 at the model's sample rate.
 
     Longer speech is cut into windows of `clip_seconds` that overlap by half, the last one flush with the end, and
-    their probabilities are averaged; silent windows do not count.
+    their probabilities are averaged; silent windows do not count. Each member of an ensemble has windows of its own.
     """
-    features = predictor.config.features
-    length = round(features.clip_seconds * features.sample_rate_hz)
+    if isinstance(predictor, EnsemblePredictor):
+        return predictor.mean_of(lambda member: speech_probabilities(member, samples))
+    length = round(predictor.clip_seconds * predictor.sample_rate_hz)
     if len(samples) <= WHOLE_CLIPS * length:
         return predictor.probabilities(samples)
     starts = [*range(0, len(samples) - length, round(length * (1 - OVERLAP))), len(samples) - length]
@@ -102,7 +107,7 @@ class Printer:
         self._out.flush()
 
 
-def predict_files(predictor: Predictor, paths: Iterable[Path], printer: Printer) -> tuple[int, int]:
+def predict_files(predictor: AnyPredictor, paths: Iterable[Path], printer: Printer) -> tuple[int, int]:
     """Predict every file; those that cannot be read are named on standard error.
 
     Returns:
@@ -111,7 +116,7 @@ def predict_files(predictor: Predictor, paths: Iterable[Path], printer: Printer)
     done = failed = 0
     for path in paths:
         try:
-            samples = read_audio(path, predictor.config.features.sample_rate_hz)
+            samples = read_audio(path, predictor.sample_rate_hz)
         except AudioError as error:
             print(f"{path}: {error}", file=sys.stderr)
             failed += 1
@@ -121,13 +126,13 @@ def predict_files(predictor: Predictor, paths: Iterable[Path], printer: Printer)
     return done, failed
 
 
-def predict_speaker(predictor: Predictor, paths: Iterable[Path], printer: Printer) -> tuple[int, int]:
+def predict_speaker(predictor: AnyPredictor, paths: Iterable[Path], printer: Printer) -> tuple[int, int]:
     """Predict every file as one clip, all of them of the same speaker; see `predict_files`."""
     read: dict[Path, np.ndarray] = {}
     failed = 0
     for path in paths:
         try:
-            read[path] = read_audio(path, predictor.config.features.sample_rate_hz)
+            read[path] = read_audio(path, predictor.sample_rate_hz)
         except AudioError as error:
             print(f"{path}: {error}", file=sys.stderr)
             failed += 1
@@ -138,7 +143,7 @@ def predict_speaker(predictor: Predictor, paths: Iterable[Path], printer: Printe
 
 
 def predict_stream(
-    predictor: Predictor, blocks: Iterable[np.ndarray], rate_hz: int, printer: Printer
+    predictor: AnyPredictor, blocks: Iterable[np.ndarray], rate_hz: int, printer: Printer
 ) -> Iterator[float]:
     """Predict the last `clip_seconds` of a stream after every block of it.
 
@@ -148,16 +153,15 @@ def predict_stream(
     Yields:
         The time from having a block to having printed its prediction, s.
     """
-    features = predictor.config.features
-    resample = Resample(rate_hz, features.sample_rate_hz)
-    length, heard, window = round(features.clip_seconds * rate_hz), 0, np.empty(0, dtype=np.float32)
+    resample = Resample(rate_hz, predictor.sample_rate_hz)
+    length, heard, window = round(predictor.clip_seconds * rate_hz), 0, np.empty(0, dtype=np.float32)
     for block in blocks:
         began = time.perf_counter()
         heard += len(block)
         window = np.concatenate([window, block])[-length:]
         probabilities = None
         if len(window) >= MIN_SECONDS * rate_hz and not is_silent(window):
-            samples = resample(torch.from_numpy(window)).numpy() if rate_hz != features.sample_rate_hz else window
+            samples = resample(torch.from_numpy(window)).numpy() if rate_hz != predictor.sample_rate_hz else window
             probabilities = predictor.probabilities(samples)
         printer(round(heard / rate_hz, 3), probabilities)
         yield time.perf_counter() - began
@@ -193,7 +197,10 @@ def microphone_blocks(rate_hz: int, samples: int) -> Iterator[np.ndarray]:
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model folder, such as runs/NAME/final/trial-00012-seed-1.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A model folder: runs/NAME/final/trial-00012-seed-1; runs/NAME/final is all seeds."),
+    ],
     audio: Annotated[list[Path] | None, typer.Argument(help="Audio files, and folders with audio files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with the probability of every class.")] = False,
@@ -222,8 +229,8 @@ def predict(
         _refuse("--json and --csv exclude each other")
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TEXT
     try:
-        predictor = load_model(model, device=device)
-        if predictor.config.features.speaker_normalisation and not one_speaker:
+        predictor = load_predictor(model, device=device)
+        if predictor.transductive and not one_speaker:
             _refuse(
                 "this model normalises by all clips of a speaker: name several files of one speaker and say "
                 "--one-speaker; it cannot follow a stream"
@@ -233,7 +240,7 @@ def predict(
         if audio:
             printer = Printer(form, predictor.classes, "path", sys.stdout)
             raise typer.Exit(_run_files(predictor, audio, printer, predict_speaker if one_speaker else predict_files))
-        rate_hz = rate or predictor.config.features.sample_rate_hz
+        rate_hz = rate or predictor.sample_rate_hz
         samples = max(1, round(hop * rate_hz))
         blocks = pcm_blocks(sys.stdin.buffer, samples) if stream else microphone_blocks(rate_hz, samples)
         for _ in predict_stream(predictor, blocks, rate_hz, Printer(form, predictor.classes, "seconds", sys.stdout)):
@@ -245,10 +252,10 @@ def predict(
 
 
 def _run_files(
-    predictor: Predictor,
+    predictor: AnyPredictor,
     audio: list[Path],
     printer: Printer,
-    predict_all: Callable[[Predictor, Iterable[Path], Printer], tuple[int, int]],
+    predict_all: Callable[[AnyPredictor, Iterable[Path], Printer], tuple[int, int]],
 ) -> int:
     """The exit code."""
     done, failed = predict_all(predictor, audio_files(audio), printer)

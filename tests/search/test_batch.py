@@ -14,6 +14,7 @@ import soundfile
 from sklearn.metrics import balanced_accuracy_score
 from typer.testing import CliRunner, Result
 
+import ser_core
 from search.batch import Batch, batch_of, run_batch
 from search.predictions import read_predictions
 from search.run import app
@@ -114,6 +115,10 @@ def test_several_architectures_end_with_their_ensemble_and_leaderboard(
     assert sum(document["weights"].values()) == pytest.approx(1)
     assert 0 <= document["test"]["uar"]["value"] <= 1
     assert "weights from validation clips" in plain(done)
+    noise = np.random.default_rng(0).normal(size=8_000).astype(np.float32)
+    each = [ser_core.load(next((folder / model / "final").glob("trial-*"))) for model in document["weights"]]
+    expected = sum(w * own.probabilities(noise) for w, own in zip(document["weights"].values(), each, strict=True))
+    np.testing.assert_allclose(ser_core.load(folder).probabilities(noise), expected, atol=1e-6)
     board = json.loads((folder / "leaderboard.json").read_text())
     assert {run["model"] for run in board["runs"]} == {"mlp", "cnn_lstm"}
     assert list(board["not_run"]) == ["shallow_cnn"]

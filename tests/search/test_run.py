@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 from search.records import RecordWriter, TrialState, read_records
 from search.run import app
 from ser_core.artifact import load_model
+from ser_core.ensemble import load_predictor
 from ser_core.models import architectures
 
 REPOSITORY = Path(__file__).parents[2]
@@ -68,6 +69,9 @@ def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
     assert not (parts[0] & parts[1] | parts[1] & parts[2] | parts[0] & parts[2])
     winner = result["winner"]
     assert load_model(folder / winner["models"][0]).config.architecture == model
+    seeds = json.loads((folder / "final" / "ensemble.json").read_text())["members"]
+    assert [f"final/{member['folder']}" for member in seeds] == winner["models"]
+    assert load_predictor(folder / "final").classes == tuple(result["corpus"]["classes"])
     with (folder / "final" / "test_predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     right = sum(row["emotion"] == row["predicted"] for row in rows) / len(rows)

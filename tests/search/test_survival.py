@@ -398,6 +398,37 @@ def test_a_full_disk_and_then_a_read_only_one(small_disk: Path, cache: Path) -> 
     assert all(ended(folder)[number] == trial for number, trial in before.items())
 
 
+@pytest.fixture
+def shared_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that can be frozen: until it is thawed, who writes there waits, as on network storage that is away."""
+    image, folder = tmp_path / "image", tmp_path / "storage"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    mount("-o", "loop,noatime", str(image), str(folder))
+    yield folder
+    subprocess.run(["fsfreeze", "--unfreeze", str(folder)], stderr=subprocess.DEVNULL)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_storage_that_is_away_for_half_a_minute_costs_the_time_alone(shared_disk: Path, cache: Path) -> None:
+    folder = shared_disk / "run"
+    driver = Driver(*demo(cache, folder, trials=14, epochs=300))
+    driver.wait_for(lambda: len(ended(folder)) >= 3)
+    subprocess.run(["fsfreeze", "--freeze", str(shared_disk)], check=True)
+    before = events(folder)
+    time.sleep(30)
+    assert events(folder) == before
+    subprocess.run(["fsfreeze", "--unfreeze", str(shared_disk)], check=True)
+    out, code = driver.end()
+    assert code == 0, out
+    check_truth(folder, 14, [])
+    assert count(events(folder), "session") == 1
+    assert events(folder)[: len(before)] == before
+
+
 def fill(path: Path) -> None:
     """Take all the room that there is, and what becomes free meanwhile."""
     with path.open("wb", buffering=0) as file:
