@@ -89,7 +89,8 @@ def test_from_create_instances_to_a_search_on_machines_that_come_and_go(cluster:
     assert account_of(cluster)["ssh_from"] == [f"{NET}.1/32"]  # Ray has opened nothing to others
     run = hosts.shared / "runs" / "first"
     options = cluster.search(
-        run, "--model", "mlp", "--data", "demo", "--trials", "6", "--finalists", "1", "--seeds", "1",
+        run, "--model", "cnn_lstm", "--data", "demo", "--trials", "6", "--max-epochs", "40",  # the second worker joins
+        "--finalists", "1", "--seeds", "1",
         "--concurrency", "2", "--gpus-per-trial", "0",  # EC2 has GPUs, these hosts have none
     )  # fmt: skip
     hosts.run("op", f"ray submit {cluster.file} search/run.py -- {options}", timeout=400)

@@ -94,10 +94,13 @@ def test_a_run_folder_that_workers_do_not_see_stops_the_run(cluster: Cluster) ->
 
 
 def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None:
-    """One worker's power is cut in the middle of its trial and comes back; then the driver is killed, and resumed."""
+    """One worker's power is cut in the middle of its trial and comes back; then the driver is killed, and resumed.
+
+    The search is long enough to be under way when the worker is back, after about half a minute.
+    """
     hosts, run = cluster.hosts, cluster.hosts.shared / "runs" / "cut"
     options = cluster.search(
-        run, "--model", "cnn_lstm", "--data", "demo", "--trials", "6", "--max-epochs", "12", *SMALL
+        run, "--model", "cnn_lstm", "--data", "demo", "--trials", "8", "--max-epochs", "80", *SMALL
     )
     driver = hosts.start("head", f"echo $$ >~/driver.pid; exec ser-search {options}", hosts.folder / "driver.log")
     try:
@@ -122,7 +125,7 @@ def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None
     known = {number: list(trial.epochs) for number, trial in records_of(run).trials.items()}
     shown = hosts.run("head", f"ser-search --resume {run} --cache-dir {hosts.shared / 'cache'}", timeout=600)
     assert "error" not in shown
-    check_complete(run, 6)
+    check_complete(run, 8)
     for number, epochs in known.items():  # what was recorded before the kill stands
         assert records_of(run).trials[number].epochs[: len(epochs)] == epochs
 
