@@ -30,10 +30,10 @@ from search.dashboard import write_comparison
 from search.figures._style import count
 from search.leaderboard import LEADERBOARD_FILE, ComparisonError, Leaderboard, Score, make_leaderboard
 from search.view import PLAN_FILE, RunFolderError, read_run
-from search.whole_file import write_json
 from ser_core.config import ConfigError
 from ser_core.metrics import Interval
 from ser_core.paired import Comparison, verdict
+from ser_core.whole_file import write_json
 
 PAGE_FILE = "comparison.html"
 USER_ERRORS = (ComparisonError, RunFolderError, ConfigError, OSError)

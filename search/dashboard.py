@@ -26,8 +26,8 @@ from search.leaderboard import with_comparisons
 from search.live import DEFAULT_PORT, LOOPBACK, LiveError, LiveView
 from search.page_html import build_comparison, build_page
 from search.view import RunFolderError, RunView, read_run
-from search.whole_file import write_whole
 from ser_core.config import ConfigError
+from ser_core.whole_file import write_whole
 
 PAGE_FILE = "dashboard.html"
 USER_ERRORS = (RunFolderError, ConfigError, LiveError, OSError)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,6 +32,7 @@ from ser_core.features import clip_frames, frame_seconds
 from ser_core.models import takes_raw_features
 from ser_core.seeding import seeded
 from ser_core.splits import PARTS, Split
+from ser_core.whole_file import write_whole
 
 MOST_CLIPS = 12
 """Emotions that are shown, one clip each."""
@@ -59,12 +59,7 @@ def write_insight(
     """
     try:
         document = {"model": model, **make_insight(load_model(folder / model), manifest, split, store)}
-        temporary = folder / f".{INSIGHT_FILE}.{os.getpid()}.part"
-        try:
-            temporary.write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
-            os.replace(temporary, folder / INSIGHT_FILE)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(folder / INSIGHT_FILE, json.dumps(document, allow_nan=False) + "\n")
     except Exception as error:
         tell(
             f"{INSIGHT_FILE} could not be written ({type(error).__name__}: {error}); the dashboard will lack its part "

@@ -7,7 +7,6 @@ beside `confusion.png`. Everything in it comes from `result.json` and the model'
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from search.whole_file import write_whole
+from ser_core.whole_file import replacing, write_whole
 
 CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
 SCORES = {"uar": "UAR (unweighted average recall)", "war": "WAR (accuracy)", "macro_f1": "macro F1"}
@@ -203,9 +202,8 @@ def _write_picture(path: Path, result: Mapping[str, Any]) -> None:
     display = ConfusionMatrixDisplay(shares, display_labels=result["corpus"]["classes"])
     display.plot(ax=axes, cmap="Blues", values_format=".0f", xticks_rotation=45, im_kw={"vmin": 0, "vmax": 100})
     axes.set(xlabel="predicted", ylabel="true", title="Test clips, % of the true class")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -48,7 +48,6 @@ from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
 from search.tuner import run_jobs
-from search.whole_file import write_json
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
@@ -56,6 +55,7 @@ from ser_core.feature_store import Compute, FeatureStore, feature_store
 from ser_core.features import settings_key
 from ser_core.models import default_config
 from ser_core.splits import Fold, Split, inner_folds
+from ser_core.whole_file import write_json
 
 DASHBOARD_SECONDS = 30.0
 DASHBOARD_SHARE = 0.02

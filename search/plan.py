@@ -14,12 +14,12 @@ from typing import Any
 from search.asha import AUTO, GRACE_TRIALS, default_grace_epochs
 from search.sampler import SAMPLERS, parse_knob
 from search.warm_start import WarmStart
-from search.whole_file import write_whole
 from ser_core.clips import Manifest
 from ser_core.config import Config, ConfigError, raise_problems
 from ser_core.features import settings_key
 from ser_core.models import default_config
 from ser_core.splits import Split, inner_folds
+from ser_core.whole_file import write_whole
 from spaces import space_for
 from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value, knob_from_json, knob_to_json
 

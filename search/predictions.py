@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ser_core.config import ConfigError
+from ser_core.whole_file import replacing
 
 PREDICTIONS_FILE = "final/test_predictions.csv"
 """What a run's refitted models said of the test clips, in its folder."""
@@ -74,12 +74,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         OSError: a disk that is full or cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6f")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -15,9 +15,9 @@ from search.ensemble import Ensemble, ensemble_of, pooled_ensemble
 from search.printing import percent, plain
 from search.protocol import PROTOCOL_FILE, protocol_numbers, read_result
 from search.result import RESULT_FILE, ensemble_numbers
-from search.whole_file import write_json
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
+from ser_core.whole_file import write_json
 
 
 def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], console: Console) -> None:

@@ -11,7 +11,6 @@ settings are in the file's metadata.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +26,7 @@ from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE
 from ser_core.features import ClipFeatures, clip_frames, traceable_features
 from ser_core.models import PretrainedError
+from ser_core.whole_file import replacing
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 TOLERANCE = 1e-4
@@ -73,8 +73,7 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
         raise ArtifactError(f"exporting needs {', '.join(missing)}: pip install 'ser-search[onnx]'")
     import onnx
 
-    temporary = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as temporary:
         module, example, least = _module_and_example(predictor)
         program = _program(module, example, least)
         program.save(temporary)
@@ -88,9 +87,6 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
                 f"the exported graph differs from PyTorch by {difference:.2g} in a probability, more than "
                 f"{TOLERANCE:g}; nothing was written"
             )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return difference
 
 

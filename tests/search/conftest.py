@@ -33,7 +33,6 @@ from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, 
 from search.records import RecordWriter, report_fields
 from search.result import test_numbers
 from search.view import INSIGHT_FILE
-from search.whole_file import defined
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest
 from ser_core.device_clips import normalisation_of
@@ -44,6 +43,7 @@ from ser_core.models import build_model, default_config
 from ser_core.report import EpochReport
 from ser_core.seeding import seeded
 from ser_core.splits import PARTS, make_split
+from ser_core.whole_file import defined
 
 CLASSES = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 SPACE: dict[str, dict[str, Any]] = {

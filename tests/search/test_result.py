@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from search.predictions import Predictions
 from search.result import test_numbers as numbers_of
-from search.whole_file import defined
+from ser_core.whole_file import defined
 
 CLASSES = ("angry", "happy", "sad")
 

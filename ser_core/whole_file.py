@@ -1,27 +1,39 @@
-"""Files that are written whole or not at all: under a temporary name, then renamed."""
+"""Files that are written whole or not at all: beside their place, then moved there."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of the one at `path` at the end, unless the block raises.
 
     Raises:
         OSError: a disk that is full or cannot be written; what was at `path` stays.
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file.
+
+    Raises:
+        OSError: see `replacing`.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 
@@ -29,7 +41,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> Path:
     """Write a document as JSON; numbers that are not defined become null.
 
     Raises:
-        OSError: see `write_whole`.
+        OSError: see `replacing`.
     """
     return write_whole(path, json.dumps(defined(document), indent=2, allow_nan=False) + "\n")
 
