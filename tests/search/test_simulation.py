@@ -280,7 +280,7 @@ def test_a_file_that_is_no_table_is_refused(text: str, message: str, tmp_path: P
         CurveTable.read(path)
 
 
-@pytest.mark.parametrize(("name", "least"), [("mlp-ravdess", 1000), ("shallow_cnn-ravdess", 50)])
+@pytest.mark.parametrize(("name", "least"), [("mlp-ravdess", 1000), ("shallow_cnn-ravdess", 100)])
 def test_asha_saves_epochs_on_recorded_curves_at_little_cost(name: str, least: int, tmp_path: Path) -> None:
     table = CurveTable.read(TABLES / f"{name}.jsonl")
     assert len(table.curves) >= least
