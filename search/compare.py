@@ -78,10 +78,12 @@ def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
     return {model if models[model] == 1 else f"{model} ({folder})": own for model, folder, own in found}
 
 
-def conclude(parent: Path, runs: Mapping[str, Sequence[Path]], not_run: Mapping[str, str], console: Console) -> None:
+def conclude(
+    parent: Path, runs: Mapping[str, Sequence[Path]], not_run: Mapping[str, str], console: Console
+) -> Leaderboard:
     """Print the leaderboard of runs below `parent`, and keep it there as `leaderboard.json` and a page.
 
-    There is no page of one run, nor of the many runs of whole protocols.
+    There is no page of one run, and whole protocols have one of their own (`search.protocol_page`).
 
     Args:
         runs: as for `make_leaderboard`, at least one.
@@ -98,6 +100,7 @@ def conclude(parent: Path, runs: Mapping[str, Sequence[Path]], not_run: Mapping[
         paths.append(write_comparison(parent / PAGE_FILE, folders))
     for path in paths:
         _say(console, f"  {path.resolve()}")
+    return board
 
 
 def write_leaderboard(path: Path, board: Leaderboard) -> Path:

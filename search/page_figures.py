@@ -21,6 +21,10 @@ from search.view import RunView
 COMPARED_SECTIONS = ("Result", "Search")
 """Sections whose figures tell something beside those of another run."""
 
+TEST_FIGURES = ("speaker_scores", "confusion", "recall", "reliability")
+TEST_FIGURES_OF_ALL = ("forest", "differences")
+"""Figures that tell of the test alone, and nothing of the search that led there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PageFigure:
@@ -71,18 +75,35 @@ def run_sections(run: RunView) -> list[Section]:
 def compared_sections(runs: Sequence[RunView]) -> list[Section]:
     """Figures that hold all runs first; then every other figure of each run that has it, run beside run."""
     views = [_with_importance(run) for run in runs]
-    together, apart = [], []
-    for module in figure_modules():
-        if hasattr(module, "info_of"):
-            together.append(replace(_page_figure(module, module.info_of(views)), section="All runs", wide=True))
-        elif module.SECTION in COMPARED_SECTIONS:
-            apart += [
-                replace(figure, name=f"{figure.name}-{index}", run=view.name)
-                for index, view in enumerate(views)
-                if (figure := _page_figure(module, module.info(view))).drawing
-            ]
-    apart = [replace(f, drawing={**f.drawing, "name": f.name, "run": f.run}) for f in apart if f.drawing]
-    return _sections([*together, *apart])
+    modules = [module for module in figure_modules() if not hasattr(module, "info_of")]
+    apart = _beside([module for module in modules if module.SECTION in COMPARED_SECTIONS], views, "name")
+    return _sections([*_together(views), *apart])
+
+
+def protocol_sections(models: Sequence[RunView]) -> list[Section]:
+    """Figures of the test alone, of architectures whose results hold the test clips of every fold."""
+    modules = [module for module in figure_modules() if _name(module) in TEST_FIGURES]
+    together = [figure for figure in _together(models) if figure.name in TEST_FIGURES_OF_ALL]
+    return _sections([*(together if len(models) > 1 else ()), *_beside(modules, models, "model")])
+
+
+def _together(runs: Sequence[RunView]) -> list[PageFigure]:
+    """Figures that hold all runs."""
+    modules = [module for module in figure_modules() if hasattr(module, "info_of")]
+    return [replace(_page_figure(own, own.info_of(runs)), section="All runs", wide=True) for own in modules]
+
+
+def _beside(modules: Sequence[ModuleType], runs: Sequence[RunView], title: str) -> list[PageFigure]:
+    """Figures of one run, of every run that has them, run beside run under its name or its model."""
+    found = []
+    for module in modules:
+        for index, run in enumerate(runs):
+            figure = _page_figure(module, module.info(run))
+            if figure.drawing:
+                name, label = f"{figure.name}-{index}", run.name if title == "name" else str(run.plan["model"])
+                drawing = {**figure.drawing, "name": name, "run": label}
+                found.append(replace(figure, name=name, run=label, drawing=drawing))
+    return found
 
 
 def page_data(sections: Sequence[Section], trials: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -122,8 +143,12 @@ def _sections(figures: Sequence[PageFigure]) -> list[Section]:
     return [Section(name=name, figures=tuple(own)) for name, own in grouped]
 
 
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
 def _page_figure(module: ModuleType, info: Any) -> PageFigure:
-    name = module.__name__.rpartition(".")[2]
+    name = _name(module)
     page_figure = PageFigure(
         name=name, section=module.SECTION, title=module.TITLE, empty=module.EMPTY, wide=module.WIDE
     )

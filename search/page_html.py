@@ -20,9 +20,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from search.comparison_head import comparison_head, named_apart
+from search.comparison_head import ComparisonHead, comparison_head, named_apart
 from search.figures._style import DARK
-from search.page_figures import compared_sections, page_data, run_sections, trial_table
+from search.page_figures import Section, compared_sections, page_data, protocol_sections, run_sections, trial_table
 from search.page_head import page_head
 from search.view import RunView
 
@@ -70,10 +70,18 @@ def build_live_page(run: RunView, live: LiveState) -> str:
 def build_comparison(runs: Sequence[RunView]) -> str:
     """A page that shows several runs beside one another, as one file; of equal names each gets its number."""
     runs = named_apart(runs)
-    sections = compared_sections(runs)
+    return _comparison(comparison_head(runs), compared_sections(runs))
+
+
+def build_protocol(head: ComparisonHead, models: Sequence[RunView]) -> str:
+    """A page of every fold of a protocol, as one file; `models` have the test clips of all folds in their results."""
+    return _comparison(head, protocol_sections(models))
+
+
+def _comparison(head: ComparisonHead, sections: Sequence[Section]) -> str:
     return _render(
         "compare.html.jinja",
-        head=comparison_head(runs),
+        head=head,
         sections=sections,
         data=page_data(sections),
         policy=file_policy(),

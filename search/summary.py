@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from search.compare import conclude
 from search.ensemble import Ensemble, ensemble_of, pooled_ensemble
 from search.printing import percent, plain
 from search.protocol import PROTOCOL_FILE, protocol_numbers, read_result
+from search.protocol_page import PROTOCOL_PAGE_FILE, write_protocol_page
 from search.result import RESULT_FILE, ensemble_numbers
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
+from ser_core.paired import Comparison
 from ser_core.whole_file import write_json
 
 
@@ -30,17 +32,21 @@ def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], consol
         model: [folder / member.folder for member in batch.members if member.model == model] for model in batch.models
     }
     whole = {model: own for model, own in runs.items() if all((each / RESULT_FILE).exists() for each in own)}
-    if batch.protocol and whole:
-        _protocol(batch, folder, whole, console)
+    document = _protocol(batch, folder, whole, console) if batch.protocol and whole else None
+    comparisons: Sequence[Comparison] = ()
     if len(batch.models) > 1 and whole:
         failed = {member.model: problems[member.folder] for member in batch.members if member.folder in problems}
-        conclude(folder, whole, {model: str(why).splitlines()[0] for model, why in failed.items()}, console)
+        reasons = {model: str(why).splitlines()[0] for model, why in failed.items()}
+        comparisons = conclude(folder, whole, reasons, console).comparisons
+    if document is not None:
+        page = write_protocol_page(folder / PROTOCOL_PAGE_FILE, whole, document, comparisons)
+        console.print(f"  {page.resolve()}", soft_wrap=True, highlight=False)
     if len(whole) > 1:
         _ensemble(folder, whole, console)
 
 
-def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], console: Console) -> None:
-    """Every fold and all of them together: `protocol.json` and a table with a row per architecture."""
+def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], console: Console) -> dict[str, Any]:
+    """Every fold and all of them together: `protocol.json`, which is returned, and a row per architecture."""
     numbers = {model: protocol_numbers(own) for model, own in runs.items()}
     first = next(iter(numbers.values()))
     search = "per fold" if batch.search_per_fold else "once, on the first fold"
@@ -73,6 +79,7 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
             f"on.[/]"
         )
     console.print(f"  {(folder / PROTOCOL_FILE).resolve()}", soft_wrap=True, highlight=False)
+    return document
 
 
 def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) -> None:

@@ -66,6 +66,9 @@ def test_every_fold_of_a_protocol_with_one_search(corpus: Path, cache: Path, tmp
     assert len({json.dumps(fold["params"]) for fold in numbers["folds"]}) == 1
     assert numbers["tuned_on_test_speakers"] is True
     assert "searched on one fold, whose training speakers test in others" in plain(done)
+    together = (folder / "protocol.html").read_text()
+    assert "<h1>luna, 5 folds: mlp</h1>" in together
+    assert "Tuned on test speakers." in together
     page = (folder / "fold-2" / "dashboard.html").read_text()
     assert "Tuned on test speakers." in page
     check_going_on(folder, cache, options)
