@@ -357,10 +357,10 @@ def wait_for_a_moment(driver: Driver, folder: Path, kill: int, chance: random.Ra
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 2 MiB."""
+    """A disk of 24 MiB: the page alone takes five, and twice that while it is written."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder))
+    mount("-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder))
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
