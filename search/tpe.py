@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import insort
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,8 +33,10 @@ out of memory; last the number."""
 class RememberingTPESampler(TPESampler):
     """`TPESampler(multivariate=True, group=True, constant_liar=True)`, proposing the same, faster.
 
-    But for one thing: a trial that failed for lack of memory counts as the worst there is, where Optuna forgets all
-    that failed and proposes the like again.
+    But for two things. A trial that failed for lack of memory counts as the worst there is, where Optuna forgets all
+    that failed and proposes the like again. And a trial at work that has reported is ranked by that, as a pruned one
+    is, where Optuna takes it for one of the worst: with early stopping the best trials are those at work, and a search
+    with many workers would flee from them (benchmarks/search_quality.py).
 
     For studies with one objective and without constraints. What it remembers belongs to the study object, not to the
     sampler, which may be a new one for every proposal.
@@ -47,12 +50,10 @@ class RememberingTPESampler(TPESampler):
         trials = study._get_trials(deepcopy=False)
         memory = _memory(study)
         memory.learn(trials)
-        running = {
-            number: self._get_params(trials[number], study)
-            for number in memory.open
-            if number != trial.number and trials[number].state is TrialState.RUNNING
-        }
-        below, above = memory.observations(search_space, running, default_gamma(len(memory.ranks)))
+        others = (trials[number] for number in memory.open if number != trial.number)
+        running = [other for other in others if other.state is TrialState.RUNNING]
+        params = {other.number: self._get_params(other, study) for other in running}
+        below, above = memory.observations(search_space, params, memory.best(running))
         good = self._parzen_estimator_cls(below, search_space, self._parzen_estimator_parameters)
         rest = self._parzen_estimator_cls(above, search_space, self._parzen_estimator_parameters)
         samples = good.sample(self._rng.rng, self._n_ei_candidates)
@@ -137,18 +138,26 @@ class _Memory:
         step, value = max(trial.intermediate_values.items())
         return 1, -step, math.inf if math.isnan(value) else self._sign * value, trial.number
 
+    def best(self, running: Sequence[FrozenTrial]) -> list[int]:
+        """Numbers of the best share of all trials with a score; a running one has a score once it has reported."""
+        at_work = [self._rank(trial) for trial in running if trial.intermediate_values]
+        share = default_gamma(len(self.ranks) + len(at_work))
+        return [rank[-1] for rank in sorted([*self.ranks[:share], *at_work])[:share]]
+
     def observations(
-        self, space: dict[str, BaseDistribution], running: dict[int, dict[str, Any]], n_below: int
+        self, space: dict[str, BaseDistribution], running: dict[int, dict[str, Any]], best: list[int]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Internal values by name of the best `n_below` trials, and of all others with the running ones.
+        """Internal values by name of the trials with the numbers in `best`, and of all others that ended or run.
 
         Trials that lack one of the names in `space` are left out; the rest stand in order of their numbers.
+
+        Args:
+            running: number -> values of the knobs.
         """
-        best = np.array([rank[-1] for rank in self.ranks[:n_below]], dtype=int)
         # (names, trials)
         values = np.array([self.columns.get(name, array("d", [math.nan]) * self._known) for name in space])
         above = np.ones(self._known, dtype=bool)
-        above[best] = False
+        above[np.array(best, dtype=int)] = False
         for number, params in running.items():
             if space.keys() <= params.keys():
                 values[:, number] = [knob.to_internal_repr(params[name]) for name, knob in space.items()]

@@ -1,4 +1,4 @@
-"""The remembering TPE proposes exactly what Optuna's own does."""
+"""The remembering TPE proposes exactly what Optuna's own does, but for what it does better."""
 
 from __future__ import annotations
 
@@ -84,6 +84,29 @@ def end(study: optuna.Study, trial: optuna.Trial, rng: np.random.Generator) -> N
 def test_it_proposes_what_optuna_does(seed: int, trials: int, workers: int, direction: str, fresh: bool) -> None:
     found = proposals(remembering, seed, trials, workers, direction, fresh)
     assert found == proposals(stock, seed, trials, workers, direction, fresh)
+
+
+@settings(max_examples=5)
+@given(seed=st.integers(0, 10**6), ended=st.integers(12, 40), at_work=st.integers(1, 30))
+def test_a_trial_at_work_counts_as_if_it_were_pruned_now(seed: int, ended: int, at_work: int) -> None:
+    """Optuna proposes the same once it is told so; trials that have reported nothing are liars to both."""
+    found = []
+    for make, prune in ((remembering, False), (stock, True)):
+        rng = np.random.default_rng(seed)
+        study = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=seed))
+        trials = [study.ask() for _ in range(ended + at_work)]
+        for trial in trials:
+            suggest(trial, SPACE)
+        for trial in trials[:ended]:
+            end(study, trial, rng)
+        for trial in trials[ended:]:
+            for step in range(1, int(rng.integers(1, 5))):
+                trial.report(math.nan if rng.random() < 0.1 else float(rng.random()), step)
+            if prune and study.trials[trial.number].intermediate_values:
+                study.tell(trial, state=TrialState.PRUNED)
+        study.sampler = make(seed)
+        found.append(suggest(study.ask(), SPACE))
+    assert found[0] == found[1]
 
 
 def test_a_study_opened_again_gets_the_same_proposal() -> None:
