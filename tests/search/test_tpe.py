@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from search.sampler import suggest
-from search.tpe import RememberingTPESampler
+from search.tpe import MOST_OTHERS, RememberingTPESampler, _Memory
 from spaces.knobs import Choice, Float, Int, Space, Value, When
 
 SPACE = Space(
@@ -129,9 +129,28 @@ def test_a_study_opened_again_gets_the_same_proposal() -> None:
     assert found[0] == found[1]
 
 
-def test_a_list_of_trials_that_is_not_in_order_is_refused() -> None:
-    from search.tpe import _Memory
+def test_of_many_trials_the_best_are_all_taken_and_of_the_others_some_from_everywhere() -> None:
+    study = optuna.create_study(direction="maximize")
+    knob = optuna.distributions.FloatDistribution(0, 1)
+    count = 3 * MOST_OTHERS
+    study.add_trials([
+        optuna.create_trial(value=float(n == 7), params={"x": n / count}, distributions={"x": knob})
+        for n in range(count)
+    ])  # fmt: skip
+    memory = _Memory(study)
+    memory.learn(study.trials)
+    best = memory.best([])
+    assert best[0] == 7
+    below, above = memory.observations({"x": knob}, {}, best)
+    assert sorted(below["x"] * count) == pytest.approx(sorted(best))
+    numbers = (above["x"] * count).round().astype(int)
+    assert len(numbers) == len(set(numbers)) == MOST_OTHERS
+    assert not set(numbers) & set(best)
+    assert (np.diff(numbers) <= 4).all()
+    assert (numbers[0], numbers[-1]) == (min(set(range(count)) - set(best)), count - 1)
 
+
+def test_a_list_of_trials_that_is_not_in_order_is_refused() -> None:
     study = optuna.create_study()
     study.add_trials([optuna.create_trial(value=float(v)) for v in range(2)])
     with pytest.raises(RuntimeError, match="trial at place 0 has number 1"):
