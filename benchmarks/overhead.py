@@ -9,7 +9,7 @@ line: records, study, live view and page as ever. Trials are counted in windows:
 1,000 and so on. The driver's processor time stands beside the wall time, which other programs on the machine disturb.
 Workers are started without niceness (RAY_worker_niceness=0), which Ray gives them where it may.
 
-What TPE itself takes for a proposal is measured apart, Optuna's beside ours, which proposes the same.
+What TPE itself takes for a proposal is measured apart, Optuna's beside ours.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def overhead_table(rows: Sequence[Row]) -> Table:
 
 
 def proposal_table(sizes: Sequence[int]) -> Table:
-    """Optuna's TPE beside ours, which proposes the same; (sizes) rows."""
+    """Optuna's TPE beside ours; (sizes) rows."""
     stock = proposal_ms(lambda seed: TPESampler(seed=seed, multivariate=True, group=True), sizes)
     own = proposal_ms(lambda seed: make_sampler("tpe", seed, 0), sizes)
     table = Table("trials", "Optuna's TPE", "ours", title="ms of processor time for a proposal by TPE")
