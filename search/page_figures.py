@@ -76,15 +76,16 @@ def compared_sections(runs: Sequence[RunView]) -> list[Section]:
     """Figures that hold all runs first; then every other figure of each run that has it, run beside run."""
     views = [_with_importance(run) for run in runs]
     modules = [module for module in figure_modules() if not hasattr(module, "info_of")]
-    apart = _beside([module for module in modules if module.SECTION in COMPARED_SECTIONS], views, "name")
-    return _sections([*_together(views), *apart])
+    modules = [module for module in modules if module.SECTION in COMPARED_SECTIONS]
+    return _sections([*_together(views), *_beside(modules, {view.name: view for view in views})])
 
 
 def protocol_sections(models: Sequence[RunView]) -> list[Section]:
     """Figures of the test alone, of architectures whose results hold the test clips of every fold."""
     modules = [module for module in figure_modules() if _name(module) in TEST_FIGURES]
     together = [figure for figure in _together(models) if figure.name in TEST_FIGURES_OF_ALL]
-    return _sections([*(together if len(models) > 1 else ()), *_beside(modules, models, "model")])
+    apart = _beside(modules, {str(run.plan["model"]): run for run in models})
+    return _sections([*(together if len(models) > 1 else ()), *apart])
 
 
 def _together(runs: Sequence[RunView]) -> list[PageFigure]:
@@ -93,16 +94,16 @@ def _together(runs: Sequence[RunView]) -> list[PageFigure]:
     return [replace(_page_figure(own, own.info_of(runs)), section="All runs", wide=True) for own in modules]
 
 
-def _beside(modules: Sequence[ModuleType], runs: Sequence[RunView], title: str) -> list[PageFigure]:
-    """Figures of one run, of every run that has them, run beside run under its name or its model."""
+def _beside(modules: Sequence[ModuleType], runs: Mapping[str, RunView]) -> list[PageFigure]:
+    """Figures of one run, of every run that has them, run beside run under its heading."""
     found = []
     for module in modules:
-        for index, run in enumerate(runs):
+        for index, (heading, run) in enumerate(runs.items()):
             figure = _page_figure(module, module.info(run))
             if figure.drawing:
-                name, label = f"{figure.name}-{index}", run.name if title == "name" else str(run.plan["model"])
-                drawing = {**figure.drawing, "name": name, "run": label}
-                found.append(replace(figure, name=name, run=label, drawing=drawing))
+                name = f"{figure.name}-{index}"
+                drawing = {**figure.drawing, "name": name, "run": heading}
+                found.append(replace(figure, name=name, run=heading, drawing=drawing))
     return found
 
 

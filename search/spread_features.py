@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 
 import numpy as np
@@ -28,7 +28,7 @@ def worth_spreading(clips: int, settings: FeatureConfig) -> bool:
 
 def compute_on_workers(
     clips: Sequence[Clip], settings: FeatureConfig, *, address: str, tell: Callable[[str], None]
-) -> Iterator[list[np.ndarray]]:
+) -> Generator[list[np.ndarray], None, None]:
     """The features of clips, in order, by the nodes of the cluster at `address`; see `ser_core.feature_store.Compute`.
 
     Where a node does not see the corpus, the driver computes them all, and says so.

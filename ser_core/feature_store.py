@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from ser_core.features import Extractor, extractor, settings_key
 Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all)."""
 
-Compute = Callable[[Sequence[Clip], FeatureConfig], Iterator[list[np.ndarray]]]
+Compute = Callable[[Sequence[Clip], FeatureConfig], Generator[list[np.ndarray], None, None]]
 """Features, each (frames, bins) float32, of every clip in order, some clips at a time."""
 
 CLIPS_PER_TASK = 8
@@ -194,14 +194,15 @@ def _features(
 ) -> Iterator[np.ndarray]:
     """Features (frames, bins) of every clip, in order; tells how far they are."""
     done = 0
-    for features in compute(clips, settings):
-        yield from features
-        done += len(features)
-        if progress is not None:
-            progress(done, len(clips))
+    with closing(compute(clips, settings)) as computed:  # whatever ends this, threads and workers are let go at once
+        for features in computed:
+            yield from features
+            done += len(features)
+            if progress is not None:
+                progress(done, len(clips))
 
 
-def compute_in_threads(clips: Sequence[Clip], settings: FeatureConfig) -> Iterator[list[np.ndarray]]:
+def compute_in_threads(clips: Sequence[Clip], settings: FeatureConfig) -> Generator[list[np.ndarray], None, None]:
     """The features of clips, in order, by threads of this process; a `Compute`.
 
     Raises:
