@@ -100,7 +100,7 @@ def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None
     """
     hosts, run = cluster.hosts, cluster.hosts.shared / "runs" / "cut"
     options = cluster.search(
-        run, "--model", "cnn_lstm", "--data", "demo", "--trials", "8", "--max-epochs", "80", *SMALL
+        run, "--model", "cnn_lstm", "--data", "demo", "--trials", "6", "--max-epochs", "60", *SMALL
     )
     driver = hosts.start("head", f"echo $$ >~/driver.pid; exec ser-search {options}", hosts.folder / "driver.log")
     try:
@@ -125,7 +125,7 @@ def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None
     known = {number: list(trial.epochs) for number, trial in records_of(run).trials.items()}
     shown = hosts.run("head", f"ser-search --resume {run} --cache-dir {hosts.shared / 'cache'}", timeout=600)
     assert "error" not in shown
-    check_complete(run, 8)
+    check_complete(run, 6)
     for number, epochs in known.items():  # what was recorded before the kill stands
         assert records_of(run).trials[number].epochs[: len(epochs)] == epochs
 
