@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from search.comparison_head import ComparisonHead, caveats
-from search.figures._style import count, percent
+from search.figures._style import count
 from search.page_html import build_protocol
+from search.printing import percent
 from search.view import RunView, read_run
 from ser_core.paired import Comparison
 from ser_core.whole_file import write_whole
@@ -71,17 +72,16 @@ def _rows(model: str, numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
         (model, "mean ± deviation", "", "", _spread(over["uar"]), "", _spread(over["war"]), _spread(over["macro_f1"])),
     ]
     for fold in numbers["folds"]:
-        best = fold["best_search_val_uar"]
-        found = "" if best is None else percent(best)
+        found = percent(fold["best_search_val_uar"])
         rows.append((model, fold["split"], ", ".join(fold["test_speakers"]), found, *_scores(fold)))
     return rows
 
 
 def _scores(numbers: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = numbers["uar"]["interval"]
+    low, high = map(percent, numbers["uar"]["interval"])
     uar, war, macro_f1 = (percent(numbers[name]["mean"]) for name in ("uar", "war", "macro_f1"))
-    return uar, f"{100 * low:.1f} to {percent(high)}", war, macro_f1
+    return uar, f"{low} to {high}", war, macro_f1
 
 
 def _spread(numbers: Mapping[str, float]) -> str:
-    return f"{percent(numbers['mean'])} ± {100 * numbers['std']:.1f}"
+    return f"{percent(numbers['mean'])} ± {percent(numbers['std'])}"
