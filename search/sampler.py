@@ -26,8 +26,8 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
 def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
     """The sampler for proposal `number` of a run with `seed`.
 
-    Every proposal gets a fresh sampler with its own seed, so that it depends on the seed, its number and the finished
-    trials alone: a resumed run proposes what the uninterrupted one would have.
+    Every proposal gets a fresh sampler with its own seed, so that it depends on the seed, its number and what the study
+    holds of other trials alone: a run that is resumed proposes what it would have proposed then.
 
     Raises:
         ValueError: an unknown name; the known ones are listed.

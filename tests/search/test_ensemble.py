@@ -15,8 +15,8 @@ from sklearn.metrics import log_loss
 
 from search.ensemble import ensemble_of, ensemble_weights, pooled_ensemble
 from search.finals import validation_file
-from search.predictions import PREDICTIONS_FILE, prediction_table, write_predictions, write_table
-from search.protocol import pooled, predictions_of
+from search.predictions import PREDICTIONS_FILE, pooled, prediction_table, write_predictions, write_table
+from search.protocol import predictions_of
 from ser_core.config import ConfigError
 
 CLASSES = ("angry", "happy", "sad")

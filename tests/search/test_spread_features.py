@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,10 +96,7 @@ def test_workers_compute_what_the_driver_would(
     told: list[str] = []
     done: list[tuple[int, int]] = []
     alone = feature_store(corpus, LOG_MEL, cache_dir=tmp_path / "alone")
-
-    def compute(clips, settings):  # type: ignore[no-untyped-def]
-        return compute_on_workers(clips, settings, address=cluster.address, tell=told.append)
-
+    compute = partial(compute_on_workers, address=cluster.address, tell=told.append)
     for _ in range(2):  # the second time from the cache, which asks nobody
         spread = feature_store(
             corpus,
