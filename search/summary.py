@@ -11,7 +11,7 @@ from rich.table import Table
 
 from search.batch import Batch
 from search.compare import conclude
-from search.ensemble import Ensemble, ensemble_of, pooled_ensemble
+from search.ensemble import ensemble_of, pooled_ensemble
 from search.printing import percent, plain
 from search.protocol import PROTOCOL_FILE, protocol_numbers, read_result
 from search.protocol_page import PROTOCOL_PAGE_FILE, write_protocol_page
@@ -90,7 +90,7 @@ def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) ->
     except ConfigError as error:  # runs of an older version, or with other limits of their own
         console.print(f"[yellow]No ensemble: {plain(error)}[/]", highlight=False)
         return
-    numbers = ensemble_numbers_of(ensemble)
+    numbers = {"weights": ensemble.weights, "test": ensemble_numbers(ensemble.test, ensemble.test.probabilities[0])}
     # Every fold has models of its own: together they have a score, and are no model.
     members = model_weights(folder, folds[0], ensemble.weights) if len(folds) == 1 else {}
     write_json(folder / ENSEMBLE_FILE, {**ensemble_document(members), **numbers})
@@ -103,11 +103,6 @@ def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) ->
         highlight=False,
     )
     console.print(f"  {(folder / ENSEMBLE_FILE).resolve()}", soft_wrap=True, highlight=False)
-
-
-def ensemble_numbers_of(ensemble: Ensemble) -> dict[str, Any]:
-    """Weights and scores, shares in [0, 1]."""
-    return {"weights": ensemble.weights, "test": ensemble_numbers(ensemble.test, ensemble.test.probabilities[0])}
 
 
 def model_weights(folder: Path, runs: Mapping[str, Path], weights: Mapping[str, float]) -> dict[str, float]:
