@@ -401,6 +401,18 @@ def run_maker(tmp_path: Path) -> Callable[..., RunMaker]:
     return lambda name="study", **settings: RunMaker(tmp_path / name, **settings)
 
 
+@pytest.fixture
+def tested(run_maker: Callable[..., RunMaker]) -> Callable[..., Path]:
+    """A finished run whose model has a share `skill` of the test clips right."""
+
+    def make(name: str, skill: float, seed: int = 0, people: int = 6, seeds: int = 3, **plan: Any) -> Path:
+        plan = {"model": name, "seeds": seeds, **plan}
+        maker = run_maker(name, trials=6, max_epochs=6, **plan).search(fail_every=0).finish()
+        return maker.predict(skill, seed=seed, speakers=people, seeds=seeds).folder
+
+    return make
+
+
 @pytest.fixture(scope="session", name="cache")
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all tests keep corpora and features."""

@@ -25,19 +25,6 @@ SCRIPT = Path(__file__).parents[2] / "search" / "compare.py"
 Maker = Callable[..., Any]
 
 
-@pytest.fixture
-def tested(run_maker: Maker) -> Callable[..., Path]:
-    """A finished run whose model has a share `skill` of the test clips right."""
-
-    def make(name: str, skill: float, seed: int = 0, people: int = 6, seeds: int = 3, **plan: Any) -> Path:
-        plan = {"model": name, "seeds": seeds, **plan}
-        maker = run_maker(name, trials=6, max_epochs=6, **plan).search(fail_every=0).finish()
-        folder: Path = maker.predict(skill, seed=seed, speakers=people, seeds=seeds).folder
-        return folder
-
-    return make
-
-
 def script(*arguments: object) -> str:
     """The real command; what it prints."""
     done = subprocess.run(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import typer
+from playwright.sync_api import expect
 from typer.testing import CliRunner
 
 from search.comparison_head import BUDGET, PROTOCOL, comparison_head, differences
@@ -74,7 +75,7 @@ def check_table_behind_a_figure(opened: Any, folder: Path) -> None:
     assert info is not None
     expected = history.table(info)
     card.locator("summary").press("Enter")
-    assert card.locator("tbody tr").count() == len(expected)
+    expect(card.locator("tbody tr")).to_have_count(len(expected))  # browsers tell of the opening a moment later
     with page.expect_download() as download:
         card.get_by_role("button", name="CSV").click()
     assert download.value.suggested_filename == "history.csv"

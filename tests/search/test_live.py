@@ -19,11 +19,13 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import expect
 
+from search.figures import history
 from search.live import LiveError, LiveView
 from search.live_server import is_loopback
 from search.page_html import SERVED_POLICY
 from search.records import RECORDS_FILE, RecordsReader, TrialState, read_records
 from search.stop import STOP_FILE, Interruption, request_stop, stop_requested
+from search.view import read_run
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_MS = 180_000
@@ -214,7 +216,11 @@ def test_the_page_follows_the_run_and_keeps_what_the_reader_did(open_page: Open,
         pruned = sum(trial.state is TrialState.PRUNED for trial in maker.writer.records.trials.values())
         assert pruned > before
         expect(rows).to_have_count(pruned, timeout=PATIENCE_MS)
-        assert page.locator("#card-history tbody tr").count() == len(opened.drawn("history")["data"][-2]["x"]) > 12
+        info = history.info(read_run(maker.folder))
+        assert info is not None
+        behind = len(history.table(info))
+        expect(page.locator("#card-history tbody tr")).to_have_count(behind, timeout=PATIENCE_MS)
+        assert len(opened.drawn("history")["data"][-2]["x"]) == behind > 12
         assert opened.drawn("history")["layout"]["xaxis"]["range"] == [2, 5]
         assert page.locator("#history").get_attribute("data-mine") == "same element"
         assert page.locator("#fall").count() == 0

@@ -13,9 +13,7 @@ from search.leaderboard import make_leaderboard
 from search.protocol import protocol_numbers
 from search.protocol_page import write_protocol_page
 from tests.search.conftest import CLASSES
-from tests.search.test_compare import folds, rename_clips, tested
-
-__all__ = ["tested"]  # a fixture
+from tests.search.test_compare import folds, rename_clips
 
 
 def change(folder: Path, **facts: Any) -> None:
