@@ -1,4 +1,4 @@
-"""What the search and its peers are compared on: recorded tables of RAVDESS curves, and MFHartmann.
+"""What the search and its peers are compared on: recorded RAVDESS curves, forests that were fitted to them, MFHartmann.
 
 MFHartmann as in mf-prior-bench 1.10.0 (Mallik et al. 2023, "PriorBand", arXiv 2306.12370, appendix), which needs an
 older NumPy than this project: a Hartmann function (Picheny et al. 2013) whose lower fidelities are flattened by a bias
@@ -13,12 +13,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+from _forest import CurveForest
 
 from search.curves import Curve, CurveTable
 from search.simulation import CurveOf
 from spaces.knobs import Float, Space, Value
 
 TABLES = Path(__file__).parent / "curves"
+MODELS = ("mlp", "shallow_cnn")
 FIDELITIES = 100
 """Epochs of an MFHartmann trial."""
 NOISE_SEED = 1337
@@ -145,9 +147,32 @@ def table_objective(path: Path, name: str) -> Objective:
     )
 
 
+def forest_objective(path: Path, name: str) -> Objective:
+    """What a recorded table lets expect; its best configuration is the best expected of the space.
+
+    Raises:
+        ConfigError: no table of learning curves.
+    """
+    forest = CurveForest(CurveTable.read(path))
+    header = forest.table.header
+    return Objective(
+        name=name,
+        title=f"{header.model} on RAVDESS, expected",
+        space=forest.table.space,
+        max_epochs=header.epochs,
+        best=forest.best,
+        curve_of=forest.curve_of,
+        final=lambda params: float(forest.expected(params).max()),
+        about=f"forest of {len(forest.table.curves)} curves of {header.epochs} epochs",
+    )
+
+
 OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
-    "mlp": partial(table_objective, TABLES / "mlp-ravdess.jsonl", "mlp"),
-    "shallow_cnn": partial(table_objective, TABLES / "shallow_cnn-ravdess.jsonl", "shallow_cnn"),
+    **{model: partial(table_objective, TABLES / f"{model}-ravdess.jsonl", model) for model in MODELS},
+    **{
+        f"{model}-forest": partial(forest_objective, TABLES / f"{model}-ravdess.jsonl", f"{model}-forest")
+        for model in MODELS
+    },
     **{
         f"mfhartmann{dimensions}-{quality}": partial(hartmann, dimensions, quality)
         for dimensions in (3, 6)

@@ -15,7 +15,7 @@ from typing import Any
 
 from search.plan import PLAN_FILE
 from search.prepare import LIMIT_OPTIONS, SEARCH_OPTIONS, absolute_data, own_options, shown_location
-from search.result import RESULT_FILE
+from search.view import RESULT_FILE
 from ser_core.config import ConfigError
 from ser_core.models import architectures
 from ser_core.splits import PUBLISHED_FOLDS

@@ -1,6 +1,7 @@
 """Runs on the same test clips: ranked, and every pair of them tested.
 
     python search/compare.py RUN RUN...                  prints the leaderboard and all differences
+    python search/compare.py RUN RUN... --ensemble       also scores their ensemble
     python search/compare.py RUN RUN... --json FILE      also writes them as JSON
 
 A folder of runs, as `--model all` and whole protocols leave it, stands for the runs in it; the folds of a protocol
@@ -15,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 # As a script, this file's folder is first on the path, where `records`, `view` and the like would hide libraries.
 if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
@@ -27,6 +28,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search.dashboard import write_comparison
+from search.ensemble import ensemble_across
 from search.figures._style import count
 from search.leaderboard import LEADERBOARD_FILE, ComparisonError, Leaderboard, Score, make_leaderboard
 from search.view import PLAN_FILE, RunFolderError, read_run
@@ -44,15 +46,24 @@ def command(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the leaderboard as JSON.", metavar="FILE")
     ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Also average the runs, with weights from their validation clips.")
+    ] = False,
 ) -> None:
     """Rank runs by their test scores, and test every difference on the same clips."""
+    console = Console()
     try:
-        board = make_leaderboard(runs_in(runs))
+        groups = runs_in(runs)
+        board = make_leaderboard(groups)
         if len(board.entries) < 2:
             raise ComparisonError("a comparison takes two or more different runs; name their folders")
-        print_leaderboard(board, Console())
+        print_leaderboard(board, console)
+        numbers = board.numbers()
+        if ensemble:
+            numbers["ensemble"] = ensemble_across(groups).numbers()
+            print_ensemble(numbers["ensemble"], console)
         if json_file is not None:
-            write_leaderboard(json_file, board)
+            write_json(json_file, numbers)
     except USER_ERRORS as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
@@ -94,18 +105,13 @@ def conclude(
     """
     board = make_leaderboard(runs, not_run)
     print_leaderboard(board, console)
-    paths = [write_leaderboard(parent / LEADERBOARD_FILE, board)]
+    paths = [write_json(parent / LEADERBOARD_FILE, board.numbers())]
     folders = [folder for own in runs.values() for folder in own]
     if len(folders) == len(runs) > 1:
         paths.append(write_comparison(parent / PAGE_FILE, folders))
     for path in paths:
         _say(console, f"  {path.resolve()}")
     return board
-
-
-def write_leaderboard(path: Path, board: Leaderboard) -> Path:
-    """Write the leaderboard as JSON, whole or not at all."""
-    return write_json(path, board.numbers())
 
 
 def print_leaderboard(board: Leaderboard, console: Console) -> None:
@@ -132,6 +138,17 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
             f"p: difference in UAR over speakers, corrected for {count(len(board.comparisons), 'pair')} (Holm). "
             f"McNemar's test takes clips of one speaker for independent and decides nothing.",
         )
+
+
+def print_ensemble(numbers: Mapping[str, Any], console: Console) -> None:
+    """The score of an ensemble of runs and the shares in it, from `Ensemble.numbers`."""
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in numbers["weights"].items())
+    uar, war = numbers["test"]["uar"], numbers["test"]["war"]
+    _say(
+        console,
+        f"Ensemble ({shares}; weights from validation clips): UAR {100 * uar['value']:.1f} %, 95 % interval "
+        f"{_interval(Interval(*uar['interval']))}, accuracy {100 * war['value']:.1f} %",
+    )
 
 
 def _mcnemar(each: Comparison) -> str:

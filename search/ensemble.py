@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
-from search.finals import validation_files
-from search.predictions import Predictions, pooled, read_predictions
+from search.predictions import Predictions, pooled, read_predictions, validation_files
 from search.protocol import predictions_of, read_result
+from search.score_numbers import ensemble_numbers
 from ser_core.config import ConfigError
 
 LEAST_PROBABILITY = 1e-7
@@ -29,6 +30,10 @@ class Ensemble:
 
     weights: Mapping[str, float]
     test: Predictions
+
+    def numbers(self) -> dict[str, Any]:
+        """As in `ensemble.json`: the shares, and the scores on the test clips with their intervals."""
+        return {"weights": dict(self.weights), "test": ensemble_numbers(self.test, self.test.probabilities[0])}
 
 
 def ensemble_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -99,6 +104,19 @@ def pooled_ensemble(folds: Sequence[Mapping[str, Path]]) -> Ensemble:
     each = [ensemble_of(runs) for runs in folds]
     weights = {name: float(np.mean([own.weights[name] for own in each])) for name in each[0].weights}
     return Ensemble(weights=weights, test=pooled([own.test for own in each]))
+
+
+def ensemble_across(groups: Mapping[str, Sequence[Path]]) -> Ensemble:
+    """The ensemble of runs, or of protocols: name -> a run folder, or those of the folds, in the same order in all.
+
+    Raises:
+        ConfigError: see `ensemble_of`, and names with more folds than others.
+    """
+    if len({len(folders) for folders in groups.values()}) > 1:
+        counts = ", ".join(f"{name} has {len(folders)}" for name, folders in groups.items())
+        raise ConfigError(f"an ensemble takes runs with the same folds; {counts}")
+    folds = [dict(zip(groups, folders, strict=True)) for folders in zip(*groups.values(), strict=True)]
+    return ensemble_of(folds[0]) if len(folds) == 1 else pooled_ensemble(folds)
 
 
 def _validation(folder: Path) -> Predictions:

@@ -7,9 +7,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -17,32 +16,19 @@ import pandas as pd
 from search.appendfile import AppendFile
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.plan import SearchPlan
-from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
+from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, validation_file, write_table
 from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
+from search.score_numbers import Spread
 from ser_core.artifact import load_model
 from ser_core.clips import Manifest
 from ser_core.feature_store import FeatureStore
 from ser_core.splits import Split
 
 LEDGER_FILE = "test_ledger.jsonl"
-VALIDATION_FOLDER = "final/validation"
 
 
 class FinalsError(RuntimeError):
     """The finals cannot end with a number; the message says why and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """A score over seeds: its mean, standard deviation (NaN for one seed) and every value, in order of the seeds."""
-
-    mean: float
-    std: float
-    seeds: tuple[float, ...]
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        return cls(mean=fmean(values), std=stdev(values) if len(values) > 1 else math.nan, seeds=tuple(values))
 
 
 def choose_finalists(records: RunRecords, count: int) -> list[TrialRecord]:
@@ -92,16 +78,6 @@ def refit_epochs(records: RunRecords, winner: int) -> int:
 def model_folder(trial: int, seed: int) -> str:
     """Where the refit of `trial` with `seed` lies, relative to the run folder."""
     return f"final/trial-{trial:05d}-seed-{seed}"
-
-
-def validation_file(trial: int, seed: int) -> str:
-    """What the finalist `trial` with `seed` said of the validation clips, relative to the run folder."""
-    return f"{VALIDATION_FOLDER}/trial-{trial:05d}-seed-{seed}.csv"
-
-
-def validation_files(run_folder: Path, trial: int) -> list[Path]:
-    """What that finalist said of the validation clips, a file per seed that ended."""
-    return sorted((run_folder / VALIDATION_FOLDER).glob(f"trial-{trial:05d}-seed-*.csv"))
 
 
 class FinalJobs:

@@ -32,7 +32,7 @@ from search.live_server import LiveServer, is_loopback
 from search.page_html import LiveState, build_live_page
 from search.records import RECORDS_FILE, RecordsReader
 from search.stop import STOP_FILE, request_stop, stop_requested
-from search.view import INSIGHT_FILE, read_run
+from search.view import INSIGHT_FILE, RESULT_FILE, read_run
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8050
@@ -81,7 +81,7 @@ class LivePage:
 
     @property
     def finished(self) -> bool:
-        return (self._folder / "result.json").exists()
+        return (self._folder / RESULT_FILE).exists()
 
     def _build(self) -> bytes:
         self._reader.update()
@@ -97,7 +97,7 @@ class LivePage:
     def _files_version(self) -> str:
         """Sizes and times of all that the page shows, as an ETag."""
         known = []
-        for name in ("plan.json", RECORDS_FILE, "result.json", INSIGHT_FILE, STOP_FILE):
+        for name in ("plan.json", RECORDS_FILE, RESULT_FILE, INSIGHT_FILE, STOP_FILE):
             try:
                 status = (self._folder / name).stat()
                 known.append(f"{status.st_size:x}.{status.st_mtime_ns:x}")

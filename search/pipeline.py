@@ -40,7 +40,7 @@ from search.plan import SearchPlan, feature_settings
 from search.progress import Progress, Stage
 from search.ray_cluster import check_fits, gpus_available, live_nodes, on_gpus, ray_session, trials_at_once
 from search.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
-from search.result import RESULT_FILE, make_result
+from search.result import make_result
 from search.shared_stores import clear_stores, local_store_bytes, share_stores
 from search.spread_features import compute_on_workers, worth_spreading
 from search.stop import Interruption
@@ -48,6 +48,7 @@ from search.storage import open_study, sole_writer
 from search.study import Search
 from search.trainable import WorkerContext
 from search.tuner import run_jobs
+from search.view import RESULT_FILE
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document

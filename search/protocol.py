@@ -9,11 +9,11 @@ from statistics import fmean, stdev
 from typing import Any
 
 from search.predictions import PREDICTIONS_FILE, Predictions, pooled, read_predictions
-from search.result import RESULT_FILE, test_numbers
+from search.score_numbers import SCORES, test_numbers
+from search.view import RESULT_FILE
 from ser_core.config import ConfigError
 
 PROTOCOL_FILE = "protocol.json"
-SCORES = ("uar", "war", "macro_f1")
 
 
 def read_result(folder: Path) -> dict[str, Any]:

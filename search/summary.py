@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from search.batch import Batch
-from search.compare import conclude
-from search.ensemble import ensemble_of, pooled_ensemble
+from search.compare import conclude, print_ensemble
+from search.ensemble import ensemble_across
 from search.printing import percent, plain
 from search.protocol import PROTOCOL_FILE, protocol_numbers, read_result
 from search.protocol_page import PROTOCOL_PAGE_FILE, write_protocol_page
-from search.result import RESULT_FILE, ensemble_numbers
+from search.view import RESULT_FILE
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.paired import Comparison
@@ -84,24 +84,17 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
 
 def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) -> None:
     """The winners of several architectures as one predictor, beside them."""
-    folds = [dict(zip(runs, own, strict=True)) for own in zip(*runs.values(), strict=True)]
     try:
-        ensemble = ensemble_of(folds[0]) if len(folds) == 1 else pooled_ensemble(folds)
+        ensemble = ensemble_across(runs)
     except ConfigError as error:  # runs of an older version, or with other limits of their own
         console.print(f"[yellow]No ensemble: {plain(error)}[/]", highlight=False)
         return
-    numbers = {"weights": ensemble.weights, "test": ensemble_numbers(ensemble.test, ensemble.test.probabilities[0])}
+    numbers = ensemble.numbers()
     # Every fold has models of its own: together they have a score, and are no model.
-    members = model_weights(folder, folds[0], ensemble.weights) if len(folds) == 1 else {}
+    one_fold = all(len(own) == 1 for own in runs.values())
+    members = model_weights(folder, {name: own[0] for name, own in runs.items()}, ensemble.weights) if one_fold else {}
     write_json(folder / ENSEMBLE_FILE, {**ensemble_document(members), **numbers})
-    shares = ", ".join(f"{name} {share:.2f}" for name, share in ensemble.weights.items())
-    uar = numbers["test"]["uar"]
-    low, high = uar["interval"]
-    console.print(
-        f"Ensemble ({shares}; weights from validation clips): UAR [bold]{percent(uar['value'])}[/], 95 % interval "
-        f"{percent(low)} to {percent(high)}, accuracy {percent(numbers['test']['war']['value'])}",
-        highlight=False,
-    )
+    print_ensemble(numbers, console)
     console.print(f"  {(folder / ENSEMBLE_FILE).resolve()}", soft_wrap=True, highlight=False)
 
 

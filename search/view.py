@@ -32,9 +32,8 @@ PLAN_KEYS = (
     "space",
     "limits",
 )
-
-
 PLAN_FILE = "plan.json"
+RESULT_FILE = "result.json"
 INSIGHT_FILE = "insight.json"
 INSIGHT_KEYS = ("parts", "durations", "pictures", "model")
 
@@ -201,7 +200,7 @@ def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
         name=folder.resolve().name,
         records=read_records(folder / RECORDS_FILE) if records is None else records,
         plan=plan,
-        result=_read_json(folder / "result.json"),
+        result=_read_json(folder / RESULT_FILE),
         insight=_read_insight(folder / INSIGHT_FILE),
     )
 

@@ -31,7 +31,7 @@ from search.asha import Asha
 from search.insight import count_parts, draw_pictures, picture_rows
 from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
 from search.records import RecordWriter, report_fields
-from search.result import test_numbers
+from search.score_numbers import test_numbers
 from search.view import INSIGHT_FILE
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest

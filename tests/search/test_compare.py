@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +17,12 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from search.compare import command, conclude, runs_in
+from search.ensemble import ensemble_across, ensemble_of
 from search.leaderboard import ComparisonError, make_leaderboard
-from search.predictions import PREDICTIONS_FILE
+from search.predictions import PREDICTIONS_FILE, validation_file
+from search.protocol import read_result
 from search.view import RunFolderError
+from ser_core.config import ConfigError
 from ser_core.paired import verdict
 
 SCRIPT = Path(__file__).parents[2] / "search" / "compare.py"
@@ -34,11 +38,11 @@ def script(*arguments: object) -> str:
     return done.stdout
 
 
-def refused(*folders: Path) -> str:
+def refused(*arguments: object) -> str:
     """What the command says, in this process, of runs that it does not compare."""
     app = typer.Typer()
     app.command()(command)
-    done = CliRunner().invoke(app, list(map(str, folders)))
+    done = CliRunner().invoke(app, list(map(str, arguments)))
     assert done.exit_code == 1, done.output
     return done.output
 
@@ -230,3 +234,24 @@ def test_a_batch_of_which_one_run_ended_has_no_page(tested: Callable[..., Path])
     conclude(ast.parent, {"ast": [ast]}, {}, Console(quiet=True))
     assert json.loads((ast.parent / "leaderboard.json").read_text())["differences"] == []
     assert not (ast.parent / "comparison.html").exists()
+
+
+def test_runs_made_apart_have_an_ensemble_on_request(tested: Callable[..., Path], tmp_path: Path) -> None:
+    folders = [tested("ast", 0.7, 1), tested("mlp", 0.4, 2)]
+    assert "holds no validation predictions of its winner" in refused(*folders, "--ensemble")
+    for folder in folders:  # as good on validation clips as on those of the test
+        validation = folder / validation_file(read_result(folder)["winner"]["trial"], 1)
+        validation.parent.mkdir()
+        shutil.copy(folder / PREDICTIONS_FILE, validation)
+    out = script(*folders, "--ensemble", "--json", tmp_path / "board.json")
+    numbers = json.loads((tmp_path / "board.json").read_text())["ensemble"]
+    expected = ensemble_of(dict(zip(("ast", "mlp"), folders, strict=True)))
+    assert numbers["weights"] == pytest.approx(expected.weights)
+    assert numbers["weights"]["ast"] > 0.8
+    assert f"UAR {100 * numbers['test']['uar']['value']:.1f} %" in out
+    assert "Ensemble" not in script(*folders)
+
+
+def test_an_ensemble_takes_runs_with_the_same_folds(tested: Callable[..., Path]) -> None:
+    with pytest.raises(ConfigError, match="same folds; ast has 2, mlp has 1"):
+        ensemble_across({"ast": folds(tested, "ast", 0.7, rename_clips), "mlp": [tested("mlp", 0.4)]})

@@ -14,8 +14,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
 from search.ensemble import ensemble_of, ensemble_weights, pooled_ensemble
-from search.finals import validation_file
-from search.predictions import PREDICTIONS_FILE, pooled, prediction_table, write_predictions, write_table
+from search.predictions import (
+    PREDICTIONS_FILE,
+    pooled,
+    prediction_table,
+    validation_file,
+    write_predictions,
+    write_table,
+)
 from search.protocol import predictions_of
 from ser_core.config import ConfigError
 

@@ -13,7 +13,6 @@ import pytest
 from search.budget import finals_seconds, search_clock
 from search.finals import (
     FinalsError,
-    Spread,
     check_refits,
     choose_finalists,
     choose_winner,
@@ -27,7 +26,8 @@ from search.finals import (
 from search.plan import Limits
 from search.records import FinalRun, Phase, RunRecords, Session, TrialRecord, TrialState
 from search.result import overhead_numbers
-from search.result import test_numbers as numbers_of
+from search.score_numbers import Spread
+from search.score_numbers import test_numbers as numbers_of
 from ser_core.artifact import save_model
 from ser_core.clips import Clip, Manifest
 from ser_core.feature_store import FeatureStore

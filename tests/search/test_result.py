@@ -13,7 +13,7 @@ from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from search.predictions import Predictions
-from search.result import test_numbers as numbers_of
+from search.score_numbers import test_numbers as numbers_of
 from ser_core.whole_file import defined
 
 CLASSES = ("angry", "happy", "sad")
