@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,14 +17,16 @@ from _peers import OptunaAlone, Peer, PeerSource, RayTune, SyneTune
 from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 
 from search.asha import Asha, default_grace_epochs
-from search.jobs import Chunk, Job, JobSource, Wait
+from search.finals import FinalJobs, choose_finalists, choose_winner, finalist_scores
+from search.jobs import Chain, Chunk, Job, JobSource, Wait
 from search.prepare import DEFAULTS
-from search.records import RecordWriter
+from search.records import Phase, RecordWriter
 from search.simulation import SimulatedClock, simulate
 from search.study import Search
 from spaces.knobs import Value
 
-MakeSource = Callable[[Objective, int, RecordWriter], JobSource]
+MakeSource = Callable[[Objective, int, RecordWriter, int], JobSource]
+FINALISTS, SEEDS = DEFAULTS["finalists"], DEFAULTS["seeds"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +35,10 @@ class Contestant:
 
     Attributes:
         name: as `--only` takes it. title: for readers.
-        make: its source from the objective, a seed and empty records.
+        make: its source from the objective, a seed, empty records and the budget in epochs.
         package: what must be installed, by its import name. install: how.
         peer: made by others entirely, so that ours is measured against it.
+        finals: within its budget it repeats the finalists with fresh seeds; their winner is what it found.
     """
 
     name: str
@@ -44,17 +47,18 @@ class Contestant:
     package: str = "optuna"
     install: str = ""
     peer: bool = True
+    finals: bool = False
 
     @property
     def missing(self) -> bool:
         return find_spec(self.package) is None
 
 
-def _ours(sampler: str, *, early_stopping: bool = True) -> MakeSource:
-    def make(objective: Objective, seed: int, writer: RecordWriter) -> JobSource:
+def _ours(sampler: str, *, early_stopping: bool = True, finals: bool = False) -> MakeSource:
+    def make(objective: Objective, seed: int, writer: RecordWriter, budget: int) -> JobSource:
         epochs = objective.max_epochs
         grace = default_grace_epochs(epochs) if early_stopping else epochs
-        return Search(
+        search = Search(
             study=optuna.create_study(direction="maximize"),
             space=objective.space,
             writer=writer,
@@ -62,14 +66,30 @@ def _ours(sampler: str, *, early_stopping: bool = True) -> MakeSource:
             sampler=sampler,
             seed=seed,
             fixed={},
-            trials=10**9,  # the meter ends the search
+            trials=10**9,  # the budget ends the search
+            epochs_total=budget - FINALISTS * SEEDS * epochs if finals else None,
         )
+        return Chain(_with_finals(search, epochs, seed, writer)) if finals else search
 
     return make
 
 
+def _with_finals(search: Search, epochs: int, seed: int, writer: RecordWriter) -> Iterator[JobSource]:
+    """The search and then the finalists with fresh seeds, as a run has them one after another."""
+    yield search
+    yield FinalJobs(
+        phase=Phase.FINALIST,
+        trials=choose_finalists(writer.records, FINALISTS),
+        seeds=SEEDS,
+        seed=seed,
+        fixed={},
+        writer=writer,
+        last_epoch=epochs,
+    )
+
+
 def _theirs(make_peer: Callable[[Objective, int], Peer]) -> MakeSource:
-    return lambda objective, seed, _: PeerSource(make_peer(objective, seed), objective.max_epochs)
+    return lambda objective, seed, _records, _budget: PeerSource(make_peer(objective, seed), objective.max_epochs)
 
 
 def _ray(*, our_grace: bool) -> MakeSource:
@@ -93,6 +113,13 @@ CONTESTANTS: Mapping[str, Contestant] = {
     contestant.name: contestant
     for contestant in (
         Contestant(name="ours", title="ours", make=_ours(DEFAULTS["sampler"]), peer=False),
+        Contestant(
+            name="ours-finals",
+            title="ours, with finals",
+            make=_ours(DEFAULTS["sampler"], finals=True),
+            peer=False,
+            finals=True,
+        ),
         Contestant(name="ray", title="Ray Tune", make=_ray(our_grace=False), package="ray"),
         Contestant(name="ray-grace", title="Ray Tune, our grace", make=_ray(our_grace=True), package="ray"),
         Contestant(
@@ -129,7 +156,8 @@ CONTESTANTS: Mapping[str, Contestant] = {
 class Meter:
     """Passes everything on to a source, counts epochs, ends the search at its budget and keeps the incumbents.
 
-    The incumbent is the trial with the best value of any epoch so far, the earlier one of equals.
+    The incumbent is the trial with the best value of any epoch so far, the earlier one of equals; repetitions of a
+    trial do not count, until they are over and `crown` tells who has won.
 
     Attributes:
         source: any. clock: the simulation's. budget: epochs over all trials.
@@ -149,7 +177,7 @@ class Meter:
 
     def next_job(self) -> Job | Wait | None:
         job = self.source.next_job()
-        if isinstance(job, Job):
+        if isinstance(job, Job) and not job.name.startswith(Phase.FINALIST):
             self.trials += 1
             self._params[job.name] = job.params
         return job
@@ -157,7 +185,7 @@ class Meter:
     def report(self, chunk: Chunk) -> bool:
         for report in chunk.reports:
             self.epochs += 1
-            if report.val_uar > self._best:
+            if chunk.job in self._params and report.val_uar > self._best:
                 self._best = report.val_uar
                 if chunk.job != self._leader:
                     self._leader = chunk.job
@@ -169,6 +197,10 @@ class Meter:
 
     def tick(self) -> bool:
         return self.epochs >= self.budget or self.source.tick()
+
+    def crown(self, params: Mapping[str, Value]) -> None:
+        """From now on this configuration is the incumbent."""
+        self.incumbents.append((self.epochs, self.clock(), params))
 
     def incumbent(self, epochs: int) -> Mapping[str, Value]:
         """Configuration of the incumbent once that many epochs were reported; the first one before."""
@@ -183,8 +215,11 @@ def run(contestant: Contestant, objective: Objective, *, workers: int, seed: int
         writer = RecordWriter(Path(folder) / "records.jsonl", clock=clock)
         try:
             writer.write("session")
-            meter = Meter(contestant.make(objective, seed, writer), clock, budget)
+            meter = Meter(contestant.make(objective, seed, writer, budget), clock, budget)
             simulate(meter, objective.curve_of, workers=workers, clock=clock, chunk_seconds=0.0)
+            if contestant.finals:
+                winner = choose_winner(finalist_scores(writer.records, list(writer.records.trials)))
+                meter.crown(writer.records.trials[winner].params)
         finally:
             writer.close()
     return meter

@@ -17,7 +17,7 @@ import optuna
 from optuna.samplers import RandomSampler
 from sklearn.ensemble import RandomForestRegressor
 
-from search.curves import Curve, CurveTable
+from search.curves import Curve, CurveTable, drawn
 from search.sampler import suggest
 from spaces.knobs import Value
 
@@ -49,13 +49,15 @@ class CurveForest:
         return self._forest.predict([self.table.coordinates(params)])[0]
 
     def curve_of(self, params: Mapping[str, Value]) -> Curve:
-        """The expected curve plus the noise of a recorded one, drawn by a hash of `params`.
+        """The expected curve plus the noise of a recorded one, drawn by a hash of the knobs and of a `seed`, if given.
 
         The noise is what the trees that never saw a recorded curve miss of it, over all its epochs.
         """
-        drawn = self.table.drawn(params, len(self._whole))
-        values = np.clip(self.expected(params) + self._noise[drawn], 0.0, 1.0)
-        return Curve(params=params, val_uar=values.tolist(), seconds=self._whole[drawn].seconds)
+        row = drawn(
+            {name: params[name] for name in (*self.table.space.knobs, "seed") if name in params}, len(self._noise)
+        )
+        values = np.clip(self.expected(params) + self._noise[row], 0.0, 1.0)
+        return Curve(params=params, val_uar=values.tolist(), seconds=self._whole[row].seconds)
 
     @cached_property
     def best(self) -> float:

@@ -39,6 +39,7 @@ class Objective:
         curve_of: the learning curve of a configuration.
         final: best value of a configuration's whole curve.
         about: its data in a few words; results of other data are not comparable.
+        repeats: a configuration that is tried again with another `seed` gets another curve.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Objective:
     curve_of: CurveOf
     final: Callable[[Mapping[str, Value]], float]
     about: str
+    repeats: bool = False
 
     def regret(self, params: Mapping[str, Value]) -> float:
         """How much less than the best configuration this one reaches at its full budget."""
@@ -164,6 +166,7 @@ def forest_objective(path: Path, name: str) -> Objective:
         curve_of=forest.curve_of,
         final=lambda params: float(forest.expected(params).max()),
         about=f"forest of {len(forest.table.curves)} curves of {header.epochs} epochs",
+        repeats=True,
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STYLES = {
     "ours": (BLUE, "solid"),
+    "ours-finals": (BLUE, "dot"),
     "ray": (ORANGE, "solid"),
     "ray-grace": (ORANGE, "dot"),
     "optuna-sh": (GREEN, "solid"),

@@ -4,7 +4,8 @@
 
 Every contestant gets the same space, curves, workers and epochs over all trials, and no configuration to try first. The
 figure of merit is simple regret: how much less the configuration that looks best so far reaches at its full budget than
-the best configuration there is. Runs that were done before are taken from results/search_quality.jsonl, so that the
+the best configuration there is. Where a curve can be drawn anew with another seed, ours takes part with its finals too,
+paid out of the same epochs. Runs that were done before are taken from results/search_quality.jsonl, so that the
 benchmark can be stopped and continued; delete that file after changing a search. Syne Tune is optional:
 pip install '.[bench]' && pip install --no-deps syne-tune==0.16.0 (its dependencies overwrite a library of PyTorch's).
 """
@@ -226,6 +227,7 @@ def planned_tasks(given: argparse.Namespace) -> list[Task]:
         for name in given.objectives
         for workers in given.workers
         for contestant in given.only
+        if objective(name).repeats or not CONTESTANTS[contestant].finals
     ]
 
 

@@ -106,15 +106,10 @@ class CurveTable:
         Distance is Euclidean over knobs scaled to [0, 1] (log where the knob is); two values of a choice are 1 apart.
         Settings that are no knob of the table are ignored.
         """
-        place = self.drawn(params, min(NEIGHBOURS, len(self.curves)))
-        _, nearest = self._tree.query(self.coordinates(params), k=[place + 1])
-        return self.curves[int(nearest[0])]
-
-    def drawn(self, params: Mapping[str, Value], count: int) -> int:
-        """A number below `count`, by a hash of the knobs: the same for the same configuration, in any process."""
         known = {name: params[name] for name in self.space.knobs}
-        digest = hashlib.blake2b(json.dumps(known, sort_keys=True).encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "little") % count
+        place = drawn(known, min(NEIGHBOURS, len(self.curves)))
+        _, nearest = self._tree.query(self.coordinates(known), k=[place + 1])
+        return self.curves[int(nearest[0])]
 
     def coordinates(self, params: Mapping[str, Value]) -> list[float]:
         """The knobs of a configuration as numbers, as `unit_coordinates` gives them."""
@@ -123,6 +118,12 @@ class CurveTable:
     @cached_property
     def _tree(self) -> KDTree:
         return KDTree(np.array([self.coordinates(curve.params) for curve in self.curves]))
+
+
+def drawn(params: Mapping[str, Value], count: int) -> int:
+    """A number below `count`, by a hash of the settings: the same for the same ones, in any process."""
+    digest = hashlib.blake2b(json.dumps(params, sort_keys=True).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % count
 
 
 def unit_coordinates(knob: Knob, value: Value) -> list[float]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +15,6 @@ import pandas as pd
 
 from search.appendfile import AppendFile
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
-from search.plan import SearchPlan
 from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, validation_file, write_table
 from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
 from search.score_numbers import Spread
@@ -23,6 +22,7 @@ from ser_core.artifact import load_model
 from ser_core.clips import Manifest
 from ser_core.feature_store import FeatureStore
 from ser_core.splits import Split
+from spaces.knobs import Value
 
 LEDGER_FILE = "test_ledger.jsonl"
 
@@ -85,7 +85,9 @@ class FinalJobs:
 
     Args:
         phase: finalists train on the train part with validation, refits on both together without.
-        trials: whose configurations to train, each with every seed.
+        trials: whose configurations to train.
+        seeds: of each trial; with `seed`, the run's own, they give what the training draws from.
+        fixed: settings that every run shares, by dotted name.
         last_epoch: where a run ends; finalists use the full budget.
         interrupted: True as soon as all is to stop.
     """
@@ -95,17 +97,19 @@ class FinalJobs:
         *,
         phase: Phase,
         trials: Sequence[TrialRecord],
-        plan: SearchPlan,
+        seeds: int,
+        seed: int,
+        fixed: Mapping[str, Value],
         writer: RecordWriter,
         last_epoch: int,
-        interrupted: Callable[[], bool],
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._phase, self._plan, self._writer = phase, plan, writer
+        self._phase, self._seed, self._fixed, self._writer = phase, seed, fixed, writer
         self._last_epoch, self._interrupted = last_epoch, interrupted
         self._open = [
             (trial, seed)
             for trial in trials
-            for seed in range(1, plan.seeds + 1)
+            for seed in range(1, seeds + 1)
             if not _finished(writer.records.final(phase, trial.number, seed))
         ]
         self._running: dict[str, tuple[int, int]] = {}
@@ -117,11 +121,11 @@ class FinalJobs:
         name = f"{self._phase}-{trial.number:05d}-seed-{seed}"
         self._running[name] = (trial.number, seed)
         self._writer.write("final_start", phase=self._phase, trial=trial.number, seed=seed)
-        own_seed = derived_seed(self._plan.seed, 1, seed)
+        own_seed = derived_seed(self._seed, 1, seed)
         refit = self._phase is Phase.REFIT
         return Job(
             name=name,
-            params={**self._plan.fixed, **trial.params, "seed": own_seed},
+            params={**self._fixed, **trial.params, "seed": own_seed},
             folds="refit" if refit else "search",
             last_epoch=self._last_epoch,
             model_folder=model_folder(trial.number, seed) if refit else "",

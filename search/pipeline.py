@@ -280,7 +280,9 @@ class _Run:
         return FinalJobs(
             phase=phase,
             trials=trials,
-            plan=self._plan,
+            seeds=self._plan.seeds,
+            seed=self._plan.seed,
+            fixed=self._plan.fixed,
             writer=self._writer,
             last_epoch=last_epoch,
             interrupted=self._tick,

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import search_quality
-from _contestants import CONTESTANTS, Contestant, run
-from _objectives import BIAS_AND_NOISE, HartmannCurve, Objective, hartmann, table_objective
+from _contestants import CONTESTANTS, FINALISTS, SEEDS, Contestant, run
+from _forest import CurveForest
+from _objectives import BIAS_AND_NOISE, HartmannCurve, Objective, forest_objective, hartmann, table_objective
 from _peers import EPOCH, VALUE, PeerSource, RayTune
 from _quality_figure import STYLES, figure
 from search_quality import Line, difference, interval
 
-from search.curves import Curve, TableHeader, curve_line, header_line, space_to_json
+from search.curves import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
 from search.jobs import Chunk, Outcome
 from search.simulation import SimulatedClock, simulate
 from spaces.knobs import Choice, Float, Int, Space, Value
@@ -79,7 +80,7 @@ def quality(params: Mapping[str, Value], epoch: int) -> float:
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Objective:
+def table_file(tmp_path: Path) -> Path:
     """A table of 60 curves over knobs of every kind; a few break off, as diverged trainings do."""
     rng = np.random.default_rng(0)
     header = TableHeader(
@@ -100,7 +101,12 @@ def table(tmp_path: Path) -> Objective:
         lines.append(curve_line(Curve(params=params, val_uar=values, seconds=0.5, reason="diverged" if failed else "")))
     path = tmp_path / "table.jsonl"
     path.write_text("\n".join(lines) + "\n")
-    return table_objective(path, "table")
+    return path
+
+
+@pytest.fixture
+def table(table_file: Path) -> Objective:
+    return table_objective(table_file, "table")
 
 
 def installed(contestant: Contestant) -> Contestant:
@@ -122,17 +128,50 @@ def test_every_contestant_spends_its_budget_and_names_the_best_it_saw(
         seen.append((params, max(curve.val_uar)))
         return curve
 
-    budget = 15 * EPOCHS
+    contestant = installed(CONTESTANTS[name])
+    repeats = FINALISTS * SEEDS if contestant.finals else 0
+    budget = (15 + repeats) * EPOCHS
     watched = replace(table, curve_of=curve_of)
-    meter = run(installed(CONTESTANTS[name]), watched, workers=workers, seed=3, budget=budget)
+    meter = run(contestant, watched, workers=workers, seed=3, budget=budget)
     assert meter.epochs == budget
-    assert meter.trials == len(seen) >= 15
+    assert meter.trials == len(seen) - repeats >= 15
     assert len({json.dumps(params) for params, _ in seen}) > 5
     regrets = [table.regret(meter.incumbent(at)) for at in range(EPOCHS, budget + 1)]
     assert min(regrets) >= 0
     assert regrets[-1] <= regrets[0]
     assert table.final(meter.incumbents[-1][2]) in [best for _, best in seen]
     assert [at for at, _, _ in meter.incumbents] == sorted(at for at, _, _ in meter.incumbents)
+
+
+def test_a_forest_tells_what_a_table_lets_expect(table_file: Path) -> None:
+    it, table = forest_objective(table_file, "forest"), CurveTable.read(table_file)
+    whole = [curve for curve in table.curves if not curve.reason]
+    expected, recorded = [it.final(curve.params) for curve in whole], [max(curve.val_uar) for curve in whole]
+    assert np.corrcoef(expected, recorded)[0, 1] > 0.9
+    assert max(expected) <= it.best < max(recorded)  # leaves average several curves
+    first, others = whole[0].params, [{**whole[0].params, "seed": seed} for seed in range(300)]
+    assert it.curve_of(first).val_uar == it.curve_of({**first, "fixed": 1}).val_uar
+    drawn = np.array([it.curve_of(params).val_uar for params in others])
+    assert len(np.unique(drawn, axis=0)) > len(whole) / 2  # a training with another seed has luck of its own
+    assert drawn.mean(axis=0) == pytest.approx(CurveForest(table).expected(first), abs=0.02)
+    assert it.final(others[0]) == it.final(others[1]) == it.final(first)
+
+
+def test_finals_are_paid_from_the_budget_and_their_winner_counts(table_file: Path) -> None:
+    it, budget = forest_objective(table_file, "forest"), (12 + FINALISTS * SEEDS) * EPOCHS
+    seeds: dict[str, set[Value]] = {}
+
+    def curve_of(params: Mapping[str, Value]) -> Curve:
+        seeds.setdefault(json.dumps([params[name] for name in SPACE.knobs]), set()).add(params["seed"])
+        return it.curve_of(params)
+
+    meter = run(CONTESTANTS["ours-finals"], replace(it, curve_of=curve_of), workers=3, seed=1, budget=budget)
+    repeated = [params for params, tried in seeds.items() if len(tried) == 1 + SEEDS]
+    assert len(repeated) == FINALISTS
+    *_, (before, _, _), (at, _, winner) = meter.incumbents
+    assert before <= 12 * EPOCHS < at == budget
+    assert json.dumps([winner[name] for name in SPACE.knobs]) in repeated
+    assert meter.incumbent(budget) == winner
 
 
 @pytest.mark.parametrize("name", ["ours", "ray", "optuna-hb", "syne-bohb"])
@@ -174,6 +213,9 @@ def test_ray_tune_proposes_and_stops_as_in_a_real_run(tmp_path: Path, monkeypatc
 
         def step(self) -> dict[str, float]:
             return {VALUE: value(self.config, self.iteration + 1)}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            """Ray saves every trial at its end, and one that cannot be saved has failed."""
 
     trials = 16
     for limit, long in (("RAY_raylet_start_wait_time_s", "400"), ("RAY_agent_register_timeout_ms", "400000")):
@@ -294,4 +336,4 @@ def test_the_command_writes_its_results_and_goes_on_where_it_was_stopped(
 def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         search_quality.parse(["--only", "ours,hyperopt"])
-    assert "--only: unknown hyperopt; known: ours,ray," in capsys.readouterr().err
+    assert "--only: unknown hyperopt; known: ours,ours-finals,ray," in capsys.readouterr().err

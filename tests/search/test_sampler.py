@@ -4,8 +4,10 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.samplers import RandomSampler
 
-from search.sampler import SAMPLERS, make_sampler, parse_knob, suggest
+from search.sampler import RANDOM_SHARE, SAMPLERS, make_sampler, parse_knob, suggest
+from search.tpe import RememberingTPESampler
 from spaces.knobs import Choice, Float, Int, Knob, Space, Value, When
 
 SPACE = Space(
@@ -42,6 +44,12 @@ def test_every_value_lies_in_the_space_and_conditions_hold(sampler: str) -> None
 def test_the_same_seed_proposes_the_same_and_another_does_not(sampler: str) -> None:
     assert run(sampler, 3, 13) == run(sampler, 3, 13)
     assert run(sampler, 3, 13) != run(sampler, 4, 13)
+
+
+def test_a_third_of_the_proposals_of_tpe_is_left_to_chance() -> None:
+    kinds = [type(make_sampler("tpe", seed=5, number=number)) for number in range(900)]
+    assert set(kinds) == {RandomSampler, RememberingTPESampler}
+    assert kinds.count(RandomSampler) / len(kinds) == pytest.approx(RANDOM_SHARE, abs=0.05)
 
 
 def test_unknown_samplers_are_refused() -> None:
