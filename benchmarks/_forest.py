@@ -62,6 +62,7 @@ class CurveForest:
     @cached_property
     def best(self) -> float:
         """The highest expected score at the full budget of any configuration, recorded or of `DRAWN` random ones."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # not a line per study
         study = optuna.create_study(sampler=RandomSampler(seed=0))
         points = [self.table.coordinates(suggest(study.ask(), self.table.space)) for _ in range(DRAWN)]
         return float(self._forest.predict(np.concatenate([self._points, points])).max())

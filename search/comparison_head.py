@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from search.figures._style import count, percent
+from search.figures._style import count, interval_words, percent
 from search.page_head import Banner
 from search.view import RunView, best_trial
 
@@ -181,7 +181,6 @@ def _row(run: RunView) -> tuple[str, ...]:
 def _result_scores(result: Mapping[str, Any]) -> tuple[str, ...]:
     winner = next(f for f in result["finalists"] if f["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
     uar = result["test"]["uar"]
-    low, high = uar.get("interval") or (None, None)
-    edges = "–" if low is None or high is None else f"{100 * low:.1f} to {percent(high)}"
     spread = "" if uar["std"] is None else f" ± {100 * uar['std']:.1f}"
-    return percent(winner), f"{percent(uar['mean'])}{spread}", edges, percent(result["test"]["war"]["mean"])
+    accuracy = percent(result["test"]["war"]["mean"])
+    return percent(winner), f"{percent(uar['mean'])}{spread}", interval_words(uar.get("interval")), accuracy

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from search.figures._style import count, percent, value_text
+from search.figures._style import NO_INTERVAL, count, interval_words, percent, value_text
 from search.figures.timeline import duration
 from search.view import RunView, best_trial, tally
 
@@ -117,9 +117,8 @@ def _score_tiles(run: RunView) -> tuple[Tile, ...]:
     test, search = run.result["test"], run.result["search"]["best"]
     uar = test["uar"]
     note = f"{count(test['clips'], 'clip')}, mean of {_seeds(uar)}"
-    if uar.get("interval") and None not in uar["interval"]:  # null: not defined for these test clips
-        low, high = uar["interval"]
-        note = f"95 % interval {100 * low:.1f} to {percent(high)}; {note}"
+    if (words := interval_words(uar.get("interval"))) != NO_INTERVAL:
+        note = f"95 % interval {words}; {note}"
     return (
         Tile("Test UAR", percent(uar["mean"]), note),
         Tile("Test accuracy (WAR)", percent(test["war"]["mean"]), f"macro F1 {percent(test['macro_f1']['mean'])}"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.comparison_head import ComparisonHead, caveats
-from search.figures._style import count
+from search.figures._style import count, interval_words
 from search.page_html import build_protocol
 from search.printing import percent
 from search.view import RunView, read_run
@@ -78,9 +78,8 @@ def _rows(model: str, numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _scores(numbers: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = map(percent, numbers["uar"]["interval"])
     uar, war, macro_f1 = (percent(numbers[name]["mean"]) for name in ("uar", "war", "macro_f1"))
-    return uar, f"{low} to {high}", war, macro_f1
+    return uar, interval_words(numbers["uar"]["interval"]), war, macro_f1
 
 
 def _spread(numbers: Mapping[str, float]) -> str:

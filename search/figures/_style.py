@@ -140,6 +140,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}\u00a0%" if math.isfinite(share) else "none"
 
 
+NO_INTERVAL = "–"
+
+
+def interval_words(bounds: Sequence[float | None] | None) -> str:
+    """(0.61, 0.70) -> "61.0 to 70.0 %"; `NO_INTERVAL` where it is not defined, as for one speaker."""
+    low, high = bounds or (None, None)
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return NO_INTERVAL
+    return f"{100 * low:.1f} to {percent(high)}"
+
+
 def in_percent(share: float | None) -> float | None:
     """0.68341 -> 68.34, as a table has it; None where there is no number."""
     return None if share is None or not math.isfinite(share) else round(100 * share, 2)

@@ -19,8 +19,10 @@ from typer.testing import CliRunner, Result
 
 from search.records import RecordWriter, TrialState, read_records
 from search.run import app
+from search.stop import request_stop
 from ser_core.artifact import load_model
 from ser_core.ensemble import load_predictor
+from ser_core.feature_store import feature_store
 from ser_core.models import architectures
 
 REPOSITORY = Path(__file__).parents[2]
@@ -209,3 +211,28 @@ def test_a_folder_has_one_driver(tmp_path: Path, cache: Path) -> None:
     assert result.exit_code == 2
     assert f"another process works in {tmp_path}; a run has one driver" in " ".join(result.output.split())
     assert not (tmp_path / "records.jsonl").exists()
+
+
+def test_a_stop_while_features_are_computed_is_heeded_and_resumed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def stopped_early(*arguments: Any, progress: Any, **named: Any) -> Any:
+        def ask_to_stop(done: int, clips: int) -> None:
+            assert done < clips
+            request_stop(folder)
+            progress(done, clips)
+
+        return feature_store(*arguments, progress=ask_to_stop, **named)
+
+    monkeypatch.setattr("search.pipeline.feature_store", stopped_early)
+    monkeypatch.setattr("search.stop.LOOK_SECONDS", 0.0)
+    # Features that no other test has left in the cache.
+    options = ["--model", "mlp", "--data", "demo", "--set", "features.hop_ms=13", "--cache-dir", cache]
+    stopped = invoke(*options, *QUICK, "--run-dir", folder)
+    assert stopped.exit_code == 130
+    assert f"Go on with:\n  python search/run.py --resume {folder}" in stopped.output
+    assert not read_records(folder / "records.jsonl").trials
+    run("--resume", folder, "--cache-dir", cache)
+    check_whole(folder, "mlp", trials=3)
