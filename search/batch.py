@@ -188,7 +188,7 @@ def run_batch(
     if not given["dry_run"]:
         shown = {name: shown_location(value) for name, value in batch.options.items() if name in _LOCATIONS}
         Batch(**{**vars(batch), "options": {**batch.options, **shown}}).save(folder)
-    changed = "resume" in given and any(name in given for name in LIMIT_OPTIONS)
+    changed = "resume" in given and any(name in given for name in _MORE_SEARCH)
     for member in batch.members:
         if (folder / member.folder / RESULT_FILE).exists() and not changed:
             continue

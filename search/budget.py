@@ -14,16 +14,17 @@ RESERVE_SECONDS = 5.0
 
 
 def search_clock(
-    plan: SearchPlan, records: RunRecords, concurrency: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    plan: SearchPlan, records: RunRecords, concurrency: Callable[[], int], clock: Callable[[], float] = time.time
 ) -> Callable[[], float]:
     """A function that tells the seconds left for the search, the finals' share of `--hours` set aside.
 
-    Time of earlier sessions counts. The share is estimated from the epochs trained so far, and from how many trials the
-    cluster trains at once, which may change.
+    Time of earlier sessions counts, and what this one has spent before its search, as on features. The share is
+    estimated from the epochs trained so far, and from how many trials the cluster trains at once, which may change.
     """
     if plan.limits.hours is None:
         return lambda: math.inf
-    end = clock() + 3600 * plan.limits.hours - records.seconds
+    *earlier, present = records.sessions
+    end = present.started + 3600 * plan.limits.hours - sum(session.last - session.started for session in earlier)
     reserve, estimated_at = 0.0, -math.inf
 
     def left() -> float:
@@ -37,7 +38,7 @@ def search_clock(
 
 def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> float:
     """About how long finals and refits will take, as if the dearest of the best trials were repeated in all of them."""
-    best = sorted((t for t in records.trials.values() if t.epochs), key=lambda t: -t.value)[: plan.finalists]
+    best = records.ranked()[: plan.finalists]
     epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best), default=0.0)
-    runs = (plan.finalists + 1) * plan.seeds
-    return epoch_seconds * plan.max_epochs * -(-runs // concurrency)
+    rounds = math.ceil(plan.finalists * plan.seeds / concurrency) + math.ceil(plan.seeds / concurrency)
+    return epoch_seconds * plan.max_epochs * rounds

@@ -18,7 +18,7 @@ from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, validation_file, write_table
 from search.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
 from search.score_numbers import Spread
-from ser_core.artifact import load_model
+from ser_core.artifact import load_model, weights_sha256
 from ser_core.clips import Manifest
 from ser_core.feature_store import FeatureStore
 from ser_core.splits import Split
@@ -181,8 +181,9 @@ def read_test_set(
 ) -> Predictions:
     """Predict the test clips with the refitted models: the only place where test rows are used.
 
-    Every reading is written to the run's ledger, with the models and a hash of what they predicted. A repetition after
-    a crash that gives the same predictions is the same reading.
+    Every reading is written to the run's ledger, with the models, their weights and a hash of what they predicted.
+    Reading again with the same weights, as after a crash or when a finished run is resumed, is the same reading; on
+    another device the last bits of what they predict may differ.
 
     Args:
         folders: model folders relative to `run_folder`, one per seed.
@@ -190,13 +191,14 @@ def read_test_set(
         allow_second: read again although the ledger holds another reading.
 
     Raises:
-        FinalsError: the ledger holds a reading of other predictions.
+        FinalsError: the ledger holds a reading by other models.
     """
     test = store.select(split.test)
     probabilities = np.stack([load_model(run_folder / f, device=device).predict_store(test) for f in folders])
     digest = hashlib.sha256(np.ascontiguousarray(probabilities, dtype="<f4").tobytes()).hexdigest()
+    weights = [weights_sha256(run_folder / f) for f in folders]
     readings = test_readings(run_folder)
-    if not any(reading["predictions_sha256"] == digest for reading in readings):
+    if not any(weights == each.get("weights_sha256") or digest == each["predictions_sha256"] for each in readings):
         if readings and not allow_second:
             raise FinalsError(
                 f"the test set of this run was read {len(readings)} time(s) before, for {readings[-1]['models']}; "
@@ -204,7 +206,13 @@ def read_test_set(
                 f"--allow-second-test-read, which every output will then state"
             )
         ledger = AppendFile(run_folder / LEDGER_FILE)
-        entry = {"time": time.time(), "models": list(folders), "clips": len(split.test), "predictions_sha256": digest}
+        entry = {
+            "time": time.time(),
+            "models": list(folders),
+            "weights_sha256": weights,
+            "clips": len(split.test),
+            "predictions_sha256": digest,
+        }
         ledger.append([json.dumps(entry)])
         ledger.close()
     result = Predictions(

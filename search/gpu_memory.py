@@ -28,9 +28,15 @@ if TYPE_CHECKING:
 HELD_SHARE = 0.95
 """Of its share, that a worker may allocate: CUDA itself takes some beside it."""
 
-MEMORY_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "_status_alloc_failed")
+CONTEXT_BYTES = 600 * 2**20
+"""… and this much at least, whatever the share: its context and kernels are not the allocator's."""
+
+MEMORY_SIGNS = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed", "allocation_failed",
+    "cublas_status_not_initialized", "cudnn_status_not_initialized",
+)  # fmt: skip
 """What Torch's allocators, cuDNN, cuBLAS and the system say where they raise nothing more particular than RuntimeError
-or OSError; in small letters."""
+or OSError; in small letters. A full GPU has no room for the handle of a library either: "not initialized"."""
 
 MEASURED_STEPS = 3
 """Optimiser steps of a measurement: the second is the first with the optimiser's state in memory."""
@@ -168,8 +174,19 @@ def _some(rows: np.ndarray, count: int) -> np.ndarray:
 
 def hold_to_share(share: float) -> None:
     """Keep this process's allocator inside its share of the GPU, so that it is the one that runs out of memory."""
-    if torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(HELD_SHARE * share if 0 < share < 1 else 1.0)
+    if share > 0 and torch.cuda.is_available():  # a worker without a GPU may see one, and must not open a context on it
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(allocator_share(share, total))
+
+
+def allocator_share(share: float, total: float) -> float:
+    """The part of a GPU with `total` bytes that the allocator of a worker with that share may take: all of a whole one.
+
+    CUDA's own needs come off; of a share so small that half of it is not left, half stays.
+    """
+    if share >= 1:
+        return 1.0
+    return max(min(HELD_SHARE * share, share - CONTEXT_BYTES / total), share / 2)
 
 
 def is_out_of_memory(error: Exception) -> bool:

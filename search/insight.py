@@ -176,7 +176,8 @@ def _augmented(predictor: Predictor, features: Tensor, lengths: Tensor) -> Tenso
     settings = replace(predictor.config.augment, mixup_alpha=0.0)
     targets = torch.zeros(len(features), len(predictor.classes))
     with seeded(AUGMENT_SEED, 1, features.device):
-        return augment(features, lengths, targets, settings)[0]
+        deltas = predictor.config.features.deltas
+        return augment(features, lengths, targets, settings, deltas=deltas)[0]
 
 
 def _plane(features: Tensor, settings: FeatureConfig) -> Tensor:

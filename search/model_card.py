@@ -125,12 +125,19 @@ def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int
 def _protocol(result: Mapping[str, Any]) -> str:
     split, test = result["split"], result["test"]
     apart = "kept apart from all others" if split["speaker_independent"] else "heard in training too"
+    times = "once" if result["test_reads"] == 1 else f"{result['test_reads']} times"
     return (
         f"Split `{split['kind']}`: {test['clips']} test clips of {test['speakers']} speakers "
-        f"({', '.join(split['test_speakers'])}), {apart}. The configuration was chosen on "
-        f"{'inner folds' if split['inner_folds'] else 'validation speakers'} alone, and the test set was read "
-        f"{'once' if result['test_reads'] == 1 else str(result['test_reads']) + ' times'}."
+        f"({', '.join(split['test_speakers'])}), {apart}. The configuration was {_chosen(result)}, and the test set "
+        f"was read {times}."
     )
+
+
+def _chosen(result: Mapping[str, Any]) -> str:
+    warm = result["warm_start"]
+    if warm is not None and warm["alone"]:
+        return f"taken from {warm['source']}"
+    return f"chosen on {'inner folds' if result['split']['inner_folds'] else 'validation speakers'} alone"
 
 
 def _score_table(result: Mapping[str, Any], seed: int) -> str:

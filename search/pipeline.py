@@ -140,10 +140,10 @@ class _Run:
 
     def _compute(self, clips: int, settings: FeatureConfig) -> Compute | None:
         """Who computes features: the workers of a cluster where there is one and it pays, else this process."""
-        address = self._plan.limits.address
+        address, gpus = self._plan.limits.address, self._plan.limits.gpus_per_trial
         if address is None or not worth_spreading(clips, settings):
             return None
-        return partial(compute_on_workers, address=address, tell=self._progress.message)
+        return partial(compute_on_workers, address=address, on_gpus=bool(gpus), tell=self._progress.message)
 
     def _features_done(self, done: int, clips: int) -> None:
         self._progress.features(done, clips)

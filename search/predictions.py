@@ -16,6 +16,8 @@ PREDICTIONS_FILE = "final/test_predictions.csv"
 """What a run's refitted models said of the test clips, in its folder."""
 VALIDATION_FOLDER = "final/validation"
 """Where what the finalists said of the validation clips lies, in a run's folder."""
+_WORDS = ("clip_id", "speaker", "gender", "emotion", "predicted")
+"""Columns that are text, also where all that stands there are digits."""
 PREFIX = "p_"
 """Before the name of a class, it heads the column of its probabilities."""
 
@@ -87,7 +89,7 @@ def read_predictions(path: Path) -> Predictions:
         ConfigError: no such file, or one that is not a table of predictions.
     """
     try:
-        table = pd.read_csv(path, dtype={"clip_id": str, "speaker": str, "gender": str}, keep_default_na=False)
+        table = pd.read_csv(path, dtype=dict.fromkeys(_WORDS, str), keep_default_na=False)
         classes = tuple(name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX))
         seeds = table["seed"] if "seed" in table else pd.Series(1, index=table.index)
         runs = [own for _, own in table.groupby(seeds, sort=True)]

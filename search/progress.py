@@ -40,12 +40,14 @@ class Stage(StrEnum):
 
 
 class LimitsLike(Protocol):
-    """Limits of a run; `hours` is the wall time of the whole run, None without a limit."""
+    """Limits of a run; `hours` is the wall time of the whole run. None is no limit."""
 
     @property
     def trials(self) -> int: ...
     @property
     def hours(self) -> float | None: ...
+    @property
+    def epochs_total(self) -> int | None: ...
 
 
 class PlanLike(Protocol):
@@ -182,11 +184,14 @@ class Progress:
         return text.append(self._finals() if self._stage in (Stage.FINALS, Stage.REFIT) else self._detail)
 
     def _finals(self) -> str:
-        ended = {phase: sum(f.ended is not None for f in self._records.finals if f.phase is phase) for phase in Phase}
-        seeds = self._plan.seeds
-        return (
-            f"{ended[Phase.FINALIST]} of {self._plan.finalists * seeds} repeats, {ended[Phase.REFIT]} of {seeds} refits"
-        )
+        """Of the present finalists and winner: a run that was extended keeps the finals of its earlier choice."""
+        finals, seeds = self._records.finals, self._plan.seeds
+        finalists = {trial.number for trial in self._records.ranked()[: self._plan.finalists]}
+        repeats = sum(f.ended is not None for f in finals if f.phase is Phase.FINALIST and f.trial in finalists)
+        winner = next((f.trial for f in reversed(finals) if f.phase is Phase.REFIT), None)
+        refits = sum(f.ended is not None for f in finals if f.phase is Phase.REFIT and f.trial == winner)
+        refits = refits if self._stage is Stage.REFIT else 0
+        return f"{repeats} of {len(finalists) * seeds} repeats, {refits} of {seeds} refits"
 
     def _running(self) -> Table:
         running = self._standing.running
@@ -216,6 +221,8 @@ class Progress:
         done_by_running = self._standing.epochs_running
         per_trial = (counted.epochs_trained - done_by_running) / counted.ended
         expected = max(0.0, (self._plan.limits.trials - counted.ended) * per_trial - done_by_running)
+        if self._plan.limits.epochs_total is not None:
+            expected = min(expected, max(0, self._plan.limits.epochs_total - counted.epochs_trained))
         left = expected * (now - self._search_begun) / new_epochs
         if self._plan.limits.hours is not None:
             left = min(left, max(0.0, 3600 * self._plan.limits.hours - self._records.seconds))

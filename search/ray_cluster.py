@@ -59,7 +59,8 @@ def check_fits(demand: Demand) -> None:
 
 def trials_at_once(demand: Demand) -> int:
     """How many jobs are at work at once, on the cluster as it is now."""
-    return demand.concurrency or max(1, demand.fits(live_nodes()))
+    fits = max(1, demand.fits(live_nodes()))
+    return min(fits, demand.concurrency or fits)
 
 
 @contextmanager
@@ -147,7 +148,8 @@ def in_order(function: Callable[[T], R], items: Iterable[T], *, gpus: float = 0.
         ConnectionError: a call was lost again and again.
         Exception: what the function raises.
     """
-    call = ray.remote(num_cpus=1, num_gpus=gpus, scheduling_strategy="SPREAD")(_call)
+    # Unless told otherwise, Ray ends a process after one call on a GPU, and each would load its encoder anew.
+    call = ray.remote(num_cpus=1, num_gpus=gpus, max_calls=0, scheduling_strategy="SPREAD")(_call)
     shared = ray.put(function)
     waiting: deque[Any] = deque()
     try:
@@ -177,9 +179,15 @@ def _returned(reference: Any) -> Any:
 
 
 def nodes_without(path: Path) -> list[str]:
-    """Names of the nodes with CPUs for trials that do not see a file."""
+    """Names of the nodes with CPUs for trials that do not see a file.
+
+    Where none is up yet, one is waited for, as the work itself would: it speaks for those that come.
+    """
     look = ray.remote(num_cpus=0)(_missing_here)
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0.0) >= 1]
+    if not nodes:
+        started = ray.remote(num_cpus=1)(_missing_here)
+        return ["the cluster's nodes"] if _returned(started.remote(str(path))) else []
     asked = [
         look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(str(path))
         for node in nodes

@@ -163,11 +163,17 @@ class RunRecords:
             for trial in self.trials.values()
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.best_epoch
         ]
-        return sorted(ended, key=lambda t: (t.state is not TrialState.COMPLETE, -len(t.epochs), -t.value, t.number))
+        return sorted(ended, key=lambda t: (*_rung(t), -t.value, t.number))
 
     def final(self, phase: Phase, trial: int, seed: int) -> FinalRun | None:
         """The run of the finals with these three, or None."""
         return next((f for f in self.finals if (f.phase, f.trial, f.seed) == (phase, trial, seed)), None)
+
+
+def _rung(trial: TrialRecord) -> tuple[bool, int]:
+    """How far a trial came, the further first; complete ones are alike, also where early stopping ended them."""
+    ended_early = trial.state is not TrialState.COMPLETE
+    return ended_early, -len(trial.epochs) if ended_early else 0
 
 
 def read_records(path: Path) -> RunRecords:

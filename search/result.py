@@ -10,7 +10,7 @@ from typing import Any
 
 from search.plan import SPEAKER_NORMALISATION, SearchPlan
 from search.predictions import Predictions
-from search.records import RunRecords, TrialRecord, TrialState
+from search.records import RunRecords, Session, TrialRecord, TrialState
 from search.score_numbers import Spread, bounds_of, test_numbers
 from search.study import epochs_trained
 from search.view import best_trial
@@ -87,7 +87,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
         "epochs_without_pruning": plan.max_epochs * len(trials),
         "wall_seconds": records.seconds,
         "train_seconds": sum(trial.train_seconds for trial in trials),
-        **overhead_numbers(trials),
+        **overhead_numbers(trials, records.sessions),
         "best": None if best is None else {"trial": best.number, "params": best.params, "val_uar": best.value},
     }
 
@@ -97,16 +97,17 @@ def _grace_numbers(records: RunRecords) -> dict[str, Any] | None:
     return None if records.grace is None else asdict(records.grace)
 
 
-def overhead_numbers(trials: Sequence[TrialRecord]) -> dict[str, float | None]:
+def overhead_numbers(trials: Sequence[TrialRecord], sessions: Sequence[Session]) -> dict[str, float | None]:
     """Wall time of a trial beyond its epochs: building model and data, reporting, Optuna, changing the actor.
 
-    The first trial of a worker also waits for its process to start, once for all that follow; those stand apart.
+    Trials that began in one session and ended in a later one are left out: the run lay still between. The first trial
+    of a worker also waits for its process to start, once for all that follow; those stand apart.
     """
     first: list[float] = []
     later: list[float] = []
     workers: set[str] = set()
     for trial in sorted((t for t in trials if t.epochs), key=lambda t: t.started):
-        if trial.ended is not None:
+        if trial.ended is not None and not any(trial.started < each.started <= trial.ended for each in sessions):
             seconds = trial.ended - trial.started - trial.train_seconds
             (later if trial.worker in workers else first).append(seconds)
         workers.add(trial.worker)

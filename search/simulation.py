@@ -112,27 +112,13 @@ def _next_chunk(training: _Training, worker: str, begins: float, chunk_seconds: 
             outcome, reason = Outcome.FAILED, curve.reason
             break
         ends += curve.seconds
-        reports.append(_report(epoch, curve))
+        reports.append(EpochReport.of_uar(epoch, curve.val_uar[epoch - 1], seconds=curve.seconds))
         training.done = epoch
         if epoch >= job.last_epoch:
             outcome = Outcome.DONE
         elif epoch in job.pauses or ends - begins >= chunk_seconds:
             break
     return Chunk(job=job.name, reports=reports, outcome=outcome, worker=worker, reason=reason), ends
-
-
-def _report(epoch: int, curve: Curve) -> EpochReport:
-    """An epoch of a curve; what was not recorded is NaN."""
-    value = curve.val_uar[epoch - 1]
-    return EpochReport(
-        epoch=epoch,
-        train_loss=math.nan,
-        val_loss=math.nan,
-        val_uar=value,
-        val_war=math.nan,
-        learning_rate=math.nan,
-        seconds=curve.seconds,
-    )
 
 
 def simulate_search(

@@ -27,13 +27,14 @@ def worth_spreading(clips: int, settings: FeatureConfig) -> bool:
 
 
 def compute_on_workers(
-    clips: Sequence[Clip], settings: FeatureConfig, *, address: str, tell: Callable[[str], None]
+    clips: Sequence[Clip], settings: FeatureConfig, *, address: str, on_gpus: bool, tell: Callable[[str], None]
 ) -> Generator[list[np.ndarray], None, None]:
     """The features of clips, in order, by the nodes of the cluster at `address`; see `ser_core.feature_store.Compute`.
 
     Where a node does not see the corpus, the driver computes them all, and says so.
 
     Args:
+        on_gpus: an encoder runs on GPUs, also where the cluster has none up yet.
         tell: hears who computes.
 
     Raises:
@@ -50,5 +51,6 @@ def compute_on_workers(
             return
         tell(f"The workers compute the features of {len(clips):,} clips.")
         batches = (clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK))
-        gpus = float(settings.kind == "wav2vec2" and gpus_available())
-        yield from in_order(partial(features_of_clips, settings=settings), batches, gpus=gpus)
+        gpus = float(settings.kind == "wav2vec2" and (on_gpus or gpus_available()))
+        compute = partial(features_of_clips, settings=settings, device="cuda" if gpus else "cpu")
+        yield from in_order(compute, batches, gpus=gpus)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 STOP_FILE = "stop.request"
@@ -40,6 +41,7 @@ class Interruption:
     def __call__(self) -> bool:
         if not self._by_file and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_SECONDS
-            self._by_file = self._file.exists()
-            self._file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                self._file.unlink()
+                self._by_file = True
         return self._by_file or self._by_signal()

@@ -196,24 +196,36 @@ def sole_writer(storage: str) -> Iterator[None]:
 
 
 def open_study(run_folder: Path, storage: str, *, is_new: bool) -> tuple[optuna.Study, Callable[[], None]]:
-    """The run's study, named like its folder, and a function that brings changes to disk.
+    """The run's study, named like its folder when it began, and a function that brings changes to disk.
 
     Args:
         storage: as `absolute_storage` gives it, or "" for a journal file in the run folder.
         is_new: the run has no trials yet, so a study of that name must not be another's.
 
     Raises:
-        ConfigError: a storage that cannot be opened, or that holds another study of that name.
+        ConfigError: a storage that cannot be opened, that holds another study of that name, or that lacks the study
+            of a run that has trials.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     backend, flush = connect(storage or str(run_folder / JOURNAL_FILE), "--storage")
-    study = optuna.create_study(study_name=run_folder.name, storage=backend, direction="maximize", load_if_exists=True)
+    name = run_folder.resolve().name
+    if not is_new:
+        names = optuna.get_all_study_names(backend)
+        if not storage and len(names) == 1:  # the folder may have been renamed since
+            (name,) = names
+        if name not in names:  # nothing is made in its place, and the plan keeps the storage that it names
+            raise ConfigError(
+                f"{without_password(storage) or run_folder / JOURNAL_FILE} holds no study {name!r}, to which the "
+                f"records of {run_folder} belong; give the --storage that the run was started with, and do not delete "
+                f"the study. Where it is not in the run folder, that folder must keep its name"
+            )
+    study = optuna.create_study(study_name=name, storage=backend, direction="maximize", load_if_exists=True)
     home = str(run_folder.resolve())
     owner = study.user_attrs.get(HOME)
     foreign = owner is None and bool(study.get_trials(deepcopy=False))
     if foreign or study.direction is not StudyDirection.MAXIMIZE or (is_new and owner not in (None, home)):
         raise ConfigError(
-            f"--storage {without_password(storage)} holds a study {run_folder.name!r} already, that of "
+            f"--storage {without_password(storage)} holds a study {name!r} already, that of "
             f"{owner or 'another program'}, and two in one would mix; give --run-dir another name, or --resume the "
             f"run that it belongs to"
         )

@@ -17,9 +17,10 @@ from optuna.trial import TrialState as OptunaState
 
 from search.asha import GRACE_TRIALS, Asha, find_grace_epochs
 from search.jobs import Chunk, Job, Outcome, chunk_event, derived_seed, failure_kind
-from search.records import RecordWriter, TrialRecord, TrialState
+from search.records import RecordWriter, TrialRecord, TrialState, report_fields
 from search.sampler import make_sampler, suggest
 from ser_core.config import ConfigError
+from ser_core.report import EpochReport
 from spaces.knobs import Space, Value
 
 STORM_WINDOW = 20
@@ -152,7 +153,7 @@ class Search:
             self._end_done(record)
             self._find_grace()
         elif stopped:
-            self._end(record, TrialState.PRUNED, f"rung {record.epochs[-1].epoch}")
+            self._end(record, TrialState.PRUNED, f"rung {stopped}")
         elif self._budget_end():
             self._end(record, TrialState.PRUNED, "budget used up")
         self._flush()
@@ -176,16 +177,18 @@ class Search:
         self._writer.write("trial_end", trial=record.number, state=state, reason=reason)
         self._tell_end(record)
 
-    def _tell_epochs(self, record: TrialRecord) -> bool:
-        """Bring the rungs and Optuna up to the record; True when ASHA ends the trial at its present epoch.
+    def _tell_epochs(self, record: TrialRecord) -> int:
+        """Bring the rungs and Optuna up to the record; the rung at which ASHA ends the trial, 0 when it goes on.
 
-        The verdict of an earlier rung is not asked again: that the trial trained beyond it was the verdict.
+        The verdict of an earlier rung is not asked again: that the trial trained beyond it was the verdict. Several new
+        epochs come at once where a rung was placed while the trial was at work.
         """
         trial, told = self._live[record.number], self._told.get(record.number, 0)
-        best, stopped = math.nan, False
+        best, stopped = math.nan, 0
         for report in record.epochs:
             best = _best_of(best, report.val_uar)
-            stopped = self._asha.stops(record.number, report.epoch, best)
+            if self._asha.stops(record.number, report.epoch, best):
+                stopped = stopped or report.epoch
             if report.epoch > told:
                 trial.report(report.val_uar, step=report.epoch)
         self._told[record.number] = max(told, len(record.epochs))
@@ -248,7 +251,7 @@ class Search:
         return self._writer.records.trials
 
     def _catch_up(self) -> None:
-        """Bring Optuna and the rungs up to what the records say, and adopt a trial that Optuna alone knows."""
+        """Bring Optuna and the rungs up to what the records say, and adopt what Optuna alone knows."""
         frozen = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
         missing = [number for number in self._records if number not in frozen]
         if missing:
@@ -259,28 +262,51 @@ class Search:
         for record in self._records.values():
             if frozen[record.number].params != dict(record.params):
                 raise ConfigError(f"trial {record.number} has other values in the Optuna study than in the records")
+        for number, trial in frozen.items():
+            known = self._records.get(number)
+            if trial.state.is_finished() and (known is None or known.state is TrialState.RUNNING):
+                self._recover(trial)
         verdicts = self._replay()
         for number, record in self._records.items():
-            self._restore(record, frozen[number], stopped=verdicts.get(number, False))
+            self._restore(record, frozen[number], stopped=verdicts.get(number, 0))
         for number, trial in frozen.items():
             if number not in self._records and not trial.state.is_finished():
                 self._adopt(trial)  # asked for, or about to be, when the driver died
         self._recent.clear()  # failures of earlier sessions do not count: their cause may be mended
         self._flush()
 
-    def _replay(self) -> dict[int, bool]:
-        """Fill the rungs in the order in which trials reached them -> the verdict on each trial at its last epoch."""
+    def _recover(self, frozen: optuna.trial.FrozenTrial) -> None:
+        """Write what Optuna knows of an ended trial into records that lost their last lines; losses are not known."""
+        number = frozen.number
+        if number not in self._records:
+            origin = frozen.user_attrs.get("origin", "sampler")
+            self._writer.write("trial_start", trial=number, params=frozen.params, origin=origin)
+        known = len(self._records[number].epochs)
+        values = sorted(frozen.intermediate_values.items())[known:]
+        reports = [report_fields(EpochReport.of_uar(epoch, value)) for epoch, value in values]
+        if reports:
+            self._writer.write("epochs", trial=number, worker="", setup_seconds=0.0, reports=reports)
+        reason = frozen.user_attrs.get("reason", "")
+        self._writer.write("trial_end", trial=number, state=TrialState(frozen.state.name), reason=reason)
+
+    def _replay(self) -> dict[int, int]:
+        """Fill the rungs in the order in which trials reached them -> the rung that ends each trial, 0 for none.
+
+        Only the verdict on the last epochs counts: what came after an earlier one was the verdict on that.
+        """
         best: dict[int, float] = {}
         judged: dict[int, int] = {}
-        verdicts: dict[int, bool] = {}
+        verdicts: dict[int, int] = {}
         for number, epochs in self._writer.records.arrivals:
+            verdicts[number] = 0
             for report in self._records[number].epochs[judged.get(number, 0) : epochs]:
                 best[number] = _best_of(best.get(number, math.nan), report.val_uar)
-                verdicts[number] = self._asha.stops(number, report.epoch, best[number])
+                if self._asha.stops(number, report.epoch, best[number]):
+                    verdicts[number] = verdicts[number] or report.epoch
             judged[number] = epochs
         return verdicts
 
-    def _restore(self, record: TrialRecord, frozen: optuna.trial.FrozenTrial, *, stopped: bool) -> None:
+    def _restore(self, record: TrialRecord, frozen: optuna.trial.FrozenTrial, *, stopped: int) -> None:
         if frozen.state.is_finished():
             return
         self._live[record.number] = optuna.Trial(self._study, frozen._trial_id)
@@ -289,7 +315,7 @@ class Search:
         if record.state is not TrialState.RUNNING:
             self._tell_end(record)
         elif stopped:  # the driver died between the rung's epoch and the verdict
-            self._end(record, TrialState.PRUNED, f"rung {record.epochs[-1].epoch}")
+            self._end(record, TrialState.PRUNED, f"rung {stopped}")
         elif record.epochs and record.epochs[-1].epoch >= self._asha.max_epochs:
             self._end_done(record)
         else:

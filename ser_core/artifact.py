@@ -183,6 +183,15 @@ class Predictor:
         )
 
 
+def weights_sha256(folder: Path) -> str:
+    """What tells the weights of a model folder from all others.
+
+    Raises:
+        ArtifactError: no model folder.
+    """
+    return str(_read_config(folder)["weights_sha256"])
+
+
 def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor:
     """Read what `save_model` wrote.
 

@@ -14,7 +14,7 @@ from ser_core.config import AugmentConfig
 
 
 def augment(
-    features: Tensor, lengths: Tensor, targets: Tensor, settings: AugmentConfig
+    features: Tensor, lengths: Tensor, targets: Tensor, settings: AugmentConfig, *, deltas: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Warping, noise, SpecAugment and mixup, in this order, as `settings` asks.
 
@@ -22,12 +22,13 @@ def augment(
         features: (batch, frames, bins), zero from `lengths` on.
         lengths: (batch,) frames before padding.
         targets: (batch, classes) probabilities.
+        deltas: orders of derivatives that are stacked onto the bins.
 
     Returns:
         The same three with the same shapes.
     """
     if settings.freq_warp > 0 or settings.tempo_change > 0:
-        features, lengths = warp(features, lengths, settings.freq_warp, settings.tempo_change)
+        features, lengths = warp(features, lengths, settings.freq_warp, settings.tempo_change, stacked=1 + deltas)
     if settings.noise_std > 0:
         features = add_noise(features, lengths, settings.noise_std)
     if settings.freq_masks and settings.freq_mask_bins:
@@ -44,7 +45,9 @@ def random_shifts(clips: int, largest: int, device: torch.device) -> Tensor:
     return torch.randint(-largest, largest + 1, (clips,), device=device)
 
 
-def warp(features: Tensor, lengths: Tensor, freq_warp: float, tempo_change: float) -> tuple[Tensor, Tensor]:
+def warp(
+    features: Tensor, lengths: Tensor, freq_warp: float, tempo_change: float, *, stacked: int = 1
+) -> tuple[Tensor, Tensor]:
     """Stretch or squeeze each clip's spectrogram along both axes: other vocal tracts, other rates of speech.
 
     Bin b of the result is bin b * a of the clip and frame t is frame t * c, linearly interpolated, with a and c uniform
@@ -55,6 +58,8 @@ def warp(features: Tensor, lengths: Tensor, freq_warp: float, tempo_change: floa
     Args:
         features: (batch, frames, bins), zero from `lengths` on.
         lengths: (batch,).
+        stacked: spectrograms that stand above each other along the bins, such as a static one and its derivatives; each
+            is stretched by itself.
 
     Returns:
         Features of the same shape, zero from the new lengths on, and those lengths.
@@ -63,7 +68,8 @@ def warp(features: Tensor, lengths: Tensor, freq_warp: float, tempo_change: floa
     by_frame = 1 + tempo_change * _symmetric(batch, features.device)  # (batch,)
     by_bin = 1 + freq_warp * _symmetric(batch, features.device)
     longer = (lengths / by_frame).round().long().clamp(min=1, max=frames)
-    features = _resampled(features, by_bin, torch.full_like(lengths, bins), axis=2)
+    apart = features.reshape(batch, frames * stacked, bins // stacked)
+    features = _resampled(apart, by_bin, torch.full_like(lengths, bins // stacked), axis=2).view(batch, frames, bins)
     features = _resampled(features, by_frame, lengths, axis=1)
     real = torch.arange(frames, device=features.device) < longer[:, None]  # (batch, frames)
     return features * real[..., None], longer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -42,10 +43,30 @@ def no_normalisation(bins: int) -> Normalisation:
     return Normalisation(np.zeros(bins, np.float32), np.ones(bins, np.float32))
 
 
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """Frames (frames, bins) of a store, and the same on a device; while this lives, so do both."""
+
+    frames: np.ndarray
+    tensor: Tensor
+
+
+_on_devices: WeakValueDictionary[tuple[int, torch.device], _Placed] = WeakValueDictionary()
+
+
+def _placed(frames: np.ndarray, device: torch.device) -> _Placed:
+    """One tensor for all who train on the same frames at once, such as the folds of a trial."""
+    key = (id(frames), device)
+    if (found := _on_devices.get(key)) is None:
+        _on_devices[key] = found = _Placed(frames, torch.from_numpy(frames).to(device))
+    return found
+
+
 class DeviceClips:
     """All clips as one tensor on the device; a batch is a gather, so no loader and no copy stands between.
 
-    On the CPU the tensor is the feature store's own memory, which every trial of a node shares: it is never written.
+    On the CPU the tensor is the feature store's own memory, which every trial of a node shares: it is never written. On
+    a GPU all folds of a trial share one copy.
     """
 
     def __init__(
@@ -62,7 +83,7 @@ class DeviceClips:
         where a longer clip is cut, "center" or "start"."""
         with warnings.catch_warnings():  # torch warns of memory-mapped, read-only arrays; nothing here writes to it
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self._frames = torch.from_numpy(frames).to(device)
+            self._placed = _placed(frames, device)
         bounds = torch.from_numpy(np.asarray(offsets, dtype=np.int64)).to(device)
         self._offsets, self._counts = bounds[:-1], bounds.diff()
         self._mean = torch.from_numpy(normalisation.mean).to(device)
@@ -84,6 +105,6 @@ class DeviceClips:
         position = starts[:, None] + self._steps  # (batch, view): frame of the clip that each step shows
         inside = (position >= 0) & (position < counts[:, None])
         index = self._offsets[rows][:, None] + position.clamp(min=0).minimum(counts[:, None] - 1)
-        features = self._frames.index_select(0, index.flatten()).view(len(rows), view, -1)
+        features = self._placed.tensor.index_select(0, index.flatten()).view(len(rows), view, -1)
         features = (features - self._mean) * self._scale * inside[..., None]
         return features, (counts - starts).clamp(max=view)

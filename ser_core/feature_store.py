@@ -1,8 +1,9 @@
 """Features of a whole corpus: computed once, kept in a fingerprinted cache, shared by all trials.
 
 A store's fingerprint covers the bytes of every audio file (read each time: a corpus of an hour takes a fraction of a
-second, and no time stamp can lie), the settings that decide the values, the encoder's weights and `FEATURE_VERSION`. A
-changed file therefore gives another store. `ser_core.feature_cache` says how one lies on disk.
+second, and no time stamp can lie), the settings that decide the values, the files of an encoder in a folder (one from
+the hub goes by its name) and `FEATURE_VERSION`. A changed file therefore gives another store. `ser_core.feature_cache`
+says how one lies on disk.
 """
 
 from __future__ import annotations
@@ -208,31 +209,30 @@ def compute_in_threads(clips: Sequence[Clip], settings: FeatureConfig) -> Genera
     Raises:
         AudioError, ConfigError, PretrainedError: see `feature_store`.
     """
-    extract = _extractor(settings)
+    extract = extractor(settings, "cuda" if torch.cuda.is_available() else "cpu")
     batches = (clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK))
     with _workers() as pool:
         yield from _in_order(pool, partial(_of_batch, settings=settings, extract=extract), batches)
 
 
-def features_of_clips(clips: Sequence[Clip], settings: FeatureConfig) -> list[np.ndarray]:
+def features_of_clips(clips: Sequence[Clip], settings: FeatureConfig, device: str) -> list[np.ndarray]:
     """The features of a few clips, by this thread alone, in a process that is made for that.
+
+    Args:
+        device: of an encoder; a process that was given no GPU may see one all the same.
 
     Raises:
         AudioError, ConfigError, PretrainedError: see `feature_store`.
     """
     torch.set_num_threads(1)
-    return _of_batch(clips, settings, _kept_extractor(settings))
+    return _of_batch(clips, settings, _kept_extractor(settings, device))
 
 
 def _of_batch(clips: Sequence[Clip], settings: FeatureConfig, extract: Extractor) -> list[np.ndarray]:
     return extract([_samples(clip, settings.sample_rate_hz) for clip in clips])
 
 
-def _extractor(settings: FeatureConfig) -> Extractor:
-    return extractor(settings, "cuda" if torch.cuda.is_available() else "cpu")
-
-
-_kept_extractor = lru_cache(maxsize=1)(_extractor)
+_kept_extractor = lru_cache(maxsize=1)(extractor)
 """For a process that does many batches: an encoder takes seconds to load."""
 
 

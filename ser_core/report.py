@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -26,3 +27,16 @@ class EpochReport:
     val_war: float
     learning_rate: float
     seconds: float
+
+    @classmethod
+    def of_uar(cls, epoch: int, val_uar: float, seconds: float = 0.0) -> EpochReport:
+        """An epoch of which only the validation UAR is known; the rest is NaN."""
+        return cls(
+            epoch=epoch,
+            train_loss=math.nan,
+            val_loss=math.nan,
+            val_uar=val_uar,
+            val_war=math.nan,
+            learning_rate=math.nan,
+            seconds=seconds,
+        )

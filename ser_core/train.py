@@ -199,7 +199,7 @@ class TrainingRun(Iterator[EpochReport]):
         shifts = random_shifts(len(rows), self._largest_shift, self.device) if self._largest_shift else None
         features, lengths = self._clips.batch(rows, shifts)  # (batch, frames, bins), (batch,)
         targets = F.one_hot(self._labels[rows], len(self.classes)).float()  # (batch, classes)
-        features, lengths, targets = augment(features, lengths, targets, config.augment)
+        features, lengths, targets = augment(features, lengths, targets, config.augment, deltas=config.features.deltas)
         logits = logits_of(self.model, features, lengths, self.precision)  # (batch, classes)
         loss = F.cross_entropy(
             logits, targets, weight=self._class_weights, label_smoothing=config.optim.label_smoothing

@@ -94,6 +94,14 @@ class BiRecurrent(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, inputs), (batch,) -> (batch, frames, 2 * units); frames past the length hold no meaning."""
+        if x.is_cuda:
+            # Under autocast, to bf16 too, PyTorch runs cuDNN's recurrent layers in fp16 (AutocastRNN.cpp), whose small
+            # gradients vanish where nothing scales the loss.
+            with torch.autocast("cuda", enabled=False):
+                return self._both_ways(x.float(), lengths)
+        return self._both_ways(x, lengths)
+
+    def _both_ways(self, x: Tensor, lengths: Tensor) -> Tensor:
         steps = torch.arange(x.shape[1], device=x.device)
         # Reverses the first `length` frames and leaves the padding in place; its own inverse.
         order = torch.where(steps < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - steps, steps)  # (batch, frames)

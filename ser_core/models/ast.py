@@ -24,6 +24,7 @@ DEFAULTS = {
     "features.kind": "kaldi_fbank",
     "features.n_mels": 128,
     "features.hop_ms": 10.0,
+    "features.low_hz": 20.0,  # as the filter bank that the AudioSet weights were trained on
     "optim.optimizer": "adam",
     "optim.learning_rate": 5e-5,
     "optim.weight_decay": 0.0,

@@ -96,6 +96,13 @@ def test_the_refit_trains_for_the_median_of_the_best_epochs() -> None:
     assert refit_epochs(records_of(finals=finals[:2]), 0) == 2
 
 
+def test_of_complete_trials_the_best_is_first_however_early_it_ended() -> None:
+    ran = [(0, 0.2, 0.2, 0.3), (1, 0.7), (2, 0.1, 0.4)]
+    complete = [trial(number, TrialState.COMPLETE, *uars) for number, *uars in ran]
+    pruned = [trial(3, TrialState.PRUNED, 0.9), trial(4, TrialState.PRUNED, 0.1, 0.2)]
+    assert [t.number for t in choose_finalists(records_of(*complete, *pruned), 5)] == [1, 2, 0, 4, 3]
+
+
 def test_the_test_set_stays_closed_when_a_refit_failed() -> None:
     good = final(0, 1, math.nan, phase=Phase.REFIT)
     check_refits(records_of(finals=[good]), 0, 1)
@@ -109,7 +116,8 @@ def test_the_time_for_the_finals_is_that_of_the_dearest_of_the_best() -> None:
         finalists, seeds, max_epochs = 2, 3, 10
 
     records = records_of(trial(0, TrialState.COMPLETE, 0.5, 0.6), trial(1, TrialState.PRUNED, 0.1))
-    assert finals_seconds(Plan(), records, concurrency=2) == 2.0 * 10 * 5  # nine runs on two workers: five rounds
+    assert finals_seconds(Plan(), records, concurrency=2) == 2.0 * 10 * (3 + 2)  # six repeats, then three refits
+    assert finals_seconds(Plan(), records, concurrency=9) == 2.0 * 10 * 2  # refits wait for the winner
 
 
 def test_the_clock_of_the_search_keeps_the_finals_aside_and_counts_earlier_sessions() -> None:
@@ -117,12 +125,13 @@ def test_the_clock_of_the_search_keeps_the_finals_aside_and_counts_earlier_sessi
         finalists, seeds, max_epochs, limits = 2, 3, 10, Limits(hours=0.1)
 
     records = records_of(trial(0, TrialState.COMPLETE, 0.5, 0.6))
-    records.sessions.append(Session(started=100.0, last=140.0))
+    records.sessions += [Session(started=100.0, last=140.0), Session(started=980.0, last=980.0)]
     now = 1000.0
     left = search_clock(Plan(), records, concurrency=lambda: 2, clock=lambda: now)
-    assert left() == 360 - 40 - 100  # an earlier session took 40 s, the finals will take 2 s * 10 epochs * 5 rounds
+    # An earlier session took 40 s, features 20 s of this one; the finals will take 2 s * 10 epochs * 5 rounds.
+    assert left() == 360 - 40 - 20 - 100
     now += 30.0
-    assert left() == 190
+    assert left() == 170
     Plan.limits = Limits()
     assert search_clock(Plan(), records, concurrency=lambda: 2)() == math.inf
 
@@ -133,8 +142,13 @@ def test_overhead_leaves_out_the_start_of_each_worker_and_tells_it_apart() -> No
         trial(1, TrialState.COMPLETE, 0.5, worker="b", ended=13.0),
         trial(2, TrialState.COMPLETE, 0.5, worker="a", ended=2.25),
     ]
-    assert overhead_numbers(trials) == {"overhead_seconds_per_trial": 0.25, "worker_start_seconds": 10.5}
-    assert overhead_numbers([]) == {"overhead_seconds_per_trial": None, "worker_start_seconds": None}
+    sessions = [Session(started=-1.0, last=20.0)]
+    expected = {"overhead_seconds_per_trial": 0.25, "worker_start_seconds": 10.5}
+    assert overhead_numbers(trials, sessions) == expected
+    over_night = trial(3, TrialState.COMPLETE, 0.5, worker="a", ended=30_000.0)
+    sessions.append(Session(started=29_000.0, last=30_000.0))
+    assert overhead_numbers([*trials, over_night], sessions) == expected
+    assert overhead_numbers([], []) == {"overhead_seconds_per_trial": None, "worker_start_seconds": None}
 
 
 @pytest.fixture

@@ -59,7 +59,10 @@ def test_the_card_holds_the_numbers_of_the_result(result: dict[str, Any]) -> Non
         ({"split": {"speaker_independent": False}}, "Not speaker-independent"),
         ({"transductive": True}, "Transductive"),
         ({"test_reads": 3}, "The test set was read 3 times"),
-        ({"warm_start": {"source": "runs/x", "test_speakers": ["07"]}}, "comes from runs/x, which was tuned on 07"),
+        (
+            {"warm_start": {"source": "runs/x", "test_speakers": ["07"], "alone": False}},
+            "comes from runs/x, which was tuned on 07",
+        ),
     ],
 )
 def test_what_nobody_may_overlook_is_said_first(result: dict[str, Any], change: dict[str, Any], warning: str) -> None:
@@ -82,3 +85,9 @@ def test_every_model_folder_gets_a_card_and_a_picture(result: dict[str, Any], tm
         picture = matplotlib.image.imread(tmp_path / name / "confusion.png")
         assert picture.shape[0] > 300
         assert picture.std() > 0.05
+
+
+def test_a_configuration_that_was_taken_over_was_not_chosen_here(result: dict[str, Any]) -> None:
+    assert "was chosen on validation speakers alone" in model_card(result, CONFIG, seed=1)
+    taken = {**result, "warm_start": {"source": "runs/x", "test_speakers": [], "alone": True}}
+    assert "The configuration was taken from runs/x, and" in model_card(taken, CONFIG, seed=1)

@@ -18,6 +18,7 @@ from ser_core.report import EpochReport
 class Limits:
     trials: int = 4
     hours: float | None = None
+    epochs_total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,28 @@ def test_finals_count_repeats_and_refits(run: Run) -> None:
     progress, out = run.progress(terminal=True)
     with progress:
         progress.phase(Stage.FINALS)
-    assert "1 of 6 repeats, 0 of 3 refits" in out.getvalue()
+    assert "1 of 3 repeats, 0 of 3 refits" in out.getvalue()  # of the one trial that there is
+
+
+def test_finals_of_an_earlier_choice_are_not_counted(run: Run) -> None:
+    for number, uar in enumerate((0.4, 0.5, 0.6)):
+        run.trial(number, [uar], "COMPLETE")
+    for phase, trial, seed in (("finalist", 0, 1), ("finalist", 1, 1), ("refit", 1, 1), ("refit", 2, 1)):
+        run.writer.write("final_start", phase=phase, trial=trial, seed=seed)
+        run.writer.write("final_end", phase=phase, trial=trial, seed=seed, reason="")
+    progress, out = run.progress(terminal=True)
+    with progress:
+        progress.phase(Stage.REFIT)
+    assert "1 of 6 repeats, 1 of 3 refits" in out.getvalue()  # trial 0 is no finalist any more, 1 not the winner
+
+
+def test_time_left_never_exceeds_the_epochs(run: Run) -> None:
+    progress, out = run.progress(Plan(limits=Limits(trials=1000, epochs_total=12)))
+    progress.phase(Stage.SEARCH)
+    run.now += 20.0
+    run.trial(0, [0.5] * 10, "COMPLETE")
+    progress.update()
+    assert "about 0:04 of search left" in out.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -124,10 +125,29 @@ def test_where_a_node_does_not_see_the_corpus_the_driver_computes(
         assert nodes_without(Path("/no/such/file")) == [os.uname().nodename] * 2
     monkeypatch.setattr(spread_features, "nodes_without", lambda _: ["worker-1"])
     told: list[str] = []
-    computed = list(compute_on_workers(corpus.clips, LOG_MEL, address=cluster.address, tell=told.append))
+    computed = list(compute_on_workers(corpus.clips, LOG_MEL, address=cluster.address, on_gpus=False, tell=told.append))
     assert sum(map(len, computed)) == 24
     assert told[0].startswith("worker-1 cannot read ")
     assert "this machine alone computes the features" in told[0]
+
+
+def process(number: int) -> int:
+    return os.getpid()
+
+
+def test_calls_on_a_gpu_share_processes_and_a_cluster_without_nodes_waits_for_one(corpus: Manifest) -> None:
+    """The GPU is Ray's word for one: nothing is computed on it."""
+    small = {"object_store_memory": STORE_BYTES, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    later = threading.Timer(2.0, lambda: made.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE_BYTES))
+    try:
+        with ray_session(made.address, object_store_bytes=0):
+            later.start()
+            assert nodes_without(corpus.clips[0].path) == []
+            assert len(set(in_order(process, range(6), gpus=1.0))) == 1
+    finally:
+        later.join()
+        made.shutdown()
 
 
 def test_small_corpora_are_not_worth_it() -> None:

@@ -23,6 +23,7 @@ from search.jobs import Chunk, Job, Outcome
 from search.records import RecordWriter, TrialState, read_records
 from search.storage import open_study
 from search.study import Search, SearchStopped
+from ser_core.config import ConfigError
 from ser_core.report import EpochReport
 from spaces.knobs import Choice, Float, Space
 
@@ -385,5 +386,43 @@ def test_more_trials_extend_a_finished_search(tmp_path: Path) -> None:
 def test_a_study_that_is_not_the_runs_is_refused(tmp_path: Path) -> None:
     finish(*make_search(tmp_path / "run", trials=3))
     (tmp_path / "run" / "study.journal").unlink()
-    with pytest.raises(ValueError, match=r"holds no trials \[0, 1, 2\].*--storage"):
+    with pytest.raises(ConfigError, match=r"study.journal holds no study 'run'.*--storage that the run was started"):
         make_search(tmp_path / "run")
+
+
+def test_a_renamed_run_keeps_its_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(*make_search(tmp_path / "run", trials=3))
+    (tmp_path / "run").rename(tmp_path / "renamed")
+    monkeypatch.chdir(tmp_path / "renamed")
+    finish(*make_search(Path(), trials=5))  # as `--resume .`
+    study = study_of(tmp_path / "run", str(tmp_path / "renamed" / "study.journal"))
+    assert [trial.state.is_finished() for trial in study.trials] == [True] * 5
+
+
+def test_what_the_records_lost_comes_back_from_the_study(tmp_path: Path) -> None:
+    """A power cut may leave the records behind the study, and so does who mends them by hand."""
+    finish(*make_search(tmp_path / "run", trials=8))
+    path = tmp_path / "run" / "records.jsonl"
+    whole, lines = read_records(path).trials, path.read_text().splitlines(keepends=True)
+    third = next(row for row, line in enumerate(lines) if '"trial": 3' in line and '"epochs"' in line)
+    path.write_text("".join(lines[: third + 1]))
+    finish(*make_search(tmp_path / "run", trials=10))
+    check_agreement(tmp_path / "run", 10)
+    again = read_records(path).trials
+    for number, trial in whole.items():
+        assert [epoch.val_uar for epoch in again[number].epochs] == [epoch.val_uar for epoch in trial.epochs]
+        assert (again[number].state, again[number].params) == (trial.state, trial.params)
+    assert again[9].origin == "sampler"
+
+
+def test_a_rung_placed_while_a_trial_is_at_work_is_not_passed_over(tmp_path: Path) -> None:
+    search, writer = make_search(tmp_path / "run", asha=Asha(MAX_EPOCHS, None, 3), trials=11)
+    last = [job for _ in range(11) if (job := search.next_job()) is not None][-1]
+    for number in range(10):
+        job = Job(name=f"trial-{number:05d}", params={}, folds="search", last_epoch=MAX_EPOCHS)
+        train(search, job, curve=lambda job, epoch: int(job.name[-5:]) / 100 + epoch / 1000)
+    assert writer.records.grace is not None
+    assert writer.records.grace.epochs == 1
+    far = [report(epoch, 0.001) for epoch in range(1, 6)]
+    assert not search.report(Chunk(job=last.name, reports=far, outcome=Outcome.GOING, worker="h:1"))
+    assert writer.records.trials[10].reason == "rung 1"

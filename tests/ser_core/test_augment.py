@@ -143,3 +143,14 @@ def test_a_warp_keeps_padding_and_interpolates_linearly() -> None:
         assert ((inner > 0.74) & (inner < 1.26)).all()  # a line of slope c stays a line
         if len(inner) > 1:
             torch.testing.assert_close(inner, inner[:1].expand_as(inner), atol=1e-4, rtol=0)
+
+
+def test_derivatives_that_are_stacked_onto_the_bins_are_stretched_by_themselves() -> None:
+    lengths = torch.full((BATCH,), FRAMES)
+    static = torch.full((BATCH, FRAMES, BINS), 10.0)
+    stacked = torch.cat([static, torch.zeros_like(static)], dim=2)
+    warped, _ = warp(stacked, lengths, 0.3, 0.0, stacked=2)
+    torch.testing.assert_close(warped, stacked)
+    settings = AugmentConfig(freq_masks=0, time_masks=0, freq_warp=0.3)
+    augmented, *_ = augment(stacked, lengths, torch.eye(BATCH), settings, deltas=1)
+    torch.testing.assert_close(augmented, stacked)
