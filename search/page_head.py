@@ -35,7 +35,7 @@ class Setting:
     name: str
     value: str
     searched: str
-    published: str
+    recipe: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,8 +168,10 @@ class SearchPlan:
             values = json.loads(path.read_text(encoding="utf-8"))
             warm = values.get("warm_start") and WarmStart(**values["warm_start"])
             return cls(**{**values, "limits": Limits(**values["limits"]), "warm_start": warm})
-        except FileNotFoundError as error:
-            raise ConfigError(f"{folder} is no run folder: it holds no {PLAN_FILE}") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            inside = sorted(each.parent.name for each in folder.glob(f"*/{PLAN_FILE}"))
+            several = f", but several runs: {', '.join(inside)}; name one of them" if inside else ""
+            raise ConfigError(f"{folder} is no run folder: it holds no {PLAN_FILE}{several}") from error
         except (ValueError, TypeError, KeyError) as error:
             raise ConfigError(f"{path} is not a plan that this version can read: {error}") from error
 
@@ -199,8 +201,10 @@ def resolve_space(
     config, problems = default_config(model), []
     fixed: dict[str, Value] = {}
     for text in sets:
-        name, _, value = text.partition("=")
+        name, equals, value = text.partition("=")
         try:
+            if not equals:
+                raise ConfigError(f"--set takes NAME=VALUE; got {text!r}")
             if name in SET_BY_OPTIONS:
                 raise ConfigError(f"--set {text}: {name} has an option of its own, {SET_BY_OPTIONS[name]}")
             fixed[name] = config.parsed(name, value)

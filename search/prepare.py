@@ -45,6 +45,8 @@ def prepare(
     missing = [f"--{name}" for name in ("model", "data") if name not in given and old is None]
     if missing:
         raise ConfigError(f"{' and '.join(missing)} must be given, unless --resume names a run; see --help")
+    if old is not None and given.get("model", old.model) != old.model:
+        raise ConfigError(f"--resume {given['resume']} is a run of {old.model}; leave out --model {given['model']}")
     kept = {name: getattr(old, name) for name in PLAN_OPTIONS} if old is not None else DEFAULTS
     options = {name: given.get(name, kept[name]) for name in PLAN_OPTIONS}
     options["skip_bad"] = given["skip_bad"] or kept["skip_bad"]

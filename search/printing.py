@@ -59,7 +59,7 @@ def print_warm_start(plan: SearchPlan, console: Console) -> None:
         console.print(plain(f"Nothing is searched: the configuration is the winner of {warm.source}"), soft_wrap=True)
         return
     count, room = len(warm.configurations), max(0, plan.limits.trials - len(plan.first))
-    when = "after the published ones" if plan.first else "first"
+    when = "after the model's recipes" if plan.first else "first"
     less = f"; --trials {plan.limits.trials} leaves room for {room} of them" if room < count else ""
     for line in (f"Warm start from {warm.source}: {count} of its best configurations tried {when}{less}", *warm.notes):
         console.print(plain(line), soft_wrap=True, highlight=False)

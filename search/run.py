@@ -134,7 +134,12 @@ def tune(
         _Number, _option(panel=SEARCH, help="One in this many goes on at a rung.", default=DEFAULTS["reduction"])
     ] = None,
     sampler: Annotated[
-        _Text, _option(panel=SEARCH, help=f"{', '.join(SAMPLERS)}.", default=DEFAULTS["sampler"])
+        _Text,
+        _option(
+            panel=SEARCH,
+            help=f"{', '.join(SAMPLERS)}. One proposal in three of tpe is a random one.",
+            default=DEFAULTS["sampler"],
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,

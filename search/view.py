@@ -192,7 +192,9 @@ def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
     """
     plan = _read_json(folder / PLAN_FILE)
     if plan is None:
-        raise RunFolderError(f"a run folder holds plan.json; {folder} does not: name a folder below runs/")
+        if inside := sorted(path.parent.name for path in folder.glob(f"*/{PLAN_FILE}")):
+            raise RunFolderError(f"{folder} holds several runs, {', '.join(inside)}; name one of them")
+        raise RunFolderError(f"a run folder holds {PLAN_FILE}; {folder} does not")
     missing = [key for key in PLAN_KEYS if key not in plan]
     if missing:
         raise RunFolderError(f"{folder / PLAN_FILE} must have {', '.join(PLAN_KEYS)}; it lacks {', '.join(missing)}")

@@ -65,9 +65,14 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
         The largest difference of any probability from PyTorch's, over clips of several lengths.
 
     Raises:
-        ArtifactError: the packages for it are missing, the network cannot be exported, or the file does not say what
-            the model says.
+        ArtifactError: the packages for it are missing, the network cannot be exported, the file does not say what the
+            model says, or the model needs several clips of a speaker.
     """
+    if predictor.transductive:
+        raise ArtifactError(
+            "this model normalises by all clips of a speaker, which a graph of one clip cannot do; train without "
+            "features.speaker_normalisation to export"
+        )
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ArtifactError(f"exporting needs {', '.join(missing)}: pip install 'ser-search[onnx]'")

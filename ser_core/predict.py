@@ -127,7 +127,11 @@ def predict_files(predictor: AnyPredictor, paths: Iterable[Path], printer: Print
 
 
 def predict_speaker(predictor: AnyPredictor, paths: Iterable[Path], printer: Printer) -> tuple[int, int]:
-    """Predict every file as one clip, all of them of the same speaker; see `predict_files`."""
+    """Predict every file as one clip, all of them of the same speaker; see `predict_files`.
+
+    Raises:
+        ArtifactError: a model that normalises by all clips of a speaker, and one clip.
+    """
     read: dict[Path, np.ndarray] = {}
     failed = 0
     for path in paths:
@@ -136,6 +140,11 @@ def predict_speaker(predictor: AnyPredictor, paths: Iterable[Path], printer: Pri
         except AudioError as error:
             print(f"{path}: {error}", file=sys.stderr)
             failed += 1
+    if predictor.transductive and len(read) == 1:
+        raise ArtifactError(
+            f"this model normalises by all clips of a speaker: --one-speaker needs two or more that can be read; got "
+            f"{next(iter(read))} alone"
+        )
     if read:
         for path, probabilities in zip(read, predictor.speaker_probabilities(list(read.values())), strict=True):
             printer(str(path), probabilities)
@@ -215,7 +224,7 @@ def predict(
     ] = False,
     microphone: Annotated[bool, typer.Option("--microphone", help="Listen to the microphone until Ctrl-C.")] = False,
     rate: Annotated[
-        int | None, typer.Option(help="Sample rate of --stream and --microphone, Hz [default: the model's].", min=1)
+        int | None, typer.Option(help="Sample rate of --stream and --microphone, Hz. \\[default: the model's]", min=1)
     ] = None,
     hop: Annotated[float, typer.Option(help="Seconds from one prediction of a stream to the next.", min=0.01)] = 0.5,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
@@ -227,6 +236,7 @@ def predict(
         _refuse("--one-speaker takes audio files or folders, all of one speaker")
     if as_json and as_csv:
         _refuse("--json and --csv exclude each other")
+    _check_device(device)
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TEXT
     try:
         predictor = load_predictor(model, device=device)
@@ -249,6 +259,16 @@ def predict(
         _refuse(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def _check_device(text: str) -> None:
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        device = torch.device("meta")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= count):
+        _refuse(f"--device must be cpu, cuda or cuda:N; this machine has {count} GPUs that PyTorch can use; got {text}")
 
 
 def _run_files(

@@ -118,7 +118,8 @@ Knob = Float | Int | Choice
 class Space:
     """The knobs of one model by dotted name, and the configurations to try first.
 
-    `first` holds partial configurations (the published ones): a knob that one leaves out is left to the sampler.
+    `first` holds partial configurations, recipes of a paper or from earlier trials: a knob that one leaves out is left
+    to the sampler.
 
     Raises:
         KnobError: every broken rule at once: a condition on a knob that is missing, stands later or cannot take the

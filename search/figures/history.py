@@ -1,4 +1,4 @@
-"""Optimisation history: the score of every trial in order, the best so far, and the published configuration."""
+"""Optimisation history: the score of every trial in order, the best so far, and the recipe."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryInfo:
-    """Trials with a score, in order; the best so far after each; the best published one, if any was tried."""
+    """Trials with a score, in order; the best so far after each; the best recipe, if any was tried."""
 
     points: tuple[Point, ...]
     best_so_far: tuple[float, ...]
-    published: Point | None
+    recipe: Point | None
     without_score: int
 
     @property
@@ -56,27 +56,27 @@ def info(run: RunView) -> HistoryInfo | None:
     for point in points:
         best = best if point.state is TrialState.FAIL else max(best, point.uar)
         best_so_far.append(best if math.isfinite(best) else math.nan)
-    published = [point for point in points if point.origin == "first" and point.state is not TrialState.FAIL]
+    recipe = [point for point in points if point.origin == "first" and point.state is not TrialState.FAIL]
     return HistoryInfo(
         points=points,
         best_so_far=tuple(best_so_far),
-        published=max(published, key=lambda point: point.uar, default=None),
+        recipe=max(recipe, key=lambda point: point.uar, default=None),
         without_score=len(trials) - len(points),
     )
 
 
 def reading(info: HistoryInfo) -> str:
-    """The best trial and its distance from the published configuration."""
+    """The best trial and its distance from the recipe."""
     if info.best is None:
         return f"{count(len(info.points), 'trial')} reported a score, but every one of them failed afterwards."
     score = f"{percent(info.best.uar)} validation UAR at epoch {info.best.epoch}"
     text = f"The best trial is number {info.best.number} with {score}"
-    if info.published is None:
+    if info.recipe is None:
         return text + "."
-    if info.published.number == info.best.number:
-        return text + "; it is the published configuration, which no other trial has beaten."
-    gain = 100 * (info.best.uar - info.published.uar)
-    return f"{text}, {gain:.1f} points above the published configuration ({percent(info.published.uar)})."
+    if info.recipe.number == info.best.number:
+        return text + "; it is the recipe, which no other trial has beaten."
+    gain = 100 * (info.best.uar - info.recipe.uar)
+    return f"{text}, {gain:.1f} points above the recipe ({percent(info.recipe.uar)})."
 
 
 def table(info: HistoryInfo) -> list[dict[str, Value | None]]:
@@ -95,7 +95,7 @@ def table(info: HistoryInfo) -> list[dict[str, Value | None]]:
 
 
 def figure(info: HistoryInfo, *, narrow: bool = False) -> go.Figure:
-    """Points by fate, a step line for the best so far, stars and a dashed line for the published configuration.
+    """Points by fate, a step line for the best so far, stars and a dashed line for the recipe.
 
     Diamonds are configurations of an earlier study.
     """
@@ -125,7 +125,7 @@ def figure(info: HistoryInfo, *, narrow: bool = False) -> go.Figure:
 
 
 def _draw_origins(drawn: go.Figure, info: HistoryInfo) -> None:
-    for origin, name, symbol in (("first", "published", "star"), ("warm", "warm start", "diamond")):
+    for origin, name, symbol in (("first", "recipe", "star"), ("warm", "warm start", "diamond")):
         points = [point for point in info.points if point.origin == origin]
         if points:
             drawn.add_scatter(
@@ -136,5 +136,5 @@ def _draw_origins(drawn: go.Figure, info: HistoryInfo) -> None:
                 marker={"color": INK, "symbol": symbol, "size": 15, "line": {"color": SURFACE, "width": 1}},
                 hovertemplate=f"{name} configuration, trial %{{x}}<br>%{{y:.1f}} %<extra></extra>",
             )
-    if info.published is not None:
-        drawn.add_hline(y=round(100 * info.published.uar, 2), line={"color": MUTED, "width": 1.5, "dash": "dash"})
+    if info.recipe is not None:
+        drawn.add_hline(y=round(100 * info.recipe.uar, 2), line={"color": MUTED, "width": 1.5, "dash": "dash"})

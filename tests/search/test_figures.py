@@ -166,9 +166,9 @@ def test_history_counts_no_failed_trial_as_best(small: Any) -> None:
     assert info.best_so_far == (0.62, 0.62, 0.7, 0.7, 0.7)
     assert info.best is not None
     assert info.best.number == 2
-    assert info.published is not None
-    assert info.published.number == 0
-    assert "8.0 points above the published configuration" in history.reading(info)
+    assert info.recipe is not None
+    assert info.recipe.number == 0
+    assert "8.0 points above the recipe" in history.reading(info)
 
 
 def test_survival_areas_are_epochs_trained_and_saved(small: Any) -> None:

@@ -360,7 +360,7 @@ def test_history_shows_where_configurations_come_from(run_maker: Callable[..., A
     assert info is not None
     assert [point.origin for point in info.points] == ["first", "warm", "sampler"]
     marks = {trace.name: (list(trace.x), trace.marker.symbol) for trace in history.figure(info).data if trace.marker}
-    assert marks["published"] == ([0], "star")
+    assert marks["recipe"] == ([0], "star")
     assert marks["warm start"] == ([1], "diamond")
 
 

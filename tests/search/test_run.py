@@ -140,6 +140,7 @@ def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache
         (["--model", "mlp", "--data", "nowhere"], "--data nowhere: no such file or folder"),
         (["--model", "mlp", "--data", "demo", "--set", "optim.lr=1"], "unknown setting 'optim.lr'; known: "),
         (["--model", "mlp", "--data", "demo", "--set", "optim.batch_size=many"], "must be of type int; got 'many'"),
+        (["--model", "mlp", "--data", "demo", "--set", "optim.batch_size"], "takes NAME=VALUE; got 'optim.batch_size'"),
         (["--model", "mlp", "--data", "demo", "--set", "optim.epochs=3"], "has an option of its own, --max-epochs"),
         (["--model", "mlp", "--data", "demo", "--space", "model.width=5:1"], "low <= high; got 5:1"),
         (["--model", "mlp", "--data", "demo", "--space", "optim.optimizer=1:2"], "takes str values"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def test_workers_compute_what_the_driver_would(
     told: list[str] = []
     done: list[tuple[int, int]] = []
     alone = feature_store(corpus, LOG_MEL, cache_dir=tmp_path / "alone")
-    compute = partial(compute_on_workers, address=cluster.address, tell=told.append)
+    compute = partial(compute_on_workers, address=cluster.address, on_gpus=False, tell=told.append)
     for _ in range(2):  # the second time from the cache, which asks nobody
         spread = feature_store(
             corpus,
@@ -135,18 +135,17 @@ def process(number: int) -> int:
     return os.getpid()
 
 
-def test_calls_on_a_gpu_share_processes_and_a_cluster_without_nodes_waits_for_one(corpus: Manifest) -> None:
+def test_a_cluster_without_nodes_waits_for_one_and_calls_on_its_gpu_share_a_process(corpus: Manifest) -> None:
     """The GPU is Ray's word for one: nothing is computed on it."""
     small = {"object_store_memory": STORE_BYTES, "include_dashboard": False}
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
-    later = threading.Timer(2.0, lambda: made.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE_BYTES))
     try:
-        with ray_session(made.address, object_store_bytes=0):
-            later.start()
-            assert nodes_without(corpus.clips[0].path) == []
+        with ray_session(made.address, object_store_bytes=0), ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(nodes_without, corpus.clips[0].path)
+            made.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE_BYTES)
+            assert asked.result(timeout=120) == []
             assert len(set(in_order(process, range(6), gpus=1.0))) == 1
     finally:
-        later.join()
         made.shutdown()
 
 

@@ -241,7 +241,7 @@ def test_a_plan_keeps_what_it_took_and_says_so(earlier: Path, tmp_path: Path, ca
         knobs[name].accepts(value) for params in plan.warm_start.configurations for name, value in params.items()
     )
     text = printed(plan)
-    assert f"Warm start from {earlier}: 5 of its best configurations tried after the published ones" in text
+    assert f"Warm start from {earlier}: 5 of its best configurations tried after the model's recipes" in text
     assert "augment.kind dropped (no knob of this space)" in text
     assert "tuned on test speakers" not in text
     plan.save(tmp_path)

@@ -106,6 +106,11 @@ def test_a_graph_that_says_something_else_is_not_written(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_that_needs_several_clips_of_a_speaker_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="a graph of one clip cannot do; train without"):
+        export_onnx(untrained("mlp", features__speaker_normalisation=True), tmp_path / "model.onnx")
+
+
 def _difference(predictor: Predictor, path: Path) -> float:
     samples = np.random.default_rng(0).normal(size=16_000).astype(np.float32)
     (probabilities,) = onnxruntime.InferenceSession(path).run(None, {"samples": samples})

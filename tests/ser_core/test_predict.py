@@ -200,6 +200,17 @@ def test_files_of_one_speaker_for_a_model_that_normalises_by_speaker(
     expected = predictor.speaker_probabilities([read_audio(tmp_path / f"{index}.wav", RATE_HZ) for index in range(3)])
     told = [[row["probabilities"][word] for word in CLASSES] for row in rows]
     np.testing.assert_allclose(told, expected, atol=1e-5)
+    alone = CliRunner().invoke(app, [str(tmp_path), str(tmp_path / "0.wav"), "--one-speaker"])
+    assert alone.exit_code == 2
+    assert "needs two or more that can be read; got" in alone.stderr
     assert (
         "--one-speaker takes audio files" in CliRunner().invoke(app, [str(folder), "--stream", "--one-speaker"]).stderr
     )
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(folder: Path, device: str) -> None:
+    result = CliRunner().invoke(app, [str(folder), str(folder), "--device", device])
+    assert result.exit_code == 2
+    assert f"--device must be cpu, cuda or cuda:N; this machine has {torch.cuda.device_count()} GPUs" in result.stderr
+    assert f"got {device}" in result.stderr
