@@ -25,7 +25,7 @@ if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from search.dashboard import write_comparison
 from search.ensemble import ensemble_across
@@ -86,7 +86,14 @@ def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
             by_model.setdefault(read_run(run).plan["model"], []).append(run)
         found += [(model, folder, own) for model, own in by_model.items()]
     models = Counter(model for model, *_ in found)
-    return {model if models[model] == 1 else f"{model} ({folder})": own for model, folder, own in found}
+    names = Counter((model, folder.name) for model, folder, _ in found)
+
+    def name(model: str, folder: Path) -> str:
+        if models[model] == 1:
+            return model
+        return f"{model} ({folder.name if names[model, folder.name] == 1 else folder})"
+
+    return {name(model, folder): own for model, folder, own in found}
 
 
 def conclude(
@@ -121,7 +128,7 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     split = " to ".join(dict.fromkeys((board.splits[0], board.splits[-1])))
     title = f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}, split {split}"
     table = Table(
-        "", "Run", "UAR", "± over seeds", "95 % interval over speakers", "Accuracy (WAR)",
+        "", Column("Run", overflow="fold"), "UAR", "± over seeds", "95 % interval over speakers", "Accuracy (WAR)",
         title=escape(title), title_justify="left",
     )  # fmt: skip
     for rank, entry in enumerate(board.entries, start=1):

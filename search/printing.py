@@ -88,17 +88,19 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path
         **({"inner folds": "; ".join(", ".join(names) for names in plan.inner_folds)} if plan.inner_folds else {}),
         "test speakers": ", ".join(plan.speakers["test"]),
         "search": f"{plan.limits.trials} trials of at most {plan.max_epochs} epochs, {plan.sampler}, seed {plan.seed}",
-        "ASHA": f"first rung {_first_rung(plan)}, one in {plan.reduction:g} goes on",
+        "ASHA": _asha_facts(plan),
         "finals": f"{plan.finalists} finalists, {plan.seeds} seeds",
         "fixed": ", ".join(f"{name}={value}" for name, value in plan.fixed.items()) or "nothing",
         "run folder": str(folder),
     }
 
 
-def _first_rung(plan: SearchPlan) -> str:
-    if plan.first_rung is None:
-        return f"found from the first {GRACE_TRIALS} complete trials"
-    return f"after {plan.first_rung} epochs"
+def _asha_facts(plan: SearchPlan) -> str:
+    rung = plan.first_rung
+    if rung is not None and rung >= plan.max_epochs:
+        return f"no rung below {plan.max_epochs} epochs: no trial is ended early"
+    where = f"found from the first {GRACE_TRIALS} complete trials" if rung is None else f"after {rung} epochs"
+    return f"first rung {where}, one in {plan.reduction:g} goes on"
 
 
 def _space_table(plan: SearchPlan) -> Table:

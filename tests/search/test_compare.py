@@ -206,11 +206,18 @@ def test_a_folder_of_runs_stands_for_the_runs_in_it(tested: Callable[..., Path],
     assert runs_in([ast.parent]) == {"ast": [ast], "mlp": [mlp]}
     assert runs_in([ast.parent, alone, alone]) == {
         "ast": [ast],
-        f"mlp ({ast.parent})": [mlp],
-        f"mlp ({alone})": [alone],
+        "mlp (batch)": [mlp],
+        "mlp (alone)": [alone],
     }
     with pytest.raises(RunFolderError, match=r"a run folder holds plan\.json"):
         runs_in([ast / "final"])
+
+
+def test_runs_of_one_model_are_named_by_their_folders(tested: Callable[..., Path]) -> None:
+    runs = [tested(name, 0.5, model="mlp") for name in ("wide", "narrow", "wide/again/wide")]
+    assert list(runs_in(runs[:2])) == ["mlp (wide)", "mlp (narrow)"]
+    assert list(runs_in(runs)) == [f"mlp ({runs[0]})", "mlp (narrow)", f"mlp ({runs[2]})"]
+    assert list(runs_in(runs[:1])) == ["mlp"]
 
 
 def test_a_batch_ends_with_a_leaderboard_and_a_page(tested: Callable[..., Path]) -> None:

@@ -130,6 +130,8 @@ def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache
     for text in ("Dry run", "240 clips, 8 speakers", "1e-05 to 0.0001, log scale", "model.size=tiny", "synthetic"):
         assert text in result.output
     assert not (tmp_path / "run").exists()
+    late = invoke("--model", "mlp", "--data", "demo", "--cache-dir", cache, "--dry-run", "--grace-epochs", 100)
+    assert "no rung below 40 epochs: no trial is ended early" in late.output
 
 
 @pytest.mark.parametrize(
