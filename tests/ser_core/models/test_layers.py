@@ -28,6 +28,16 @@ def test_bi_recurrent_is_torchs_bidirectional_layer_on_packed_sequences(cell, la
     torch.testing.assert_close(ours(x, lengths) * real, expected)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use")
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_recurrent_layers_leave_autocast_on_a_gpu(cell: str) -> None:
+    layer, x = BiRecurrent(5, 7, cell=cell).cuda(), torch.randn(3, 11, 5, device="cuda")
+    lengths = torch.tensor([11, 4, 1], device="cuda")
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        out = layer(x.bfloat16(), lengths)
+    assert out.dtype is torch.float32
+
+
 def test_attention_pool_is_a_softmax_weighted_mean_of_real_frames():
     pool = AttentionPool(2)
     pool.score.weight.data = torch.tensor([[1.0, 0.0]])
