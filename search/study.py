@@ -285,7 +285,8 @@ class Search:
         values = sorted(frozen.intermediate_values.items())[known:]
         reports = [report_fields(EpochReport.of_uar(epoch, value)) for epoch, value in values]
         if reports:
-            self._writer.write("epochs", trial=number, worker="", setup_seconds=0.0, reports=reports)
+            worker = self._records[number].worker
+            self._writer.write("epochs", trial=number, worker=worker, setup_seconds=0.0, reports=reports)
         reason = frozen.user_attrs.get("reason", "")
         self._writer.write("trial_end", trial=number, state=TrialState(frozen.state.name), reason=reason)
 

@@ -262,12 +262,8 @@ def predict(
 
 
 def _check_device(text: str) -> None:
-    try:
-        device = torch.device(text)
-    except RuntimeError:
-        device = torch.device("meta")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= count):
+    count = torch.cuda.device_count()  # 0 without a driver
+    if text not in ("cpu", *["cuda"][:count], *(f"cuda:{index}" for index in range(count))):
         _refuse(f"--device must be cpu, cuda or cuda:N; this machine has {count} GPUs that PyTorch can use; got {text}")
 
 

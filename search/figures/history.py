@@ -56,11 +56,11 @@ def info(run: RunView) -> HistoryInfo | None:
     for point in points:
         best = best if point.state is TrialState.FAIL else max(best, point.uar)
         best_so_far.append(best if math.isfinite(best) else math.nan)
-    recipe = [point for point in points if point.origin == "first" and point.state is not TrialState.FAIL]
+    recipes = [point for point in points if point.origin == "first" and point.state is not TrialState.FAIL]
     return HistoryInfo(
         points=points,
         best_so_far=tuple(best_so_far),
-        recipe=max(recipe, key=lambda point: point.uar, default=None),
+        recipe=max(recipes, key=lambda point: point.uar, default=None),
         without_score=len(trials) - len(points),
     )
 

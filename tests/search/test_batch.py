@@ -168,7 +168,14 @@ def test_a_resumed_batch_takes_limits_and_nothing_else(tmp_path: Path) -> None:
     assert [(options["trials"], options["skip_bad"]) for options in done] == [(9, True)] * 5  # not begun yet
     with pytest.raises(ConfigError, match="leave out --seed, --set"):
         run_batch(batch_at(), tmp_path, {**call, "seed": 1, "set_": ["a=b"]}, done.append, ())
-    (tmp_path / "fold-2").mkdir()
+    for member in batch_at().members:
+        (tmp_path / member.folder).mkdir()
+        (tmp_path / member.folder / "result.json").write_text("{}")
+    done.clear()
+    run_batch(batch_at(), tmp_path, {**call, "concurrency": 1}, done.append, ())
+    assert done == []  # more machines change nothing of a run that has ended, more trials do
+    run_batch(batch_at(), tmp_path, {**call, "trials": 9}, done.append, ())
+    assert len(done) == 5
     (tmp_path / "fold-2" / "plan.json").write_text("{}")
     with pytest.raises(ConfigError, match="fold-2 took the winner of the first fold, which --trials could change"):
         run_batch(batch_at(search_per_fold=False), tmp_path, {**call, "trials": 9}, done.append, ())

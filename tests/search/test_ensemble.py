@@ -123,3 +123,9 @@ def test_members_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
     (old / "result.json").unlink()
     with pytest.raises(ConfigError, match="the run has not ended"):
         ensemble_of({"one": one, "old": old})
+
+
+def test_emotions_may_be_named_by_digits(tmp_path: Path) -> None:
+    read = predictions_of(make_run(tmp_path / "coded", 1.0, 0, classes=("0", "1", "2")))
+    assert read.classes == ("0", "1", "2")
+    assert read.labels.tolist() == [row % 3 for row in range(40)]

@@ -102,14 +102,18 @@ def test_time_left_comes_from_the_pace_of_this_session(run: Run) -> None:
     assert out.getvalue().splitlines()[-1].endswith("0:30 elapsed, about 0:30 of search left")
 
 
-def test_time_left_never_exceeds_the_hours(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [(Limits(trials=1000, hours=0.01), "0:16"), (Limits(trials=1000, epochs_total=12), "0:04")],
+)
+def test_time_left_never_exceeds_the_hours_nor_the_epochs(run: Run, limits: Limits, left: str) -> None:
     run.writer.write("session")
-    progress, out = run.progress(Plan(limits=Limits(trials=1000, hours=0.01)))
+    progress, out = run.progress(Plan(limits=limits))
     progress.phase(Stage.SEARCH)
     run.now += 20.0
     run.trial(0, [0.5] * 10, "COMPLETE")
     progress.update()
-    assert "about 0:16 of search left" in out.getvalue()
+    assert f"about {left} of search left" in out.getvalue()
 
 
 def test_terminal_shows_one_table_with_the_running_trials(run: Run) -> None:
@@ -192,15 +196,6 @@ def test_finals_of_an_earlier_choice_are_not_counted(run: Run) -> None:
     with progress:
         progress.phase(Stage.REFIT)
     assert "1 of 6 repeats, 1 of 3 refits" in out.getvalue()  # trial 0 is no finalist any more, 1 not the winner
-
-
-def test_time_left_never_exceeds_the_epochs(run: Run) -> None:
-    progress, out = run.progress(Plan(limits=Limits(trials=1000, epochs_total=12)))
-    progress.phase(Stage.SEARCH)
-    run.now += 20.0
-    run.trial(0, [0.5] * 10, "COMPLETE")
-    progress.update()
-    assert "about 0:04 of search left" in out.getvalue()
 
 
 @pytest.mark.parametrize(

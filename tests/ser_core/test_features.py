@@ -22,9 +22,9 @@ from ser_core.features import (
     trim,
     with_deltas,
 )
-from ser_core.models import PretrainedError
+from ser_core.models import PretrainedError, default_config
 
-AST = FeatureConfig(kind="kaldi_fbank", n_mels=128, low_hz=20.0, high_hz=8_000.0)
+AST = default_config("ast").features
 SPECTRAL = [
     FeatureConfig(kind="log_mel"),
     FeatureConfig(kind="log_mel", deltas=2),

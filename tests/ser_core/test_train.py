@@ -5,6 +5,7 @@ import pickle
 import random
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,20 @@ def clips_of(lengths: list[int], view: int, crop: str) -> DeviceClips:
     frames = np.concatenate([np.arange(1, n + 1, dtype=np.float32) for n in lengths])[:, None]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     return DeviceClips(frames, offsets, no_normalisation(1), view_frames=view, crop=crop, device=torch.device("cpu"))
+
+
+def test_who_trains_at_once_on_the_same_frames_shares_one_copy_on_the_device() -> None:
+    """The device without memory stands for a GPU: it cannot hold the array's own."""
+    frames, elsewhere = np.ones((6, 2), dtype=np.float32), torch.device("meta")
+    first, second = (
+        DeviceClips(frames, np.array([0, 6]), no_normalisation(2), view_frames=4, crop="start", device=elsewhere)
+        for _ in range(2)
+    )
+    assert first._placed.tensor is second._placed.tensor
+    assert first._placed.tensor.device == elsewhere
+    gone = weakref.ref(first._placed.tensor)
+    del first, second
+    assert gone() is None
 
 
 @pytest.mark.parametrize(("crop", "first"), [("center", 3), ("start", 1)])
