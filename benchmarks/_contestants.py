@@ -16,13 +16,14 @@ from _objectives import Objective
 from _peers import OptunaAlone, Peer, PeerSource, RayTune, SyneTune
 from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 
-from search.asha import Asha, default_grace_epochs
-from search.finals import FinalJobs, choose_finalists, choose_winner, finalist_scores
+from search.driver.options import DEFAULTS
+from search.finals.finalists import FinalJobs, choose_finalists, choose_winner, finalist_scores
 from search.jobs import Chain, Chunk, Job, JobSource, Wait
-from search.prepare import DEFAULTS
-from search.records import Phase, RecordWriter
-from search.simulation import SimulatedClock, simulate
-from search.study import Search
+from search.run_folder.records import Phase, RecordWriter
+from search.run_folder.rungs import default_grace_epochs
+from search.simulation.simulate import SimulatedClock, simulate
+from search.study.asha import Asha
+from search.study.search import Search
 from spaces.knobs import Value
 
 MakeSource = Callable[[Objective, int, RecordWriter, int], JobSource]

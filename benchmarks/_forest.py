@@ -17,8 +17,8 @@ import optuna
 from optuna.samplers import RandomSampler
 from sklearn.ensemble import RandomForestRegressor
 
-from search.curves import Curve, CurveTable, drawn
-from search.sampler import suggest
+from search.simulation.curve_tables import Curve, CurveTable, drawn
+from search.study.samplers import suggest
 from spaces.knobs import Value
 
 TREES = 100

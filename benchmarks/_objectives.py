@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from _forest import CurveForest
 
-from search.curves import Curve, CurveTable
-from search.simulation import CurveOf
+from search.simulation.curve_tables import Curve, CurveTable
+from search.simulation.simulate import CurveOf
 from spaces.knobs import Float, Space, Value
 
 TABLES = Path(__file__).parent / "curves"

@@ -25,7 +25,7 @@ from queue import Empty
 import numpy as np
 import optuna
 
-from search.sampler import suggest
+from search.study.samplers import suggest
 from spaces import space_for
 
 SPACE = space_for("mlp")
@@ -75,8 +75,8 @@ def ours(sampler: str) -> Run:
     """The command line in full, with a live view drawn as in a terminal; Ctrl-C when the time is up."""
 
     def run(trials: int, seconds: float, folder: Path) -> list[tuple[float, float]]:
-        from search.records import RECORDS_FILE, read_records
         from search.run import app
+        from search.run_folder.records import RECORDS_FILE, read_records
 
         os.environ["FORCE_COLOR"] = "1"  # rich then draws the table four times a second
         options = {

@@ -18,7 +18,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 from search.jobs import Chunk, Job, Outcome
-from search.sampler import suggest
+from search.study.samplers import suggest
 from spaces.knobs import Choice, Float, Knob, Space, Value
 
 VALUE, EPOCH = "val_uar", "training_iteration"

@@ -14,10 +14,10 @@ import numpy as np
 from _scale_simulated import CHUNK_SECONDS, EPOCH_SECONDS, MB, SearchFolder, memory_mb, scale_to
 from _sleepers import SleepContext, Sleeper
 
-from search.curves import CurveTable
 from search.jobs import Chunk, Job, JobSource, Wait
-from search.packing import Demand, Request
-from search.study import Search
+from search.simulation.curve_tables import CurveTable
+from search.study.search import Search
+from search.workers.placement import Demand, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +118,8 @@ def measure_real(slots: int, seconds: float, table: CurveTable) -> RealRow:
     """Run a search on a Ray of its own with so many slots, for so long after all of them are at work."""
     from ray.cluster_utils import Cluster
 
-    from search.ray_cluster import ray_session
-    from search.tuner import run_jobs
+    from search.workers.ray_session import ray_session
+    from search.workers.run_jobs import run_jobs
 
     head = {"num_cpus": slots, "object_store_memory": 256 * MB, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)

@@ -10,19 +10,20 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.asha import Asha, default_grace_epochs
-from search.curves import Curve, CurveTable
 from search.jobs import Chunk, Job, Wait
-from search.records import RECORDS_FILE, RecordWriter
-from search.simulation import SimulatedClock, simulate
-from search.storage import JOURNAL_FILE, open_study
-from search.study import Search
+from search.run_folder.records import RECORDS_FILE, RecordWriter
+from search.run_folder.rungs import default_grace_epochs
+from search.simulation.curve_tables import Curve, CurveTable
+from search.simulation.simulate import SimulatedClock, simulate
+from search.study.asha import Asha
+from search.study.search import Search
+from search.study.storage import JOURNAL_FILE, open_study
 from spaces.knobs import Value
 
 WINDOWS = 10
 EPOCH_SECONDS = 5.0
 CHUNK_SECONDS = 1.0
-"""As in search.trainable, which would import torch."""
+"""As in search.workers.training_actor, which would import torch."""
 MB = 2**20
 
 

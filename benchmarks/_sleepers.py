@@ -15,7 +15,7 @@ from typing import Any
 from ray.tune import Trainable
 
 from search.jobs import Chunk, Job, Outcome
-from ser_core.report import EpochReport
+from ser_core.training.report import EpochReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class SleepContext:
     Attributes:
         run_folder: of the run; they write nothing there.
         curves: validation UAR after every epoch, of every recorded configuration.
-        chunk_seconds: a real worker's time between reports, search.trainable.CHUNK_SECONDS.
+        chunk_seconds: a real worker's time between reports, search.workers.training_actor.CHUNK_SECONDS.
     """
 
     run_folder: str
@@ -34,7 +34,7 @@ class SleepContext:
 
 
 class Sleeper(Trainable):
-    """Does what `search.trainable.TrainingActor` does, at the same moments, without training."""
+    """Does what `search.workers.training_actor.TrainingActor` does, at the same moments, without training."""
 
     def setup(self, config: dict[str, Any], context: SleepContext) -> None:
         self._context = context

@@ -26,10 +26,10 @@ from plotly.offline import get_plotlyjs
 from rich.console import Console
 from rich.table import Table
 
-from search.asha import Asha
-from search.dashboard import write_dashboard
-from search.records import RECORDS_FILE, RecordWriter, report_fields
-from ser_core.report import EpochReport
+from search.pages.write import write_dashboard
+from search.run_folder.records import RECORDS_FILE, RecordWriter, report_fields
+from search.study.asha import Asha
+from ser_core.training.report import EpochReport
 
 TRIALS, EPOCHS, ROUNDS = 1000, 50, 5
 SPACE = {

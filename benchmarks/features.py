@@ -23,11 +23,11 @@ import torchaudio
 from rich.console import Console
 from rich.table import Table
 
-from ser_core.audio import read_audio
 from ser_core.config import FeatureConfig
 from ser_core.corpora import load_corpus
-from ser_core.feature_store import feature_store
-from ser_core.features import Extractor, extractor, mel_filters
+from ser_core.features.audio import read_audio
+from ser_core.features.store import feature_store
+from ser_core.features.transforms import Extractor, extractor, mel_filters
 
 KINDS = {
     "log_mel": FeatureConfig(kind="log_mel"),

@@ -38,8 +38,8 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from search.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SURFACE, TEMPLATE
-from search.sampler import make_sampler, suggest
+from search.pages.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SURFACE, TEMPLATE
+from search.study.samplers import make_sampler, suggest
 from spaces import space_for
 
 RESULTS = Path(__file__).parent / "results"

@@ -27,8 +27,8 @@ from plotly.subplots import make_subplots
 from rich.console import Console
 from rich.table import Table
 
-from search.curves import CurveTable
-from search.figures._style import BLUE, MUTED, ORANGE, SURFACE, TEMPLATE
+from search.pages.figures._style import BLUE, MUTED, ORANGE, SURFACE, TEMPLATE
+from search.simulation.curve_tables import CurveTable
 
 RESULTS = Path(__file__).parent / "results"
 TABLE = Path(__file__).parent / "curves" / "mlp-ravdess.jsonl"

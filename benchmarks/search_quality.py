@@ -24,6 +24,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks._quality_figure import Line
+
 # Two processes share the machine, and their arrays are small. Before numpy is imported, and inherited by both.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
@@ -35,7 +37,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import bootstrap
 
-from search.appendfile import AppendFile
+from search.run_folder.append_file import AppendFile
 
 RESULTS = Path(__file__).parent / "results"
 POINTS = 30
@@ -112,31 +114,6 @@ def search_all(tasks: Sequence[Task], path: Path, processes: int, console: Conso
             pool.shutdown(cancel_futures=True)
             file.close()
     return {task: known[task] for task in tasks}
-
-
-# -- what it comes to ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One contestant on one objective with so many workers.
-
-    Attributes:
-        epochs: points of the budget. regrets: (seeds, points), rows in the order of the seeds.
-        mean, low, high: over seeds at each point, with the bounds of a 95 % bootstrap interval.
-        trials, seconds: means over seeds, at the end.
-    """
-
-    objective: str
-    workers: int
-    contestant: str
-    epochs: Sequence[int]
-    regrets: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    trials: float
-    seconds: float
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

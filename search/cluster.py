@@ -2,8 +2,8 @@
 
     python search/cluster.py check cluster.yaml
 
-Ray's own validation lets much pass that ends in machines which cost money and never join: `search.cluster_rules` and
-its neighbours hold the rules. Nothing is started, and no machine or cloud is asked.
+Ray's own validation lets much pass that ends in machines which cost money and never join: `search.cluster_check`
+holds the rules. Nothing is started, and no machine or cloud is asked.
 """
 
 from __future__ import annotations
@@ -20,22 +20,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from search.cluster_aws import aws_findings
-from search.cluster_file import ClusterFile, ClusterFileError, Finding, load_cluster_file
-from search.cluster_kuberay import kuberay_findings
-from search.cluster_local import local_findings
-from search.cluster_rules import general_findings
+from search.cluster_check.check import findings
+from search.cluster_check.cluster_file import ClusterFileError, load_cluster_file
 
-OF_PROVIDER = {"aws": aws_findings, "local": local_findings}
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-def findings(cluster: ClusterFile) -> list[Finding]:
-    """All that is wrong with a cluster file, in the order of its parts."""
-    if cluster.is_kuberay:
-        return kuberay_findings(cluster)
-    of_provider = OF_PROVIDER.get(cluster.provider_type)
-    return general_findings(cluster) + (of_provider(cluster) if of_provider is not None else [])
 
 
 @app.callback()

@@ -21,39 +21,12 @@ if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 
 import typer
 
-from search.comparison_head import named_apart
-from search.leaderboard import with_comparisons
-from search.live import DEFAULT_PORT, LOOPBACK, LiveError, LiveView
-from search.page_html import build_comparison, build_page
-from search.view import RunFolderError, RunView, read_run
+from search.pages.live_view import DEFAULT_PORT, LOOPBACK, LiveError, LiveView
+from search.pages.write import write_comparison, write_dashboard
+from search.run_folder.run_view import RunFolderError
 from ser_core.config import ConfigError
-from ser_core.whole_file import write_whole
 
-PAGE_FILE = "dashboard.html"
 USER_ERRORS = (RunFolderError, ConfigError, LiveError, OSError)
-
-
-def write_dashboard(folder: Path, run: RunView | None = None) -> Path:
-    """Write `dashboard.html` into a run folder, whole or not at all; what it shows is `run`, else what the folder says.
-
-    Raises:
-        RunFolderError, ConfigError: a folder that is not a readable run, see `read_run`.
-        OSError: a folder that cannot be written.
-    """
-    return write_whole(folder / PAGE_FILE, build_page(read_run(folder) if run is None else run))
-
-
-def write_comparison(path: Path, folders: Sequence[Path]) -> Path:
-    """Write a page that compares the runs in `folders`, whole or not at all.
-
-    Raises:
-        RunFolderError: fewer than two runs; else as `write_dashboard`.
-        ConfigError: predictions of test clips that cannot be read.
-    """
-    if len({folder.resolve() for folder in folders}) < 2:
-        raise RunFolderError("a comparison takes two or more different runs: name their folders before --compare")
-    runs = named_apart([read_run(folder) for folder in folders])
-    return write_whole(path, build_comparison(with_comparisons(runs, folders)))
 
 
 def command(

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ser_core.report import EpochReport
+from ser_core.training.report import EpochReport
 from spaces.knobs import Value
 
 
@@ -143,15 +143,6 @@ class Chain:
 def derived_seed(seed: int, *path: int) -> int:
     """A seed below 2^31 for one use of a run's seed: path (0, number) for trials, (1, k) for the finals."""
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0] % 2**31)
-
-
-NO_MEMORY = "out of memory"
-"""The kind of failure of a job that needs more memory than it had."""
-
-
-def failure_kind(reason: str) -> str:
-    """The class of a failure: what stands before the first colon of its reason."""
-    return reason.split(":", 1)[0]
 
 
 def chunk_event(chunk: Chunk, known: int) -> dict[str, Any] | None:

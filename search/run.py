@@ -16,26 +16,27 @@ from optuna.exceptions import StorageInternalError
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from search.asha import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
-from search.batch import BATCH_FILE, Batch, batch_of, default_batch_folder, run_batch
-from search.finals import FinalsError
-from search.leaderboard import ComparisonError
-from search.pipeline import Interrupted, execute
-from search.plan import Limits, SearchPlan
-from search.prepare import DEFAULTS, default_folder, prepare
-from search.printing import plain, print_plan, print_result, print_warm_start, print_warnings
-from search.records import RECORDS_FILE, read_records
-from search.sampler import SAMPLERS
-from search.storage import absolute_storage
-from search.study import SearchStopped
-from search.summary import sum_up
-from search.view import RunFolderError
+from search.comparison.leaderboard import ComparisonError
+from search.driver.batch import BATCH_FILE, Batch, batch_of, default_batch_folder, run_batch
+from search.driver.batch_summary import sum_up
+from search.driver.one_run import Interrupted, execute
+from search.driver.options import DEFAULTS, default_folder, prepare
+from search.finals.finalists import FinalsError
+from search.run_folder.plan import Limits, SearchPlan
+from search.run_folder.records import RECORDS_FILE, read_records
+from search.run_folder.run_view import RunFolderError
+from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
+from search.study.samplers import SAMPLERS
+from search.study.search import SearchStopped
+from search.study.storage import absolute_storage
+from search.terminal.printing import plain, print_plan, print_result, print_warm_start, print_warnings
 from ser_core.artifact import ArtifactError
-from ser_core.audio import AudioError
 from ser_core.clips import CorpusError
 from ser_core.config import ConfigError
-from ser_core.feature_store import FeatureStoreError
-from ser_core.models import PretrainedError, architectures
+from ser_core.features.audio import AudioError
+from ser_core.features.store import FeatureStoreError
+from ser_core.models import architectures
+from ser_core.modules.pretrained import PretrainedError
 from ser_core.splits import SplitError
 from spaces.knobs import KnobError
 

@@ -1,6 +1,6 @@
 """A corpus as a list of labelled clips, and the words for emotions.
 
-Nothing here opens an audio file: `ser_core.corpora` finds clips, `ser_core.audio` reads them.
+Nothing here opens an audio file: `ser_core.corpora` finds clips, `ser_core.features.audio` reads them.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 The graph takes `samples`, any number of them, float32, at the model's sample rate, and gives the `probabilities` of all
 classes. Where the features cannot be part of a graph (of a wav2vec 2.0 encoder, or with silence trimmed) it takes
-`features` (frames, bins), not normalised, as `ser_core.features.extractor` gives them. Classes, sample rate and
-settings are in the file's metadata.
+`features` (frames, bins), not normalised, as `ser_core.features.transforms.extractor` gives them. Classes, sample
+rate and settings are in the file's metadata.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from ser_core.artifact import ArtifactError, Predictor, load_model
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE
-from ser_core.features import ClipFeatures, clip_frames, traceable_features
-from ser_core.models import PretrainedError
+from ser_core.features.transforms import ClipFeatures, clip_frames, traceable_features
+from ser_core.modules.pretrained import PretrainedError
 from ser_core.whole_file import replacing
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")

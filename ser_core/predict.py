@@ -24,9 +24,9 @@ import typer
 from torchaudio.transforms import Resample
 
 from ser_core.artifact import ArtifactError, Predictor
-from ser_core.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, read_audio
 from ser_core.ensemble import EnsemblePredictor, load_predictor
-from ser_core.models import PretrainedError
+from ser_core.features.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, read_audio
+from ser_core.modules.pretrained import PretrainedError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf"}
 """What is looked for in a folder; a file that is named itself may have any."""
@@ -67,7 +67,7 @@ def speech_probabilities(predictor: AnyPredictor, samples: np.ndarray) -> np.nda
 
 
 def is_silent(samples: np.ndarray) -> bool:
-    """True when (samples,) hold nothing to hear, see `ser_core.audio.SILENCE_PEAK`."""
+    """True when (samples,) hold nothing to hear, see `ser_core.features.audio.SILENCE_PEAK`."""
     return bool(np.abs(samples - samples.mean()).max() < SILENCE_PEAK)
 
 

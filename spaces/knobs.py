@@ -1,6 +1,6 @@
 """Knobs: what a search may turn, and within which bounds.
 
-A knob says nothing about how it is sampled by a particular library; `search.sampler` translates. All bounds are
+A knob says nothing about how it is sampled by a particular library; `search.study.samplers` translates. All bounds are
 inclusive. Standard library only.
 """
 

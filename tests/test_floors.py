@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from ser_core.corpora import load_corpus
-from ser_core.feature_store import feature_store
-from ser_core.metrics import Scores, scores
+from ser_core.features.store import feature_store
+from ser_core.metrics.scores import Scores, scores
 from ser_core.models import default_config
 from ser_core.splits import make_split
-from ser_core.train import train
+from ser_core.training.run import train
 
 
 @pytest.mark.parametrize(("split_kind", "score", "floor"), [("random", "war", 0.60), ("speaker", "uar", 0.40)])

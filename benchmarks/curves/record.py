@@ -2,8 +2,8 @@
 
     python benchmarks/curves/record.py --model mlp --data ~/RAVDESS --count 1000 --out mlp-ravdess.jsonl
 
-Each configuration is drawn from the space by its own number and trained to the full budget by `ser_core.train` on one
-thread; the file grows by a line each, and the same command goes on where it was stopped.
+Each configuration is drawn from the space by its own number and trained to the full budget by
+`ser_core.training.run` on one thread; the file grows by a line each, and the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ import torch
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from search.appendfile import AppendFile
-from search.curves import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
+from search.driver.options import library_versions
+from search.driver.space import feature_settings, resolve_space
 from search.jobs import derived_seed
-from search.plan import feature_settings, library_versions, resolve_space
-from search.sampler import make_sampler, suggest
+from search.run_folder.append_file import AppendFile
+from search.simulation.curve_tables import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
+from search.study.samplers import make_sampler, suggest
 from ser_core.config import ConfigError
 from ser_core.corpora import load_corpus
-from ser_core.feature_store import FeatureStore, feature_store
-from ser_core.features import settings_key
+from ser_core.features.store import FeatureStore, feature_store
+from ser_core.features.transforms import settings_key
 from ser_core.models import default_config
 from ser_core.splits import Fold, make_split
-from ser_core.train import Diverged, train
+from ser_core.training.run import Diverged, train
 from spaces.knobs import Space, Value
 
 

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ser_core.audio import AudioError, decode
 from ser_core.clips import SkippedFile
 from ser_core.corpora._progress import Progress
+from ser_core.features.audio import AudioError, decode
 
 _RULES = 1
-"""Raise it when `ser_core.audio.decode` judges differently, so that old verdicts are forgotten."""
+"""Raise it when `ser_core.features.audio.decode` judges differently, so that old verdicts are forgotten."""
 
 
 def audio_problems(paths: Sequence[Path], *, cache_dir: Path, progress: Progress) -> tuple[SkippedFile, ...]:
-    """Files that `ser_core.audio.decode` refuses, in the order of `paths`.
+    """Files that `ser_core.features.audio.decode` refuses, in the order of `paths`.
 
     The verdicts of a whole list are remembered under its files' paths, sizes and times of change: an unchanged corpus
     costs one `stat` a file.

@@ -7,7 +7,7 @@ A module `ser_core/models/x.py` makes architecture `x`. It holds:
 - `build(config, *, frames, bins, classes) -> nn.Module`, where `config` is the module's own `Config`. The module's
   `forward(features, lengths)` takes features (batch, frames, bins) float and lengths (batch,) int64, the number of
   frames before padding, and returns logits (batch, classes). The module may have an attribute `explained_by`, the
-  method of `ser_core.explain` that shows where it looks; gradient times input stands in for one that has none;
+  method of `ser_core.modules.explain` that shows where it looks; gradient times input stands in for one that has none;
 - optionally `features_for(config, features) -> FeatureConfig`: where the model's settings decide about the features
   (an encoder whose lower layers are frozen stores their output);
 - optionally `takes_raw_features(config) -> bool`: True where features must not be normalised per bin;
@@ -33,10 +33,6 @@ from torch import nn
 
 from ser_core import config as _config
 from ser_core.config import Config, ConfigError
-
-
-class PretrainedError(RuntimeError):
-    """Pretrained weights that cannot be had or do not fit; the message says which, why and what to do."""
 
 
 def architectures() -> tuple[str, ...]:

@@ -13,8 +13,7 @@ import torch
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from ser_core.models import PretrainedError
-from ser_core.models._pretrained import CHECKPOINT_SUFFIXES, OFFLINE_ADVICE, image_weights, reason
+from ser_core.modules.pretrained import CHECKPOINT_SUFFIXES, OFFLINE_ADVICE, PretrainedError, image_weights, reason
 
 AUDIOSET_ROWS = 12
 """Rows of the patch grid of the published AudioSet models: 128 bins at stride 10."""

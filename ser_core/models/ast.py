@@ -12,10 +12,10 @@ from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
-from ser_core.explain import AttentionRollout
 from ser_core.models._ast_weights import TOKENS, Grid, fit_positions, initial_weights
-from ser_core.models._layers import check_input, frame_mask
-from ser_core.models._pretrained import load_weights
+from ser_core.modules.explain import AttentionRollout
+from ser_core.modules.layers import check_input, frame_mask
+from ser_core.modules.pretrained import load_weights
 
 CITATION = "Y. Gong, Y.-A. Chung, J. Glass: AST: Audio Spectrogram Transformer. INTERSPEECH 2021, arXiv 2104.01778."
 PRECISION = "bf16"

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ser_core.config import ConfigError, FeatureConfig, field_problems, raise_problems, setting
-from ser_core.encoders import encoder_depth, load_encoder
-from ser_core.explain import FrameAttention
-from ser_core.models._layers import AttentionPool, BiRecurrent, frame_mask
+from ser_core.modules.encoders import encoder_depth, load_encoder
+from ser_core.modules.explain import FrameAttention
+from ser_core.modules.layers import AttentionPool, BiRecurrent, frame_mask
 
 if TYPE_CHECKING:
     from transformers import Wav2Vec2Model

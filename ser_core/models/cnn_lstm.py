@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
-from ser_core.explain import GradCam
-from ser_core.models._layers import AttentionPool, BiRecurrent, ConvBlock, check_input, frame_mask
+from ser_core.modules.explain import GradCam
+from ser_core.modules.layers import AttentionPool, BiRecurrent, ConvBlock, check_input, frame_mask
 
 CITATION = (
     "J. Zhao, X. Mao, L. Chen: Speech emotion recognition using deep 1D & 2D CNN LSTM networks. "

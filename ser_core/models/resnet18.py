@@ -9,10 +9,9 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
-from ser_core.explain import GradCam
-from ser_core.models import PretrainedError
-from ser_core.models._layers import check_input, frame_mask
-from ser_core.models._pretrained import image_weights, load_weights
+from ser_core.modules.explain import GradCam
+from ser_core.modules.layers import check_input, frame_mask
+from ser_core.modules.pretrained import PretrainedError, image_weights, load_weights
 
 CITATION = "K. He, X. Zhang, S. Ren, J. Sun: Deep residual learning for image recognition. CVPR 2016."
 PRECISION = "bf16"

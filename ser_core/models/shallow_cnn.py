@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
-from ser_core.explain import GradCam
-from ser_core.models._layers import ConvBlock, check_input, frame_mask
+from ser_core.modules.explain import GradCam
+from ser_core.modules.layers import ConvBlock, check_input, frame_mask
 
 CITATION = (
     "K. J. Piczak: Environmental sound classification with convolutional neural networks. MLSP 2015; "

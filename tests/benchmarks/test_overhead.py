@@ -12,7 +12,7 @@ import pytest
 from _overhead_contestants import CONTESTANTS, EPOCHS, Marks, learning_curve, measure
 from overhead import figure, goal_line, proposal_ms, windows
 
-from search.sampler import make_sampler
+from search.study.samplers import make_sampler
 
 QUICK = ["optuna-journal", "optuna-sqlite"]
 

@@ -10,7 +10,7 @@ import scale
 from _scale_real import Arrival, real_row
 from _scale_simulated import SimulatedRow, measure_simulated
 
-from search.curves import CurveTable
+from search.simulation.curve_tables import CurveTable
 
 
 def arrivals(at: list[tuple[float, str, float]]) -> list[Arrival]:

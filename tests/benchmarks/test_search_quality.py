@@ -21,9 +21,9 @@ from _peers import EPOCH, VALUE, PeerSource, RayTune
 from _quality_figure import STYLES, figure
 from search_quality import Line, difference, interval
 
-from search.curves import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
 from search.jobs import Chunk, Outcome
-from search.simulation import SimulatedClock, simulate
+from search.simulation.curve_tables import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
+from search.simulation.simulate import SimulatedClock, simulate
 from spaces.knobs import Choice, Float, Int, Space, Value
 
 AT = (1, 2, 20, 99, 100)

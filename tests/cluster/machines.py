@@ -20,7 +20,7 @@ import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.records import RunRecords, read_records
+from search.run_folder.records import RunRecords, read_records
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "hosts"

@@ -27,22 +27,22 @@ import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, make_url, text
 
-from search.asha import Asha
-from search.insight import count_parts, draw_pictures, picture_rows
-from search.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
-from search.records import RecordWriter, report_fields
-from search.score_numbers import test_numbers
-from search.view import INSIGHT_FILE
+from search.finals.insight import count_parts, draw_pictures, picture_rows
+from search.finals.test_scores import score_test
+from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
+from search.run_folder.records import RecordWriter, report_fields
+from search.run_folder.run_view import INSIGHT_FILE
+from search.study.asha import Asha
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest
-from ser_core.device_clips import normalisation_of
-from ser_core.feature_store import FeatureStore
-from ser_core.features import clip_frames, extractor
-from ser_core.metrics import seed_interval
+from ser_core.features.device_clips import normalisation_of
+from ser_core.features.store import FeatureStore
+from ser_core.features.transforms import clip_frames, extractor
+from ser_core.metrics.scores import seed_interval
 from ser_core.models import build_model, default_config
-from ser_core.report import EpochReport
-from ser_core.seeding import seeded
 from ser_core.splits import PARTS, make_split
+from ser_core.training.report import EpochReport
+from ser_core.training.seeding import seeded
 from ser_core.whole_file import defined
 
 CLASSES = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
@@ -276,7 +276,7 @@ class RunMaker:
         ]
         write_table(self.folder / PREDICTIONS_FILE, pd.concat(tables))
         result = json.loads((self.folder / "result.json").read_text())
-        (self.folder / "result.json").write_text(json.dumps({**result, "test": defined(test_numbers(test))}))
+        (self.folder / "result.json").write_text(json.dumps({**result, "test": defined(score_test(test))}))
         return self
 
 
@@ -313,7 +313,7 @@ def test_scores(classes: tuple[str, ...]) -> str:
         clip_ids=tuple(f"clip-{row}" for row in range(len(labels))),
         probabilities=probabilities,
     )
-    return json.dumps(defined(test_numbers(test)))
+    return json.dumps(defined(score_test(test)))
 
 
 @cache

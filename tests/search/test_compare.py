@@ -16,14 +16,16 @@ from rich.console import Console
 from scipy import stats
 from typer.testing import CliRunner
 
-from search.compare import command, conclude, runs_in
-from search.ensemble import ensemble_across, ensemble_of
-from search.leaderboard import ComparisonError, make_leaderboard
-from search.predictions import PREDICTIONS_FILE, validation_file
-from search.protocol import read_result
-from search.view import RunFolderError
+from search.compare import command
+from search.comparison.comparable import runs_in
+from search.comparison.ensemble import ensemble_across, ensemble_of
+from search.comparison.folds import read_result
+from search.comparison.leaderboard import ComparisonError, make_leaderboard
+from search.driver.batch_summary import conclude
+from search.run_folder.predictions import PREDICTIONS_FILE, validation_file
+from search.run_folder.run_view import RunFolderError
 from ser_core.config import ConfigError
-from ser_core.paired import verdict
+from ser_core.metrics.paired import verdict
 
 SCRIPT = Path(__file__).parents[2] / "search" / "compare.py"
 Maker = Callable[..., Any]

@@ -17,12 +17,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from typer.testing import CliRunner, Result
 
-from search.records import RecordWriter, TrialState, read_records
+from search.interruption import request_stop
 from search.run import app
-from search.stop import request_stop
+from search.run_folder.records import RecordWriter, TrialState, read_records
 from ser_core.artifact import load_model
 from ser_core.ensemble import load_predictor
-from ser_core.feature_store import feature_store
+from ser_core.features.store import feature_store
 from ser_core.models import architectures
 
 REPOSITORY = Path(__file__).parents[2]
@@ -229,8 +229,8 @@ def test_a_stop_while_features_are_computed_is_heeded_and_resumed(
 
         return feature_store(*arguments, progress=ask_to_stop, **named)
 
-    monkeypatch.setattr("search.pipeline.feature_store", stopped_early)
-    monkeypatch.setattr("search.stop.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("search.driver.one_run.feature_store", stopped_early)
+    monkeypatch.setattr("search.interruption.LOOK_SECONDS", 0.0)
     # Features that no other test has left in the cache.
     options = ["--model", "mlp", "--data", "demo", "--set", "features.hop_ms=13", "--cache-dir", cache]
     stopped = invoke(*options, *QUICK, "--run-dir", folder)

@@ -12,11 +12,11 @@ import torch
 
 from ser_core.artifact import ArtifactError, load_model, save_model
 from ser_core.config import Config
-from ser_core.feature_store import FeatureStore, by_speaker
-from ser_core.features import extractor
+from ser_core.features.store import FeatureStore, by_speaker
+from ser_core.features.transforms import extractor
 from ser_core.models import default_config
 from ser_core.splits import Fold
-from ser_core.train import TrainingRun, train
+from ser_core.training.run import TrainingRun, train
 
 ABOUT = {"corpus": {"name": "toy", "licence": "none", "synthetic": True}}
 CLASSES = ("neutral", "happy", "sad")

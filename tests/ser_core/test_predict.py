@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 import ser_core
 from ser_core.artifact import Predictor, save_model
-from ser_core.audio import read_audio
-from ser_core.feature_store import FeatureStore
-from ser_core.features import extractor
+from ser_core.features.audio import read_audio
+from ser_core.features.store import FeatureStore
+from ser_core.features.transforms import extractor
 from ser_core.models import default_config
 from ser_core.predict import (
     Form,
@@ -31,7 +31,7 @@ from ser_core.predict import (
     speech_probabilities,
 )
 from ser_core.splits import Fold
-from ser_core.train import train
+from ser_core.training.run import train
 
 RATE_HZ = 16_000
 CLASSES = ("happy", "sad")

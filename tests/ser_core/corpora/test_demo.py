@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torchaudio.transforms import MFCC
 
-from ser_core.audio import read_audio
 from ser_core.clips import CorpusError, Manifest
 from ser_core.corpora import demo, load_corpus
+from ser_core.features.audio import read_audio
 
 
 @pytest.fixture(scope="module")

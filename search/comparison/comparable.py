@@ -1,0 +1,173 @@
+"""What must be equal for scores to be comparable, and what their readers must not overlook."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from search.run_folder.run_view import PLAN_FILE, RunView, read_run
+from search.wording import count
+
+
+def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """Name -> run folder, or those of the folds of a protocol; models name them, with their folder where two are alike.
+
+    Raises:
+        RunFolderError: a folder that is neither a run nor a folder of runs.
+    """
+    found: list[tuple[str, Path, list[Path]]] = []
+    for folder in dict.fromkeys(folder.resolve() for folder in folders):
+        inside = sorted(path.parent for path in folder.glob(f"*/{PLAN_FILE}"))
+        if (folder / PLAN_FILE).exists() or not inside:
+            found.append((read_run(folder).plan["model"], folder, [folder]))
+            continue
+        by_model: dict[str, list[Path]] = {}
+        for run in inside:
+            by_model.setdefault(read_run(run).plan["model"], []).append(run)
+        found += [(model, folder, own) for model, own in by_model.items()]
+    models = Counter(model for model, *_ in found)
+    names = Counter((model, folder.name) for model, folder, _ in found)
+
+    def name(model: str, folder: Path) -> str:
+        if models[model] == 1:
+            return model
+        return f"{model} ({folder.name if names[model, folder.name] == 1 else folder})"
+
+    return {name(model, folder): own for model, folder, own in found}
+
+
+Fact = Callable[[RunView], str]
+
+
+def _corpus(run: RunView) -> str:
+    corpus = run.plan["corpus"]
+    mark = f", content {corpus['fingerprint'][:8]}" if corpus.get("fingerprint") else ""
+    return f"{corpus['name']} ({count(corpus['clips'], 'clip')}{mark})"
+
+
+def _split(run: RunView) -> str:
+    return f"{run.plan['split']} ({'speakers kept apart' if run.plan['speaker_independent'] else 'speakers mixed'})"
+
+
+def _test_speakers(run: RunView) -> str:
+    return ", ".join(run.plan.get("speakers", {}).get("test", ())) or "not told"
+
+
+def _classes(run: RunView) -> str:
+    return ", ".join(run.plan["corpus"]["classes"])
+
+
+def _test_reads(run: RunView) -> str:
+    return "not read" if run.result is None else str(run.result["test_reads"])
+
+
+PROTOCOL: Mapping[str, Fact] = {
+    "corpus": _corpus,
+    "classes": _classes,
+    "split": _split,
+    "test speakers": _test_speakers,
+}
+"""What must be equal for scores to be comparable."""
+
+BUDGET: Mapping[str, Fact] = {
+    "epochs of a full trial": lambda run: str(run.max_epochs),
+    "trials": lambda run: str(run.trials),
+    "finalists": lambda run: str(run.plan["finalists"]),
+    "seeds": lambda run: str(run.plan["seeds"]),
+    "readings of the test set": _test_reads,
+}
+"""What should be equal for a comparison to be fair."""
+
+
+def named_apart(runs: Sequence[RunView]) -> list[RunView]:
+    """The runs; of equal names each gets its number."""
+    names = Counter(run.name for run in runs)
+    return [
+        run if names[run.name] == 1 else replace(run, name=f"{run.name} ({number})")
+        for number, run in enumerate(runs, start=1)
+    ]
+
+
+def differences(runs: Sequence[RunView], facts: Mapping[str, Fact]) -> dict[str, dict[str, list[str]]]:
+    """Facts in which runs differ: fact -> its value -> names of the runs that have it."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, fact in facts.items():
+        by_value: dict[str, list[str]] = {}
+        for run in runs:
+            by_value.setdefault(fact(run), []).append(run.name)
+        if len(by_value) > 1:
+            found[name] = by_value
+    return found
+
+
+def banners(runs: Sequence[RunView]) -> list[Banner]:
+    """What forbids to compare the runs, or makes a comparison unfair."""
+    found = []
+    if protocol := differences(runs, PROTOCOL):
+        text = " ".join(sentence(name, values) for name, values in protocol.items())
+        found.append(Banner("These test scores cannot be compared.", f"The runs differ in protocol. {text}"))
+    found += [*budget_banners(runs), *caveats(runs)]
+    if names := [run.name for run in runs if run.result is None]:
+        found.append(Banner("Not finished:", f"{', '.join(names)}."))
+    return found
+
+
+def budget_banners(runs: Sequence[RunView]) -> list[Banner]:
+    """What makes a comparison of the runs unfair."""
+    budget = differences(runs, BUDGET)
+    text = " ".join(sentence(name, values) for name, values in budget.items())
+    return [Banner("The runs had different budgets.", text)] if budget else []
+
+
+def caveats(runs: Sequence[RunView]) -> list[Banner]:
+    """What the scores of some runs do not tell, each with the names of those runs."""
+    found = []
+    for word, text, holds in _CAVEATS:
+        if names := dict.fromkeys(run.name for run in runs if holds(run)):
+            found.append(Banner(word, f"{text}: {', '.join(names)}."))
+    return found
+
+
+def _transductive(run: RunView) -> bool:
+    return bool(run.result and run.result.get("transductive"))
+
+
+def _knows_test_speakers(run: RunView) -> bool:
+    return bool((run.plan.get("warm_start") or {}).get("test_speakers"))
+
+
+_CAVEATS: tuple[tuple[str, str, Callable[[RunView], bool]], ...] = (
+    (
+        "Synthetic corpus.",
+        "No person spoke this audio. It says nothing about speech",
+        lambda run: bool(run.plan["synthetic"]),
+    ),
+    (
+        "Not speaker-independent.",
+        "Clips of one speaker stand in both training and test",
+        lambda run: not run.plan["speaker_independent"],
+    ),
+    ("Transductive.", "Features are normalised by all clips of each test speaker", _transductive),
+    ("Tuned on test speakers.", "The configurations come from an earlier search on them", _knows_test_speakers),
+    (
+        "The test set was read more than once.",
+        "These scores may flatter",
+        lambda run: run.result is not None and int(run.result["test_reads"]) > 1,
+    ),
+)
+
+
+def sentence(name: str, values: Mapping[str, Sequence[str]]) -> str:
+    """One of `differences` in words."""
+    parts = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
+    return f"{name[0].upper()}{name[1:]}: {parts}."
+
+
+@dataclass(frozen=True)
+class Banner:
+    """What a reader must not overlook."""
+
+    word: str
+    text: str

@@ -1,0 +1,145 @@
+"""Several runs as one predictor: their probabilities averaged, with weights that the validation clips alone decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from search.comparison.folds import predictions_of, read_result
+from search.finals.test_scores import ensemble_numbers
+from search.run_folder.predictions import Predictions, pooled, read_predictions, validation_files
+from ser_core.config import ConfigError
+
+LEAST_PROBABILITY = 1e-7
+"""Against the logarithm of zero, which one overconfident model would make of a clip."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ensemble:
+    """A weighted mean of models.
+
+    Attributes:
+        weights: member -> share, together 1.
+        test: what it says of the test clips; one run, since every member's seeds are averaged first.
+    """
+
+    weights: Mapping[str, float]
+    test: Predictions
+
+    def numbers(self) -> dict[str, Any]:
+        """As in `ensemble.json`: the shares, and the scores on the test clips with their intervals."""
+        return {"weights": dict(self.weights), "test": ensemble_numbers(self.test, self.test.probabilities[0])}
+
+
+def ensemble_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The shares (models,), none below 0, together 1, of which the mean has the least cross entropy on these clips.
+
+    The cross entropy is convex in the shares, so there is one minimum (stacking: Wolpert 1992; with shares on the
+    simplex: Breiman 1996, "Stacked regressions").
+
+    Args:
+        probabilities: (models, clips, classes) of validation clips.
+        labels: (clips,) class indices.
+    """
+    models = len(probabilities)
+    told = probabilities[:, np.arange(len(labels)), labels].clip(LEAST_PROBABILITY)  # (models, clips)
+
+    def cross_entropy(shares: np.ndarray) -> tuple[float, np.ndarray]:
+        mixed = shares @ told  # (clips,)
+        return float(-np.log(mixed).mean()), -(told / mixed).mean(axis=1)
+
+    found = minimize(
+        cross_entropy,
+        np.full(models, 1 / models),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, 1)] * models,
+        constraints={"type": "eq", "fun": lambda shares: shares.sum() - 1, "jac": np.ones_like},
+    )
+    if not found.success:
+        raise RuntimeError(f"the weights of the ensemble were not found: {found.message}")
+    shares = found.x.clip(0)
+    return shares / shares.sum()
+
+
+def ensemble_of(runs: Mapping[str, Path]) -> Ensemble:
+    """The ensemble of the winners of several runs: seeds averaged, members weighted by their validation clips.
+
+    The validation predictions are those of the winner's finalists, which never trained on these clips; the test
+    predictions are those of the refits.
+
+    Args:
+        runs: name -> run folder; all of one corpus and split.
+
+    Raises:
+        ConfigError: fewer than two runs, one that has not ended, or runs of other clips or classes.
+    """
+    if len(runs) < 2:
+        raise ConfigError(f"an ensemble takes two or more runs; got {', '.join(runs) or 'none'}")
+    validation = {name: _validation(folder) for name, folder in runs.items()}
+    test = {name: predictions_of(folder) for name, folder in runs.items()}
+    for part, own in (("validation", validation), ("test", test)):
+        _check_same(part, own)
+    labels = next(iter(validation.values())).labels
+    shares = ensemble_weights(_seed_means(validation), labels)
+    first = next(iter(test.values()))
+    mixed = np.tensordot(shares, _seed_means(test), axes=1)  # (clips, classes)
+    return Ensemble(
+        weights=dict(zip(runs, shares.tolist(), strict=True)),
+        test=Predictions(**{**vars(first), "probabilities": mixed[None]}),
+    )
+
+
+def pooled_ensemble(folds: Sequence[Mapping[str, Path]]) -> Ensemble:
+    """The ensembles of every fold of a protocol together; every fold has weights of its own, of which this is the mean.
+
+    Raises:
+        ConfigError: see `ensemble_of` and `search.run_folder.predictions.pooled`.
+    """
+    each = [ensemble_of(runs) for runs in folds]
+    weights = {name: float(np.mean([own.weights[name] for own in each])) for name in each[0].weights}
+    return Ensemble(weights=weights, test=pooled([own.test for own in each]))
+
+
+def ensemble_across(groups: Mapping[str, Sequence[Path]]) -> Ensemble:
+    """The ensemble of runs, or of protocols: name -> a run folder, or those of the folds, in the same order in all.
+
+    Raises:
+        ConfigError: see `ensemble_of`, and names with more folds than others.
+    """
+    if len({len(folders) for folders in groups.values()}) > 1:
+        counts = ", ".join(f"{name} has {len(folders)}" for name, folders in groups.items())
+        raise ConfigError(f"an ensemble takes runs with the same folds; {counts}")
+    folds = [dict(zip(groups, folders, strict=True)) for folders in zip(*groups.values(), strict=True)]
+    return ensemble_of(folds[0]) if len(folds) == 1 else pooled_ensemble(folds)
+
+
+def _validation(folder: Path) -> Predictions:
+    """What the winner's finalists said of the validation clips, a run per seed that ended."""
+    files = validation_files(folder, read_result(folder)["winner"]["trial"])
+    if not files:
+        raise ConfigError(f"{folder} holds no validation predictions of its winner: an older version made it")
+    each = [read_predictions(path) for path in files]
+    return Predictions(**{**vars(each[0]), "probabilities": np.concatenate([own.probabilities for own in each])})
+
+
+def _seed_means(runs: Mapping[str, Predictions]) -> np.ndarray:
+    """(models, clips, classes)."""
+    return np.stack([own.probabilities.mean(axis=0) for own in runs.values()])
+
+
+def _check_same(part: str, runs: Mapping[str, Predictions]) -> None:
+    (first_name, first), *others = runs.items()
+    for name, own in others:
+        if own.classes != first.classes:
+            raise ConfigError(f"{name} predicts {', '.join(own.classes)}, {first_name} {', '.join(first.classes)}")
+        if own.clip_ids != first.clip_ids:
+            raise ConfigError(
+                f"{name} and {first_name} have other {part} clips; an ensemble takes runs of one corpus, --split and "
+                f"--seed"
+            )

@@ -1,0 +1,83 @@
+"""Every fold of a protocol together: scores of each, their mean and spread, and the interval over all test speakers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from search.finals.test_scores import SCORES, score_test
+from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, pooled, read_predictions
+from search.run_folder.run_view import RESULT_FILE
+from ser_core.config import ConfigError
+
+PROTOCOL_FILE = "protocol.json"
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """`result.json` of a run.
+
+    Raises:
+        ConfigError: the run has not ended, or the file cannot be read.
+    """
+    path = folder / RESULT_FILE
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{folder} holds no {RESULT_FILE}: the run has not ended; --resume it first") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON ({error}); --resume {folder} writes it again") from error
+    return result
+
+
+def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
+    """What the runs in `folders`, one per fold of a protocol, say together; scores are shares in [0, 1].
+
+    `folds` holds every fold's scores, mean over its seeds; `over_folds` their mean and standard deviation, as tables of
+    published protocols have them; `pooled` the scores of all test clips together with intervals over all speakers.
+
+    Raises:
+        ConfigError: a fold that has not ended, or folds that do not belong together.
+    """
+    results = [read_result(folder) for folder in folders]
+    corpora = {result["corpus"]["fingerprint"] for result in results}
+    if len(corpora) > 1:
+        raise ConfigError("the folds are of different corpora; run them on the same --data")
+    tests = [predictions_of(folder) for folder in folders]
+    return {
+        "model": results[0]["model"],
+        "corpus": results[0]["corpus"],
+        "folds": [_fold_numbers(folder.name, result) for folder, result in zip(folders, results, strict=True)],
+        "over_folds": {name: _over_folds([result["test"][name]["mean"] for result in results]) for name in SCORES},
+        "pooled": score_test(pooled(tests)),
+        "test_reads": max(result["test_reads"] for result in results),
+        "transductive": any(result["transductive"] for result in results),
+        "tuned_on_test_speakers": any(_tuned_on_test(result) for result in results),
+    }
+
+
+def predictions_of(folder: Path) -> Predictions:
+    """What the refitted models of a run said of its test clips."""
+    return read_predictions(folder / PREDICTIONS_FILE)
+
+
+def _fold_numbers(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "run": name,
+        "split": result["split"]["kind"],
+        "test_speakers": result["split"]["test_speakers"],
+        "best_search_val_uar": (result["search"]["best"] or {}).get("val_uar"),
+        "params": result["winner"]["params"],
+        "wall_seconds": result["search"]["wall_seconds"],
+        **{name: {key: result["test"][name][key] for key in ("mean", "std", "interval")} for name in SCORES},
+    }
+
+
+def _over_folds(means: Sequence[float]) -> dict[str, float | None]:
+    return {"mean": fmean(means), "std": stdev(means) if len(means) > 1 else None}
+
+
+def _tuned_on_test(result: Mapping[str, Any]) -> bool:
+    return bool(result["warm_start"] and result["warm_start"]["test_speakers"])

@@ -1,0 +1,297 @@
+"""Finished runs ranked by their test scores, and every pair of them tested on the same clips.
+
+Needs neither ray nor torch: everything is computed from the predictions of the test clips that each run folder keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from search.comparison.comparable import PROTOCOL, budget_banners, caveats, differences, sentence
+from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, pooled, read_predictions
+from search.run_folder.run_view import RunView, read_run
+from search.wording import count
+from ser_core.metrics.paired import Comparison, compare_all
+from ser_core.metrics.scores import Interval, bootstrap_interval, scores
+
+LEADERBOARD_FILE = "leaderboard.json"
+
+NOTES = {
+    "uar": "mean over the seeds of the winner's refits, over the test clips of all folds together where there are "
+    "several; intervals are 95 % Student's t intervals with the standard error of a bootstrap over test speakers",
+    "p": "t test of the difference in UAR with the standard error of a bootstrap over test speakers, the same for "
+    "both; p_holm is corrected for the number of pairs, and a difference is shown where it lies below 0.05. It is one "
+    "between these trained models: how far other seeds would lie from them, the deviation over seeds tells",
+    "mcnemar": "exact test on the clips that only one of the two has right, by the mean of the seeds' probabilities; "
+    "it takes the clips of a speaker for independent, so its p-values are too small: it decides nothing here",
+}
+
+
+class ComparisonError(ValueError):
+    """Runs whose test scores cannot be compared; the message shows in what they differ."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A score of every seed, shares in [0, 1], and the interval of their mean over speakers."""
+
+    seeds: tuple[float, ...]
+    interval: Interval
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.seeds)
+
+    @property
+    def std(self) -> float | None:
+        """None for a single seed."""
+        return stdev(self.seeds) if len(self.seeds) > 1 else None
+
+    def numbers(self) -> dict[str, Any]:
+        """As in result.json."""
+        return {"mean": self.mean, "std": self.std, "seeds": list(self.seeds), "interval": bounds(self.interval)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One run on the leaderboard, or the runs of all folds of a protocol."""
+
+    name: str
+    folders: tuple[Path, ...]
+    model: str
+    uar: Score
+    war: Score
+    test_reads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaderboard:
+    """Runs on the same test clips, the best first.
+
+    Attributes:
+        protocol: what all runs share.
+        splits: one, or those of the folds.
+        clips, speakers: of the test set.
+        warnings: what a reader must not overlook.
+        comparisons: every pair, see `compare_all`.
+        not_run: what should have had a row -> why it has none.
+    """
+
+    protocol: Mapping[str, str]
+    splits: tuple[str, ...]
+    clips: int
+    speakers: int
+    warnings: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    comparisons: tuple[Comparison, ...]
+    not_run: Mapping[str, str] = field(default_factory=dict)
+
+    def numbers(self) -> dict[str, Any]:
+        """All of `leaderboard.json`: scores are shares in [0, 1], null where they are not defined."""
+        return {
+            "protocol": dict(self.protocol),
+            "test": {"clips": self.clips, "speakers": self.speakers},
+            "warnings": list(self.warnings),
+            "runs": [
+                {
+                    "rank": rank,
+                    "name": entry.name,
+                    "model": entry.model,
+                    "folders": [str(folder) for folder in entry.folders],
+                    "uar": entry.uar.numbers(),
+                    "war": entry.war.numbers(),
+                    "test_reads": entry.test_reads,
+                }
+                for rank, entry in enumerate(self.entries, start=1)
+            ],
+            "differences": [comparison_numbers(each) for each in self.comparisons],
+            "not_run": dict(self.not_run),
+            "notes": NOTES,
+        }
+
+
+def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str, str] | None = None) -> Leaderboard:
+    """The leaderboard of the runs in `groups`; one alone has a row and no difference.
+
+    Args:
+        groups: name -> a run folder, or those of the folds of a protocol, in the same order in every group; their test
+            clips are pooled.
+        not_run: what should have had a row -> why it has none.
+
+    Raises:
+        RunFolderError, ConfigError: a folder that is not a readable run, see `read_run` and `read_predictions`.
+        ComparisonError: runs that have not finished, or that differ in corpus, classes, split or test clips.
+    """
+    runs = {name: [read_run(folder) for folder in folders] for name, folders in groups.items()}
+    _check_finished(runs)
+    _check_protocol(runs)
+    tests = {name: pooled([read_test(folder) for folder in folders]) for name, folders in groups.items()}
+    if problems := clip_differences(tests):
+        raise _refusal(problems)
+    first, test = next(iter(runs.values())), next(iter(tests.values()))
+    entries = [_entry(name, runs[name], groups[name], own) for name, own in tests.items()]
+    named = {name: [replace(run, name=name) for run in own] for name, own in runs.items()}
+    searched = [own[0] for own in named.values()]  # of folds with one configuration, the first has the search
+    warnings = [*budget_banners(searched), *caveats([run for own in named.values() for run in own])]
+    return Leaderboard(
+        protocol={name: "; ".join(dict.fromkeys(map(fact, first))) for name, fact in PROTOCOL.items()},
+        clips=len(test.clip_ids),
+        speakers=len(set(test.speakers.tolist())),
+        splits=tuple(str(run.plan["split"]) for run in first),
+        warnings=tuple(f"{banner.word} {banner.text}" for banner in warnings),
+        entries=tuple(sorted(entries, key=lambda entry: -entry.uar.mean)),
+        comparisons=compare_tests(tests),
+        not_run=not_run or {},
+    )
+
+
+def _check_finished(runs: Mapping[str, Sequence[RunView]]) -> None:
+    open_runs = [
+        name if len(own) == 1 else f"{run.name} of {name}"
+        for name, own in runs.items()
+        for run in own
+        if run.result is None
+    ]
+    if open_runs:
+        raise ComparisonError(
+            f"only finished runs can be compared; {', '.join(open_runs)} must end first: go on with --resume, or leave "
+            f"them out"
+        )
+
+
+def _check_protocol(runs: Mapping[str, Sequence[RunView]]) -> None:
+    """Every fold must have been run under one protocol by all."""
+    if len({len(own) for own in runs.values()}) > 1:
+        counts = "; ".join(f"{count(len(own), 'run')} in {name}" for name, own in runs.items())
+        raise _refusal([f"Folds: {counts}."])
+    for fold in zip(*runs.values(), strict=True):
+        named = [replace(run, name=name) for name, run in zip(runs, fold, strict=True)]
+        if found := differences(named, PROTOCOL):
+            raise _refusal([sentence(name, values) for name, values in found.items()])
+
+
+def with_comparisons(runs: Sequence[RunView], folders: Sequence[Path]) -> list[RunView]:
+    """The runs, each with its differences from those that it beats on the same test clips.
+
+    Runs stay as they are where fewer than two are finished and keep predictions of the same test clips under the same
+    protocol. Names must differ, see `named_apart`.
+
+    Raises:
+        ConfigError: see `read_predictions`.
+    """
+    found = {
+        label(run): read_test(folder)
+        for run, folder in zip(runs, folders, strict=True)
+        if run.result is not None and (folder / PREDICTIONS_FILE).exists()
+    }
+    kept = [run for run in runs if label(run) in found]
+    if len(kept) < 2 or differences(kept, PROTOCOL) or clip_differences(found):
+        return list(runs)
+    comparisons = compare_tests(found)
+    return [replace(run, beats=tuple(each for each in comparisons if each.first == label(run))) for run in runs]
+
+
+def label(run: RunView) -> str:
+    """The model, and the folder where it is not named after the model."""
+    model = str(run.plan["model"])
+    return model if run.name == model else f"{model} ({run.name})"
+
+
+def read_test(folder: Path) -> Predictions:
+    """What a run's refitted models said of the test clips, in order of the clips' names.
+
+    Raises:
+        ConfigError: see `read_predictions`.
+    """
+    read = read_predictions(folder / PREDICTIONS_FILE)
+    order = np.argsort(np.array(read.clip_ids))
+    return replace(
+        read,
+        clip_ids=tuple(np.array(read.clip_ids)[order].tolist()),
+        labels=read.labels[order],
+        probabilities=read.probabilities[:, order],
+        speakers=read.speakers[order],
+        genders=read.genders[order],
+    )
+
+
+def clip_differences(tests: Mapping[str, Predictions]) -> list[str]:
+    """How the test clips of each run differ from those of the first; nothing when they are the same clips."""
+    (first, expected), *others = tests.items()
+    problems = []
+    for name, own in others:
+        if own.classes != expected.classes:
+            problems.append(f"Classes: {', '.join(expected.classes)} in {first}; {', '.join(own.classes)} in {name}.")
+        elif own.clip_ids != expected.clip_ids:
+            here, there = set(expected.clip_ids), set(own.clip_ids)
+            parts = [f"{_some(here - there)} only in {first}", f"{_some(there - here)} only in {name}"]
+            problems.append(f"Test clips: {'; '.join(part for part in parts if not part.startswith('none'))}.")
+        elif not (np.array_equal(own.labels, expected.labels) and np.array_equal(own.speakers, expected.speakers)):
+            changed = (own.labels != expected.labels) | (own.speakers != expected.speakers)
+            clips = {own.clip_ids[row] for row in np.flatnonzero(changed)}
+            problems.append(f"Emotion or speaker of {_some(clips)}: other in {first} than in {name}.")
+    return problems
+
+
+def compare_tests(tests: Mapping[str, Predictions]) -> tuple[Comparison, ...]:
+    """Every pair of runs on the same clips, see `compare_all`."""
+    first = next(iter(tests.values()))
+    return compare_all({name: own.probabilities for name, own in tests.items()}, first.labels, first.speakers)
+
+
+def comparison_numbers(each: Comparison) -> dict[str, Any]:
+    """One pair in `leaderboard.json`."""
+    return {
+        "first": each.first,
+        "second": each.second,
+        "uar": each.uar.value,
+        "interval": bounds(each.uar.interval),
+        "p": each.uar.p_value,
+        "p_holm": each.p_holm,
+        "shown": each.shown,
+        "mcnemar": {
+            "only_first_right": each.mcnemar.only_first,
+            "only_second_right": each.mcnemar.only_second,
+            "p": each.mcnemar.p_value,
+            "p_holm": each.mcnemar_p_holm,
+        },
+    }
+
+
+def bounds(interval: Interval) -> list[float | None]:
+    """[low, high] as JSON has them: null where an interval is not defined."""
+    return [bound if math.isfinite(bound) else None for bound in (interval.low, interval.high)]
+
+
+def _entry(name: str, runs: Sequence[RunView], folders: Sequence[Path], test: Predictions) -> Entry:
+    predictions, classes = test.probabilities.argmax(axis=2), len(test.classes)
+    intervals = bootstrap_interval(test.labels, predictions, test.speakers, classes)
+    each = [scores(test.labels, row, classes) for row in predictions]
+    return Entry(
+        name=name,
+        folders=tuple(folders),
+        model=str(runs[0].plan["model"]),
+        uar=Score(seeds=tuple(own.uar for own in each), interval=intervals["uar"]),
+        war=Score(seeds=tuple(own.war for own in each), interval=intervals["war"]),
+        test_reads=max(int(run.result["test_reads"]) for run in runs if run.result is not None),
+    )
+
+
+def _refusal(problems: Sequence[str]) -> ComparisonError:
+    lines = ["test scores can be compared on the same clips alone, and these runs differ:", *problems]
+    return ComparisonError("\n  ".join(lines))
+
+
+def _some(clips: set[str]) -> str:
+    """How many, and the first few by name."""
+    if not clips:
+        return "none"
+    shown = ", ".join(sorted(clips)[:3])
+    return f"{count(len(clips), 'clip')} ({shown}{', …' if len(clips) > 3 else ''})"

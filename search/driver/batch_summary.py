@@ -1,0 +1,137 @@
+"""What the runs of a batch say together: `protocol.json`, `ensemble.json`, and the tables on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from search.comparison.ensemble import ensemble_across
+from search.comparison.folds import PROTOCOL_FILE, protocol_numbers, read_result
+from search.comparison.leaderboard import LEADERBOARD_FILE, Leaderboard, make_leaderboard
+from search.driver.batch import Batch
+from search.pages.folds_page import PROTOCOL_PAGE_FILE, write_protocol_page
+from search.pages.write import write_comparison
+from search.run_folder.run_view import RESULT_FILE
+from search.terminal.leaderboard_table import _say, print_ensemble, print_leaderboard
+from search.terminal.printing import percent, plain
+from ser_core.config import ConfigError
+from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
+from ser_core.metrics.paired import Comparison
+from ser_core.whole_file import write_json
+
+
+def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], console: Console) -> None:
+    """Write and print what the runs say together, as far as they have ended.
+
+    Args:
+        problems: folder of a run -> why it could not be run.
+    """
+    runs = {
+        model: [folder / member.folder for member in batch.members if member.model == model] for model in batch.models
+    }
+    whole = {model: own for model, own in runs.items() if all((each / RESULT_FILE).exists() for each in own)}
+    document = _protocol(batch, folder, whole, console) if batch.protocol and whole else None
+    comparisons: Sequence[Comparison] = ()
+    if len(batch.models) > 1 and whole:
+        failed = {member.model: problems[member.folder] for member in batch.members if member.folder in problems}
+        reasons = {model: str(why).splitlines()[0] for model, why in failed.items()}
+        comparisons = conclude(folder, whole, reasons, console).comparisons
+    if document is not None:
+        page = write_protocol_page(folder / PROTOCOL_PAGE_FILE, whole, document, comparisons)
+        console.print(f"  {page.resolve()}", soft_wrap=True, highlight=False)
+    if len(whole) > 1:
+        _ensemble(folder, whole, console)
+
+
+def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], console: Console) -> dict[str, Any]:
+    """Every fold and all of them together: `protocol.json`, which is returned, and a row per architecture."""
+    numbers = {model: protocol_numbers(own) for model, own in runs.items()}
+    first = next(iter(numbers.values()))
+    search = "per fold" if batch.search_per_fold else "once, on the first fold"
+    document = {"protocol": batch.protocol, "folds": len(first["folds"]), "search": search, "models": numbers}
+    write_json(folder / PROTOCOL_FILE, document)
+    table = Table(
+        "Model", "UAR over folds", "WAR", "macro F1", "UAR of all clips", "95 % interval over speakers",
+        title=f"{batch.protocol}: {len(first['folds'])} folds, {first['pooled']['clips']} test clips of "
+        f"{first['pooled']['speakers']} speakers, searched {search}", title_justify="left",
+    )  # fmt: skip
+    for model, own in numbers.items():
+        uar, (low, high) = own["over_folds"]["uar"], own["pooled"]["uar"]["interval"]
+        table.add_row(
+            f"{model}{' (transductive)' if own['transductive'] else ''}",
+            f"{percent(uar['mean'])} ± {percent(uar['std'])}",
+            percent(own["over_folds"]["war"]["mean"]),
+            percent(own["over_folds"]["macro_f1"]["mean"]),
+            percent(own["pooled"]["uar"]["mean"]),
+            f"{percent(low)} to {percent(high)}",
+        )
+    console.print(table)
+    for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):
+        why = "came from a run that knew test speakers"
+        if not batch.search_per_fold:
+            why = (
+                "was searched on one fold, whose training speakers test in others (--search-per-fold has no such flaw)"
+            )
+        console.print(
+            f"[yellow]The configuration of {model} {why}: its score is not one on speakers that nothing was tuned "
+            f"on.[/]"
+        )
+    console.print(f"  {(folder / PROTOCOL_FILE).resolve()}", soft_wrap=True, highlight=False)
+    return document
+
+
+def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) -> None:
+    """The winners of several architectures as one predictor, beside them."""
+    try:
+        ensemble = ensemble_across(runs)
+    except ConfigError as error:  # runs of an older version, or with other limits of their own
+        console.print(f"[yellow]No ensemble: {plain(error)}[/]", highlight=False)
+        return
+    numbers = ensemble.numbers()
+    # Every fold has models of its own: together they have a score, and are no model.
+    one_fold = all(len(own) == 1 for own in runs.values())
+    members = model_weights(folder, {name: own[0] for name, own in runs.items()}, ensemble.weights) if one_fold else {}
+    write_json(folder / ENSEMBLE_FILE, {**ensemble_document(members), **numbers})
+    print_ensemble(numbers, console)
+    console.print(f"  {(folder / ENSEMBLE_FILE).resolve()}", soft_wrap=True, highlight=False)
+
+
+def model_weights(folder: Path, runs: Mapping[str, Path], weights: Mapping[str, float]) -> dict[str, float]:
+    """Model folder below `folder` -> weight: the seeds of a run share that of their architecture."""
+    found: dict[str, float] = {}
+    for model, run in runs.items():
+        names = read_result(run)["winner"]["models"]
+        found |= {(run / name).relative_to(folder).as_posix(): weights[model] / len(names) for name in names}
+    return found
+
+
+PAGE_FILE = "comparison.html"
+
+
+def conclude(
+    parent: Path, runs: Mapping[str, Sequence[Path]], not_run: Mapping[str, str], console: Console
+) -> Leaderboard:
+    """Print the leaderboard of runs below `parent`, and keep it there as `leaderboard.json` and a page.
+
+    There is no page of one run, and whole protocols have one of their own (`search.pages.folds_page`).
+
+    Args:
+        runs: as for `make_leaderboard`, at least one.
+        not_run: what could not be run -> why.
+
+    Raises:
+        ComparisonError, RunFolderError, ConfigError, OSError: see `make_leaderboard` and `write_comparison`.
+    """
+    board = make_leaderboard(runs, not_run)
+    print_leaderboard(board, console)
+    paths = [write_json(parent / LEADERBOARD_FILE, board.numbers())]
+    folders = [folder for own in runs.values() for folder in own]
+    if len(folders) == len(runs) > 1:
+        paths.append(write_comparison(parent / PAGE_FILE, folders))
+    for path in paths:
+        _say(console, f"  {path.resolve()}")
+    return board

@@ -1,0 +1,44 @@
+"""How `--hours` is divided between the search and the finals."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from search.run_folder.plan import SearchPlan
+from search.run_folder.records import RunRecords
+
+RESERVE_SECONDS = 5.0
+"""How often the time that the finals will need is estimated anew."""
+
+
+def search_clock(
+    plan: SearchPlan, records: RunRecords, concurrency: Callable[[], int], clock: Callable[[], float] = time.time
+) -> Callable[[], float]:
+    """A function that tells the seconds left for the search, the finals' share of `--hours` set aside.
+
+    Time of earlier sessions counts, and what this one has spent before its search, as on features. The share is
+    estimated from the epochs trained so far, and from how many trials the cluster trains at once, which may change.
+    """
+    if plan.limits.hours is None:
+        return lambda: math.inf
+    *earlier, present = records.sessions
+    end = present.started + 3600 * plan.limits.hours - sum(session.last - session.started for session in earlier)
+    reserve, estimated_at = 0.0, -math.inf
+
+    def left() -> float:
+        nonlocal reserve, estimated_at
+        if clock() - estimated_at >= RESERVE_SECONDS:
+            reserve, estimated_at = finals_seconds(plan, records, concurrency()), clock()
+        return end - clock() - reserve
+
+    return left
+
+
+def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> float:
+    """About how long finals and refits will take, as if the dearest of the best trials were repeated in all of them."""
+    best = records.ranked()[: plan.finalists]
+    epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best), default=0.0)
+    rounds = math.ceil(plan.finalists * plan.seeds / concurrency) + math.ceil(plan.seeds / concurrency)
+    return epoch_seconds * plan.max_epochs * rounds

@@ -1,0 +1,159 @@
+"""From the search's best trials to one number: finalists over seeds, winner, refit, one reading of the test set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+from search.finals.test_scores import Spread
+from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
+from search.run_folder.predictions import validation_file
+from search.run_folder.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
+from spaces.knobs import Value
+
+
+class FinalsError(RuntimeError):
+    """The finals cannot end with a number; the message says why and what to do."""
+
+
+def choose_finalists(records: RunRecords, count: int) -> list[TrialRecord]:
+    """The best trials by search score: complete ones first, then those that ASHA ended, the further ones first.
+
+    Raises:
+        FinalsError: no trial has a score.
+    """
+    ranked = records.ranked()
+    if not ranked:
+        reasons = sorted({t.reason for t in records.trials.values() if t.reason})
+        raise FinalsError(
+            f"none of {len(records.trials)} trials has a validation score, so there is nothing to repeat; their "
+            f"reasons: {'; '.join(reasons) or 'none given'}. Mend the cause and resume with more --trials"
+        )
+    return ranked[:count]
+
+
+def finalist_scores(records: RunRecords, trials: Sequence[int]) -> dict[int, Spread]:
+    """Trial number -> validation UAR over its finished seeds; a trial none of whose seeds finished is left out."""
+    scores = {}
+    for trial in trials:
+        runs = [f for f in records.finals if f.phase is Phase.FINALIST and f.trial == trial and _finished(f)]
+        values = [run.value for run in sorted(runs, key=lambda run: run.seed) if math.isfinite(run.value)]
+        if values:
+            scores[trial] = Spread.of(values)
+    return scores
+
+
+def choose_winner(scores: dict[int, Spread]) -> int:
+    """The finalist with the best mean validation UAR over seeds; of equals the earliest trial.
+
+    Raises:
+        FinalsError: no finalist finished a run.
+    """
+    if not scores:
+        raise FinalsError("every run of every finalist failed; see errors/ in the run folder, then resume")
+    return min(scores, key=lambda trial: (-scores[trial].mean, trial))
+
+
+def refit_epochs(records: RunRecords, winner: int) -> int:
+    """Epochs for the refit: the median of the best epochs of the winner's final runs, rounded up."""
+    runs = [f for f in records.finals if f.phase is Phase.FINALIST and f.trial == winner and _finished(f)]
+    return math.ceil(median(run.best_epoch for run in runs if run.best_epoch))
+
+
+def model_folder(trial: int, seed: int) -> str:
+    """Where the refit of `trial` with `seed` lies, relative to the run folder."""
+    return f"final/trial-{trial:05d}-seed-{seed}"
+
+
+class FinalJobs:
+    """Hands out the runs of one phase of the finals (a `JobSource`); runs that a session has finished are not repeated.
+
+    Args:
+        phase: finalists train on the train part with validation, refits on both together without.
+        trials: whose configurations to train.
+        seeds: of each trial; with `seed`, the run's own, they give what the training draws from.
+        fixed: settings that every run shares, by dotted name.
+        last_epoch: where a run ends; finalists use the full budget.
+        interrupted: True as soon as all is to stop.
+    """
+
+    def __init__(
+        self,
+        *,
+        phase: Phase,
+        trials: Sequence[TrialRecord],
+        seeds: int,
+        seed: int,
+        fixed: Mapping[str, Value],
+        writer: RecordWriter,
+        last_epoch: int,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._phase, self._seed, self._fixed, self._writer = phase, seed, fixed, writer
+        self._last_epoch, self._interrupted = last_epoch, interrupted
+        self._open = [
+            (trial, seed)
+            for trial in trials
+            for seed in range(1, seeds + 1)
+            if not _finished(writer.records.final(phase, trial.number, seed))
+        ]
+        self._running: dict[str, tuple[int, int]] = {}
+
+    def next_job(self) -> Job | Wait | None:
+        if not self._open:
+            return None
+        trial, seed = self._open.pop(0)
+        name = f"{self._phase}-{trial.number:05d}-seed-{seed}"
+        self._running[name] = (trial.number, seed)
+        self._writer.write("final_start", phase=self._phase, trial=trial.number, seed=seed)
+        own_seed = derived_seed(self._seed, 1, seed)
+        refit = self._phase is Phase.REFIT
+        return Job(
+            name=name,
+            params={**self._fixed, **trial.params, "seed": own_seed},
+            folds="refit" if refit else "search",
+            last_epoch=self._last_epoch,
+            model_folder=model_folder(trial.number, seed) if refit else "",
+            predictions_file="" if refit else validation_file(trial.number, seed),
+        )
+
+    def report(self, chunk: Chunk) -> bool:
+        trial, seed = self._running[chunk.job]
+        final = self._writer.records.final(self._phase, trial, seed)
+        event = chunk_event(chunk, known=len(final.epochs) if final is not None else 0)
+        if event is not None:
+            self._writer.write("final_epochs", phase=self._phase, trial=trial, seed=seed, **event)
+        if chunk.outcome is not Outcome.GOING:
+            self._end(chunk.job, chunk.reason)
+        return chunk.outcome is Outcome.GOING
+
+    def lost(self, job: str, reason: str) -> None:
+        self._end(job, reason)
+
+    def tick(self) -> bool:
+        return self._interrupted()
+
+    def _end(self, job: str, reason: str) -> None:
+        trial, seed = self._running.pop(job)
+        self._writer.write("final_end", phase=self._phase, trial=trial, seed=seed, reason=reason)
+
+
+def check_refits(records: RunRecords, winner: int, seeds: int) -> None:
+    """Every refit must have finished before the test set may be read.
+
+    Raises:
+        FinalsError: one that failed, with its reason.
+    """
+    for seed in range(1, seeds + 1):
+        run = records.final(Phase.REFIT, winner, seed)
+        if not _finished(run):
+            reason = run.reason if run else "it never started"
+            raise FinalsError(
+                f"the refit of trial {winner} with seed {seed} failed: {reason}. The test set was not read; mend the "
+                f"cause and resume"
+            )
+
+
+def _finished(run: FinalRun | None) -> bool:
+    return run is not None and run.ended is not None and not run.reason

@@ -1,0 +1,227 @@
+"""The model card in every model folder: what the model is, how it was tuned and tested, what it may be used for.
+
+A `README.md` with the metadata block that model hubs read (Mitchell et al. 2019, "Model cards for model reporting"),
+beside `confusion.png`. Everything in it comes from `result.json` and the model's own `config.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from huggingface_hub import EvalResult, ModelCardData
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from ser_core.whole_file import replacing, write_whole
+
+CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
+SCORES = {"uar": "UAR (unweighted average recall)", "war": "WAR (accuracy)", "macro_f1": "macro F1"}
+
+
+def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
+    """Write a card and a picture into each of the run's model folders.
+
+    Args:
+        result: as `search.finals.result.make_result` makes it.
+
+    Raises:
+        OSError: a folder that cannot be written.
+    """
+    for seed, name in enumerate(result["winner"]["models"], 1):
+        folder = run_folder / name
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        _write_picture(folder / PICTURE_FILE, result)
+        write_whole(folder / CARD_FILE, model_card(result, config, seed))
+
+
+def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> str:
+    """The card of the refit with `seed`, counted from 1: Markdown with a metadata block.
+
+    Args:
+        config: of the model folder, see `ser_core.artifact`.
+    """
+    corpus = result["corpus"]
+    parts = [
+        f"---\n{_metadata(result, seed).to_yaml()}\n---",
+        f"# {result['model']} for speech emotion recognition, trained on {corpus['name']}",
+        *_caveats(result),
+        _description(result, config, seed),
+        f"## Test\n\n{_protocol(result)}\n\n{_score_table(result, seed)}\n\n{result['test']['interval_note']}.",
+        f"## By class\n\n{_class_table(result)}\n\n![Confusion of the test clips]({PICTURE_FILE})",
+        f"## Corpus\n\n{_corpus(corpus)}",
+        f"## Use\n\n{_usage(config)}",
+        f"## How it was made\n\n    {result['command']}\n\n{_search(result)}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _metadata(result: Mapping[str, Any], seed: int) -> ModelCardData:
+    corpus, split = result["corpus"], result["split"]["kind"]
+    name = f"{result['model']}-{corpus['name']}-seed-{seed}"
+    evaluations = [
+        EvalResult(
+            task_type="audio-classification",
+            dataset_type=corpus["name"],
+            dataset_name=corpus["name"],
+            dataset_config=f"split {split}",
+            metric_type=metric,
+            metric_value=round(result["test"][metric]["seeds"][seed - 1], 4),
+        )
+        for metric in SCORES
+    ]
+    return ModelCardData(
+        library_name="ser-search",
+        tags=["speech-emotion-recognition", *(["synthetic"] if corpus["synthetic"] else [])],
+        datasets=[corpus["name"]],
+        model_name=name,
+        eval_results=evaluations,
+    )
+
+
+def _caveats(result: Mapping[str, Any]) -> list[str]:
+    """What nobody may overlook, each as a quotation."""
+    warm, corpus = result["warm_start"] or {}, result["corpus"]
+    rules = [
+        (corpus["synthetic"], "**Synthetic corpus.** No person spoke this audio: scores mean nothing for speech."),
+        (
+            not result["split"]["speaker_independent"],
+            "**Not speaker-independent.** Test speakers were heard in training, which flatters by 10 to 21 points.",
+        ),
+        (
+            result["transductive"],
+            "**Transductive.** Features are normalised by all clips of a speaker, the test speakers' too; one clip of "
+            "a new speaker cannot be predicted.",
+        ),
+        (
+            warm.get("test_speakers"),
+            f"**Tuned on test speakers.** The configuration comes from {warm.get('source')}, which was tuned on "
+            f"{', '.join(warm.get('test_speakers', ()))}.",
+        ),
+        (
+            result["test_reads"] > 1,
+            f"**The test set was read {result['test_reads']} times.** The scores may flatter.",
+        ),
+    ]
+    return [f"> {text}" for holds, text in rules if holds]
+
+
+def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> str:
+    settings = config["settings"]
+    return (
+        f"It says how probable each of {len(config['classes'])} emotions is in a clip of speech: "
+        f"{', '.join(config['classes'])}. Input: {settings['features.kind']} features of "
+        f"{settings['features.clip_seconds']:g} s of mono audio at {settings['features.sample_rate_hz']:,} Hz. "
+        f"{config['parameters']:,} parameters. It is one of {len(result['winner']['models'])} models that differ in "
+        f"the seed alone; this is seed {seed}, trained for {config['epochs']} epochs on the training and validation "
+        f"speakers together."
+    )
+
+
+def _protocol(result: Mapping[str, Any]) -> str:
+    split, test = result["split"], result["test"]
+    apart = "kept apart from all others" if split["speaker_independent"] else "heard in training too"
+    times = "once" if result["test_reads"] == 1 else f"{result['test_reads']} times"
+    return (
+        f"Split `{split['kind']}`: {test['clips']} test clips of {test['speakers']} speakers "
+        f"({', '.join(split['test_speakers'])}), {apart}. The configuration was {_chosen(result)}, and the test set "
+        f"was read {times}."
+    )
+
+
+def _chosen(result: Mapping[str, Any]) -> str:
+    warm = result["warm_start"]
+    if warm is not None and warm["alone"]:
+        return f"taken from {warm['source']}"
+    return f"chosen on {'inner folds' if result['split']['inner_folds'] else 'validation speakers'} alone"
+
+
+def _score_table(result: Mapping[str, Any], seed: int) -> str:
+    test = result["test"]
+    rows = []
+    for name, label in SCORES.items():
+        score, ensemble = test[name], test["ensemble"][name]
+        rows.append(
+            [
+                label,
+                f"{_percent(score['seeds'][seed - 1])} ({_bounds(score['seed_intervals'][seed - 1])})",
+                f"{_percent(score['mean'])} ± {_percent(score['std'])} ({_bounds(score['interval'])})",
+                f"{_percent(ensemble['value'])} ({_bounds(ensemble['interval'])})",
+            ]
+        )
+    heads = ["%, with 95 % interval over speakers", "this model", "mean ± deviation over seeds", "the seeds' ensemble"]
+    return _table(heads, rows)
+
+
+def _class_table(result: Mapping[str, Any]) -> str:
+    test = result["test"]
+    rows = []
+    for word in result["corpus"]["classes"]:
+        own = [test[f"per_class_{name}"][word] for name in ("recall", "precision")]
+        rows.append([word, *(f"{_percent(score['mean'])} ({_bounds(score['interval'])})" for score in own)])
+    return _table(["%, mean over seeds", "recall", "precision"], rows)
+
+
+def _corpus(corpus: Mapping[str, Any]) -> str:
+    facts = f"{corpus['name']}: {corpus['clips']:,} clips of {corpus['speakers']} speakers"
+    skipped = f", {len(corpus['skipped'])} unusable files left out" if corpus["skipped"] else ""
+    licence = f"Licence: {corpus['licence']}." if corpus["licence"] else "Its licence is not known to this program."
+    return f"{facts}{skipped}. {licence} {corpus['citation']}".rstrip()
+
+
+def _usage(config: Mapping[str, Any]) -> str:
+    speaker = " --one-speaker" if config["settings"].get("features.speaker_normalisation") else ""
+    return (
+        f"    python -m ser_core.predict FOLDER clip.wav{speaker}\n\n"
+        "The weights are `model.safetensors`, all else `config.json`; neither holds code. The model was trained on the "
+        "speech of one corpus: on other languages, microphones, or emotions that nobody acted, expect less. It must "
+        "not be used to judge people."
+    )
+
+
+def _search(result: Mapping[str, Any]) -> str:
+    search, best = result["search"], result["search"]["best"]
+    trials = sum(search["trials"].values())
+    mean = next(each for each in result["finalists"] if each["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
+    settings = [
+        [f"`{name}`", str(value)] for name, value in {**result["winner"]["fixed"], **result["winner"]["params"]}.items()
+    ]
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    return (
+        f"{trials} trials. Validation UAR of the best trial: {_percent(best['val_uar'])} %; of the winner, mean over "
+        f"fresh seeds: {_percent(mean)} %; on the test: {_percent(result['test']['uar']['mean'])} %.\n\n"
+        f"{_table(['setting', 'value'], settings)}\n\n{versions}"
+    )
+
+
+def _write_picture(path: Path, result: Mapping[str, Any]) -> None:
+    """Row-normalised confusion of the test clips, all seeds together."""
+    counts = np.array(result["test"]["confusion"], dtype=float)
+    shares = 100 * counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    size = 2.5 + 0.6 * len(counts)
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    display = ConfusionMatrixDisplay(shares, display_labels=result["corpus"]["classes"])
+    display.plot(ax=axes, cmap="Blues", values_format=".0f", xticks_rotation=45, im_kw={"vmin": 0, "vmax": 100})
+    axes.set(xlabel="predicted", ylabel="true", title="Test clips, % of the true class")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None or not np.isfinite(share) else f"{100 * share:.1f}"
+
+
+def _bounds(interval: Sequence[float | None]) -> str:
+    low, high = map(_percent, interval)
+    return f"{low} to {high}"

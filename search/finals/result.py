@@ -1,0 +1,116 @@
+"""`result.json`: the run in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from search.finals.test_scores import Spread, bounds_of, score_test
+from search.run_folder.plan import SPEAKER_NORMALISATION, SearchPlan
+from search.run_folder.predictions import Predictions
+from search.run_folder.records import RunRecords, Session, TrialRecord, TrialState, epochs_trained
+from search.run_folder.standing import best_trial
+from ser_core.metrics.scores import seed_interval
+
+
+def make_result(
+    plan: SearchPlan,
+    records: RunRecords,
+    finalists: Sequence[TrialRecord],
+    finalist_spreads: Mapping[int, Spread],
+    winner: int,
+    test: Predictions,
+    *,
+    readings: int,
+    models: Sequence[str],
+) -> dict[str, Any]:
+    """All of `result.json`. Scores are shares in [0, 1]; times are in seconds."""
+    return {
+        "model": plan.model,
+        "corpus": plan.corpus,
+        "split": {
+            "kind": plan.split,
+            "speaker_independent": plan.speaker_independent,
+            "fit_speakers": plan.speakers["fit"],
+            "validation_speakers": plan.speakers["validation"],
+            "test_speakers": plan.speakers["test"],
+            "inner_folds": plan.inner_folds,
+        },
+        "transductive": bool({**plan.fixed, **records.trials[winner].params}.get(SPEAKER_NORMALISATION)),
+        "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
+        "search": search_numbers(plan, records),
+        "finalists": [
+            {
+                "trial": trial.number,
+                "params": trial.params,
+                "search_val_uar": trial.value,
+                "val_uar": _finalist_numbers(finalist_spreads.get(trial.number)),
+            }
+            for trial in finalists
+        ],
+        "winner": {
+            "trial": winner,
+            "params": records.trials[winner].params,
+            "fixed": plan.fixed,
+            "epochs": len(next(f for f in reversed(records.finals) if f.trial == winner).epochs),
+            "models": list(models),
+        },
+        "test": score_test(test),
+        "test_reads": readings,
+        "versions": plan.versions,
+        "command": plan.command,
+    }
+
+
+def _finalist_numbers(spread: Spread | None) -> dict[str, Any] | None:
+    """Validation UAR over seeds, with Student's t interval of the mean over seeds; None when no seed finished."""
+    return None if spread is None else {**asdict(spread), "interval": bounds_of(seed_interval(spread.seeds))}
+
+
+def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
+    """What the search cost and found."""
+    trials = list(records.trials.values())
+    states = Counter(trial.state for trial in trials)
+    best = best_trial(records)
+    return {
+        "trials": {
+            "complete": states[TrialState.COMPLETE],
+            "pruned": states[TrialState.PRUNED],
+            "failed": states[TrialState.FAIL],
+        },
+        "asha": {"grace_epochs": plan.first_rung, "reduction": plan.reduction, "found": _grace_numbers(records)},
+        "epochs_trained": epochs_trained(records.trials),
+        "epochs_without_pruning": plan.max_epochs * len(trials),
+        "wall_seconds": records.seconds,
+        "train_seconds": sum(trial.train_seconds for trial in trials),
+        **overhead_numbers(trials, records.sessions),
+        "best": None if best is None else {"trial": best.number, "params": best.params, "val_uar": best.value},
+    }
+
+
+def _grace_numbers(records: RunRecords) -> dict[str, Any] | None:
+    """The first rung that the search found by itself, and from what; `epochs` equal to the budget means none."""
+    return None if records.grace is None else asdict(records.grace)
+
+
+def overhead_numbers(trials: Sequence[TrialRecord], sessions: Sequence[Session]) -> dict[str, float | None]:
+    """Wall time of a trial beyond its epochs: building model and data, reporting, Optuna, changing the actor.
+
+    Trials that began in one session and ended in a later one are left out: the run lay still between. The first trial
+    of a worker also waits for its process to start, once for all that follow; those stand apart.
+    """
+    first: list[float] = []
+    later: list[float] = []
+    workers: set[str] = set()
+    for trial in sorted((t for t in trials if t.epochs), key=lambda t: t.started):
+        if trial.ended is not None and not any(trial.started < each.started <= trial.ended for each in sessions):
+            seconds = trial.ended - trial.started - trial.train_seconds
+            (later if trial.worker in workers else first).append(seconds)
+        workers.add(trial.worker)
+    return {
+        "overhead_seconds_per_trial": fmean(later) if later else None,
+        "worker_start_seconds": fmean(first) if first else None,
+    }

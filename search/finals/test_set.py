@@ -1,0 +1,102 @@
+"""The one place where test clips are predicted, and the ledger of every reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from search.finals.finalists import FinalsError
+from search.run_folder.append_file import AppendFile
+from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
+from ser_core.artifact import load_model, weights_sha256
+from ser_core.clips import Manifest
+from ser_core.features.store import FeatureStore
+from ser_core.splits import Split
+
+LEDGER_FILE = "test_ledger.jsonl"
+
+
+def read_test_set(
+    run_folder: Path,
+    folders: Sequence[str],
+    manifest: Manifest,
+    split: Split,
+    store: FeatureStore,
+    *,
+    allow_second: bool,
+    device: str,
+) -> Predictions:
+    """Predict the test clips with the refitted models: the only place where test rows are used.
+
+    Every reading is written to the run's ledger, with the models, their weights and a hash of what they predicted.
+    Reading again with the same weights, as after a crash or when a finished run is resumed, is the same reading; on
+    another device the last bits of what they predict may differ.
+
+    Args:
+        folders: model folders relative to `run_folder`, one per seed.
+        store: features of the whole manifest, made with the models' own settings.
+        allow_second: read again although the ledger holds another reading.
+
+    Raises:
+        FinalsError: the ledger holds a reading by other models.
+    """
+    test = store.select(split.test)
+    probabilities = np.stack([load_model(run_folder / f, device=device).predict_store(test) for f in folders])
+    digest = hashlib.sha256(np.ascontiguousarray(probabilities, dtype="<f4").tobytes()).hexdigest()
+    weights = [weights_sha256(run_folder / f) for f in folders]
+    readings = ledger_readings(run_folder)
+    if not any(weights == each.get("weights_sha256") or digest == each["predictions_sha256"] for each in readings):
+        if readings and not allow_second:
+            raise FinalsError(
+                f"the test set of this run was read {len(readings)} time(s) before, for {readings[-1]['models']}; "
+                f"choosing again after a look at it flatters the result. Start a new run, or give "
+                f"--allow-second-test-read, which every output will then state"
+            )
+        ledger = AppendFile(run_folder / LEDGER_FILE)
+        entry = {
+            "time": time.time(),
+            "models": list(folders),
+            "weights_sha256": weights,
+            "clips": len(split.test),
+            "predictions_sha256": digest,
+        }
+        ledger.append([json.dumps(entry)])
+        ledger.close()
+    result = Predictions(
+        classes=manifest.classes,
+        labels=test.labels,
+        speakers=manifest.speakers[split.test],
+        genders=np.array([manifest.clips[row].gender or "" for row in split.test]),
+        clip_ids=test.clip_ids,
+        probabilities=probabilities,
+    )
+    _write_predictions(run_folder / PREDICTIONS_FILE, result)
+    return result
+
+
+def ledger_readings(run_folder: Path) -> list[dict[str, object]]:
+    """The ledger: every reading of the test set, in order; a last line that a power cut tore is no reading."""
+    path = run_folder / LEDGER_FILE
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def _write_predictions(path: Path, result: Predictions) -> None:
+    """One line per clip and seed: what it is, what was predicted, and the probability of every class."""
+    tables = [
+        prediction_table(
+            clip_ids=result.clip_ids,
+            labels=result.labels,
+            probabilities=probabilities,
+            classes=result.classes,
+            facts={"speaker": result.speakers, "gender": result.genders, "seed": seed},
+        )
+        for seed, probabilities in enumerate(result.probabilities, 1)
+    ]
+    write_table(path, pd.concat(tables))

@@ -1,0 +1,60 @@
+"""Runs beside one another: a table of them, and every difference in protocol that forbids to compare their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.comparison.comparable import Banner, banners
+from search.run_folder.run_view import RunView
+from search.run_folder.standing import best_trial
+from search.wording import count, interval_words, percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonHead:
+    """All text of a page of several runs but that of the figures; nothing in it is escaped yet."""
+
+    run: str
+    title: str
+    lead: str
+    banners: tuple[Banner, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    footer: str
+
+
+def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:
+    """The head of a page of `runs`, in the order given."""
+    models = list(dict.fromkeys(run.plan["model"] for run in runs))
+    return ComparisonHead(
+        run=", ".join(run.name for run in runs),
+        title=f"{count(len(runs), 'run')} compared: {', '.join(models)}",
+        lead="Test scores are means over seeds of the winner's refits, with a 95 % interval over test speakers. "
+        "Whether one run is better than another, the differences on the same clips tell: intervals of two runs can "
+        "overlap although one is better for nearly every speaker.",
+        banners=tuple(banners(runs)),
+        columns=("run", "model", "corpus", "classes", "split", "trials", *SCORES),
+        rows=tuple(_row(run) for run in runs),
+        footer="Differences between numbers may be those of seeds and speakers; read the intervals first.",
+    )
+
+
+SCORES = ("best search UAR", "winner, mean of seeds", "test UAR", "95 % interval", "test accuracy")
+
+
+def _row(run: RunView) -> tuple[str, ...]:
+    best = best_trial(run.records)
+    facts = (run.name, run.plan["model"], run.plan["corpus"]["name"], str(len(run.plan["corpus"]["classes"])))
+    scores = _result_scores(run.result) if run.result else ("–",) * 4
+    trials = f"{len(run.records.trials):,}"
+    return (*facts, run.plan["split"], trials, percent(best.value) if best else "–", *scores)
+
+
+def _result_scores(result: Mapping[str, Any]) -> tuple[str, ...]:
+    winner = next(f for f in result["finalists"] if f["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
+    uar = result["test"]["uar"]
+    spread = "" if uar["std"] is None else f" ± {100 * uar['std']:.1f}"
+    accuracy = percent(result["test"]["war"]["mean"])
+    return percent(winner), f"{percent(uar['mean'])}{spread}", interval_words(uar.get("interval")), accuracy

@@ -1,0 +1,75 @@
+"""What figures of scores with intervals share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from search.pages.figures._style import MUTED
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with the bounds of its interval, all shares; NaN where result.json has none."""
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+    @classmethod
+    def of(cls, score: Mapping[str, Any], key: str = "mean") -> Estimate:
+        """From a score of result.json, in which null stands for NaN and an earlier version had no interval."""
+        low, high = score.get("interval") or (None, None)
+        return cls(number(score[key]), number(low), number(high))
+
+    @property
+    def has_interval(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def overlaps(self, other: Estimate) -> bool:
+        """False as well where one of the two has no interval."""
+        return self.low <= other.high and other.low <= self.high
+
+    def text(self, *, short: bool) -> str:
+        """ "52.3 [43.1, 61.0]" in per cent; the score alone if `short` or when there is no interval."""
+        if not math.isfinite(self.value):
+            return "none"
+        score = f"{100 * self.value:.1f}"
+        return score if short or not self.has_interval else f"{score} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+def number(value: float | None) -> float:
+    """JSON has no NaN: result.json holds null."""
+    return math.nan if value is None else float(value)
+
+
+def error_bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
+    """Plotly's error bars in per cent; none where there is no interval."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [100 * (e.high - e.value) if e.has_interval else None for e in estimates],
+        "arrayminus": [100 * (e.value - e.low) if e.has_interval else None for e in estimates],
+        "thickness": 1.8,
+        "width": 5,
+    }
+
+
+def value_column(drawn: go.Figure, texts: Mapping[float, str], *, narrow: bool) -> None:
+    """Texts in a column to the right of the plot, each at its y, with room for them."""
+    for y, text in texts.items():
+        drawn.add_annotation(
+            x=1,
+            xref="paper",
+            xanchor="left",
+            xshift=8,
+            y=y,
+            text=text,
+            showarrow=False,
+            font={"size": 12, "color": MUTED},
+        )
+    drawn.update_layout(margin={"r": 46 if narrow else 136})

@@ -1,0 +1,119 @@
+"""Differences: how far each run lies above another on the same test clips, and whether chance explains it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from search.pages.figures._intervals import Estimate, error_bars, value_column
+from search.pages.figures._style import INK, ORANGE, SLATE, SURFACE, blank, plain
+from search.run_folder.records import Value
+from search.run_folder.run_view import RunView
+from search.wording import count, in_percent
+from ser_core.metrics.paired import Comparison, verdict
+
+TITLE = "Differences: which run is better on the same test clips"
+SECTION, ORDER, WIDE = "Result", 25, True
+EMPTY = (
+    "This needs two finished runs of one corpus, split and set of classes that keep what they predicted for the same "
+    "test clips."
+)
+ROW_PIXELS = 34
+MOST_PAIRS = 45
+"""All pairs of ten runs."""
+MARKS = {True: ("shown", ORANGE, "diamond", 13), False: ("not shown", SLATE, "circle", 10)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferencesInfo:
+    """Every pair, those with the best run first."""
+
+    pairs: tuple[Comparison, ...]
+
+    @property
+    def drawn(self) -> tuple[Comparison, ...]:
+        return self.pairs[:MOST_PAIRS]
+
+
+def info_of(runs: Sequence[RunView]) -> DifferencesInfo | None:
+    """All differences between the runs."""
+    ranked = sorted(runs, key=lambda run: -len(run.beats))  # the best beats all others
+    pairs = tuple(each for run in ranked for each in run.beats)
+    return DifferencesInfo(pairs=pairs) if pairs else None
+
+
+def reading(info: DifferencesInfo) -> str:
+    """How many differences are more than chance, and the leader's."""
+    shown = sum(pair.shown for pair in info.pairs)
+    text = (
+        f"{shown or 'None'} of {count(len(info.pairs), 'difference')} in UAR {'is' if shown < 2 else 'are'} shown "
+        f"(p < 0.05 over speakers, by Holm's correction): {'; '.join(verdict(pair) for pair in info.pairs[:3])}"
+    )
+    if len(info.pairs) > MOST_PAIRS:
+        text += f"; drawn are the first {MOST_PAIRS}"
+    return text + "."
+
+
+def table(info: DifferencesInfo) -> list[dict[str, Value | None]]:
+    """A row per pair."""
+    return [
+        {
+            "first": pair.first,
+            "second": pair.second,
+            "uar_points": in_percent(pair.uar.value),
+            "low_points": in_percent(pair.uar.interval.low),
+            "high_points": in_percent(pair.uar.interval.high),
+            "p": pair.uar.p_value,
+            "p_holm": pair.p_holm,
+            "shown": pair.shown,
+            "only_first_right_clips": pair.mcnemar.only_first,
+            "only_second_right_clips": pair.mcnemar.only_second,
+            "mcnemar_p_holm": pair.mcnemar_p_holm,
+        }
+        for pair in info.pairs
+    ]
+
+
+def figure(info: DifferencesInfo, *, narrow: bool = False) -> go.Figure:
+    """A line per pair, with its interval, beside the line of no difference."""
+    estimates = [Estimate(p.uar.value, p.uar.interval.low, p.uar.interval.high) for p in info.drawn]
+    height = max(110 + ROW_PIXELS * len(estimates), 200)
+    drawn = blank(height=height, narrow=narrow, x="difference in UAR, points")
+    for shown, (name, colour, symbol, size) in MARKS.items():
+        rows = [row for row, pair in enumerate(info.drawn) if pair.shown is shown]
+        drawn.add_scatter(
+            x=[round(100 * estimates[row].value, 2) for row in rows],
+            y=rows,
+            customdata=[plain(verdict(info.drawn[row]), 200) for row in rows],
+            error_x={**error_bars([estimates[row] for row in rows]), "color": colour},
+            mode="markers",
+            name=name,
+            marker={"color": colour, "symbol": symbol, "size": size, "line": {"color": SURFACE, "width": 1}},
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    drawn.add_vline(x=0, line={"color": INK, "width": 1, "dash": "dot"})
+    value_column(drawn, {row: each.text(short=narrow) for row, each in enumerate(estimates)}, narrow=narrow)
+    drawn.update_yaxes(
+        tickvals=list(range(len(estimates))),
+        ticktext=[_label(pair, 9 if narrow else 28) for pair in info.drawn],
+        range=[len(estimates) - 0.4, -0.6],
+        showgrid=False,
+    )
+    drawn.update_xaxes(range=_range(estimates))
+    drawn.update_layout(showlegend=True)
+    return drawn
+
+
+def _label(pair: Comparison, longest: int) -> str:
+    return f"{plain(pair.first, longest)} − {plain(pair.second, longest)}"
+
+
+def _range(estimates: Sequence[Estimate]) -> list[float]:
+    """Zero, all differences and, but for what lies more than 30 points from them, all intervals."""
+    values = [0.0, *(each.value for each in estimates)]
+    edges = [edge for each in estimates for edge in (each.low, each.high) if math.isfinite(edge)]
+    low, high = max(min([*values, *edges]), min(values) - 0.3), min(max([*values, *edges]), max(values) + 0.3)
+    return [100 * low - 2, 100 * high + 2]

@@ -1,0 +1,133 @@
+"""The fall: from the best score of the search over the winner's fresh seeds to the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from search.pages.figures._style import BLUE, INK, MUTED, ORANGE, SURFACE, blank
+from search.run_folder.records import Value
+from search.run_folder.run_view import RunView
+from search.wording import in_percent, percent
+
+TITLE = "The fall: what selection had flattered"
+SECTION, ORDER, WIDE = "Result", 10, False
+EMPTY = "The test set has not been read yet."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One score in [0, 1], with edges or None; `edges` says what they are."""
+
+    name: str
+    uar: float
+    low: float | None = None
+    high: float | None = None
+    edges: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FallInfo:
+    """The three scores in order."""
+
+    steps: tuple[Step, Step, Step]
+
+
+def info(run: RunView) -> FallInfo | None:
+    """The scores of result.json; of a single test speaker there is no interval."""
+    if run.result is None:
+        return None
+    best = run.result["search"]["best"]
+    winner = next(f for f in run.result["finalists"] if f["trial"] == run.result["winner"]["trial"])
+    test = run.result["test"]["uar"]
+    low, high = test.get("interval") or (None, None)
+    return FallInfo(
+        steps=(
+            Step("best search score", best["val_uar"]),
+            _with_spread("winner, mean of seeds", winner["val_uar"]),
+            _with_spread("test", test) if low is None else Step("test", test["mean"], low, high, "95 % interval"),
+        )
+    )
+
+
+def _with_spread(name: str, score: dict[str, Any]) -> Step:
+    mean, std = score["mean"], score["std"]
+    if std is None:
+        return Step(name, mean)  # one seed has no spread
+    return Step(name, mean, mean - std, mean + std, "± deviation over seeds")
+
+
+def reading(info: FallInfo) -> str:
+    """The two differences in points of UAR."""
+    best, winner, test = (step.uar for step in info.steps)
+    return (
+        f"The search promised {percent(best)}; with fresh seeds the winner reaches {percent(winner)} on validation and "
+        f"{percent(test)} on test, {_points(test - best)} the promise."
+    )
+
+
+def _points(difference: float) -> str:
+    return f"{abs(100 * difference):.1f} points {'below' if difference < 0 else 'above'}"
+
+
+def table(info: FallInfo) -> list[dict[str, Value | None]]:
+    """A row per step."""
+    return [
+        {
+            "score": step.name,
+            "uar_percent": in_percent(step.uar),
+            "low_percent": in_percent(step.low),
+            "high_percent": in_percent(step.high),
+            "edges": step.edges or None,
+        }
+        for step in info.steps
+    ]
+
+
+def figure(info: FallInfo, *, narrow: bool = False) -> go.Figure:
+    """Three steps from left to right with their intervals and values."""
+    drawn = blank(height=320 if narrow else 360, narrow=narrow, y="UAR, %")
+    names = [step.name for step in info.steps]
+    values = [round(100 * step.uar, 2) for step in info.steps]
+    drawn.add_scatter(
+        x=names,
+        y=values,
+        mode="lines",
+        line={"color": MUTED, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
+    )
+    for step, colour, symbol in zip(info.steps, (MUTED, BLUE, ORANGE), ("square", "circle", "diamond"), strict=True):
+        low, high = (step.uar if edge is None else edge for edge in (step.low, step.high))
+        drawn.add_scatter(
+            x=[step.name],
+            y=[round(100 * step.uar, 2)],
+            mode="markers+text",
+            name=step.name,
+            marker={"color": colour, "symbol": symbol, "size": 15, "line": {"color": SURFACE, "width": 1}},
+            error_y={
+                "array": [100 * (high - step.uar)],
+                "arrayminus": [100 * (step.uar - low)],
+                "thickness": 2,
+                "width": 8,
+            },
+            text=[f"<b>{percent(step.uar)}</b>"],
+            textposition="middle right",
+            textfont={"size": 14, "color": INK},
+            hovertemplate=f"{step.name}: {percent(step.uar)}"
+            + (f"<br>{percent(low)} to {percent(high)} ({step.edges})" if step.edges else "")
+            + "<extra></extra>",
+        )
+    labels = [_label(step) for step in info.steps]
+    drawn.update_xaxes(
+        range=[-0.45, 2.85 if narrow else 2.6], tickvals=names, ticktext=labels, showgrid=False, tickangle=0
+    )
+    drawn.update_layout(showlegend=False, margin={"t": 16})
+    return drawn
+
+
+def _label(step: Step) -> str:
+    """The name of a step, and small below it what its edges are, in lines that fit a phone."""
+    name = step.name.replace("search ", "search<br>").replace("mean ", "mean<br>")
+    return f"{name}<br><span style='font-size:11px'>{step.edges.replace(' over', '<br>over')}</span>"

@@ -1,0 +1,168 @@
+"""Training curves of the finals: loss of finalists and refits, and the finalists' validation score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from search.pages.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SLATE, blank
+from search.run_folder.records import FinalRun, Phase, Value
+from search.run_folder.run_view import RunView
+from search.wording import count, in_percent
+
+TITLE = "Training curves of the finals: is the refit trained for long enough?"
+SECTION, ORDER, WIDE = "Result", 60, False
+EMPTY = "The finals have not begun."
+MOST_POINTS = 60
+"""Points of one curve; longer ones are sampled evenly, first and last kept."""
+MOST_FINALISTS = 5
+"""Finalists that are drawn: the winner, and those with the best scores."""
+STYLES = ((BLUE, "solid"), (GREEN, "dash"), (PURPLE, "dot"), (SLATE, "dashdot"), (MUTED, "longdash"))
+"""Colour and dashes of the finalists, the winner's first."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One training run; losses and the validation UAR in [0, 1] after each of `epochs`, NaN where there is none."""
+
+    phase: Phase
+    trial: int
+    seed: int
+    epochs: tuple[int, ...]
+    train_loss: tuple[float, ...]
+    val_loss: tuple[float, ...]
+    val_uar: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalCurvesInfo:
+    """Curves of the finalists in `trials`, the winner (or leader) first, and of the refits; `finalists` in the run."""
+
+    curves: tuple[Curve, ...]
+    trials: tuple[int, ...]
+    finalists: int
+    max_epochs: int
+
+    def of(self, phase: Phase, trial: int | None = None) -> list[Curve]:
+        return [c for c in self.curves if c.phase is phase and trial in (None, c.trial)]
+
+
+def info(run: RunView) -> FinalCurvesInfo | None:
+    """Runs of the finals with at least one epoch."""
+    runs = [final for final in run.records.finals if final.epochs]
+    if not runs:
+        return None
+    scores: dict[int, list[float]] = {}
+    for final in runs:
+        if final.phase is Phase.FINALIST and math.isfinite(final.value):
+            scores.setdefault(final.trial, []).append(final.value)
+    refitted = {final.trial for final in runs if final.phase is Phase.REFIT}
+    ranked = sorted(scores, key=lambda trial: (trial not in refitted, -sum(scores[trial]) / len(scores[trial]), trial))
+    kept = ranked[:MOST_FINALISTS]
+    return FinalCurvesInfo(
+        curves=tuple(_curve(final) for final in runs if final.phase is Phase.REFIT or final.trial in kept),
+        trials=tuple(kept),
+        finalists=len(ranked),
+        max_epochs=run.max_epochs,
+    )
+
+
+def _curve(final: FinalRun) -> Curve:
+    last = len(final.epochs) - 1
+    points = min(last, MOST_POINTS - 1)
+    epochs = [final.epochs[index] for index in sorted({round(i * last / max(1, points)) for i in range(points + 1)})]
+    return Curve(
+        phase=final.phase,
+        trial=final.trial,
+        seed=final.seed,
+        epochs=tuple(e.epoch for e in epochs),
+        train_loss=tuple(e.train_loss for e in epochs),
+        val_loss=tuple(e.val_loss for e in epochs),
+        val_uar=tuple(e.val_uar for e in epochs),
+    )
+
+
+def reading(info: FinalCurvesInfo) -> str:
+    """Where the refits end, and what of the finalists is drawn."""
+    refits = info.of(Phase.REFIT)
+    if refits:
+        last = max(curve.epochs[-1] for curve in refits)
+        losses = [curve.train_loss[-1] for curve in refits]
+        text = f"The refits end after {count(last, 'epoch')} of at most {info.max_epochs} with a train loss of "
+        text += f"{min(losses):.2f}" + (f" to {max(losses):.2f}" if max(losses) - min(losses) > 0.005 else "")
+    else:
+        text = f"{count(len(info.curves), 'run')} of the finals under way or done"
+    if info.finalists > len(info.trials):
+        text += f"; drawn are {len(info.trials)} of {info.finalists} finalists, the best"
+    return text + "; the train loss is that of augmented clips."
+
+
+def table(info: FinalCurvesInfo) -> list[dict[str, Value | None]]:
+    """A row per run and epoch that is drawn."""
+    return [
+        {
+            "phase": curve.phase.value,
+            "trial": curve.trial,
+            "seed": curve.seed,
+            "epoch": epoch,
+            "train_loss": _rounded(train),
+            "val_loss": _rounded(loss),
+            "val_uar_percent": in_percent(uar),
+        }
+        for curve in info.curves
+        for epoch, train, loss, uar in zip(curve.epochs, curve.train_loss, curve.val_loss, curve.val_uar, strict=True)
+    ]
+
+
+def figure(info: FinalCurvesInfo, *, narrow: bool = False) -> go.Figure:
+    """Three panels over the epochs: train loss, validation loss, validation UAR; a colour per configuration."""
+    drawn = blank(height=560 if narrow else 520, narrow=narrow, y="train loss")
+    groups: list[tuple[str, str, str, Sequence[Curve]]] = [
+        (f"trial {trial}", colour, dash, info.of(Phase.FINALIST, trial))
+        for trial, (colour, dash) in zip(info.trials, STYLES, strict=False)
+    ]
+    groups.append(("refit on train + validation", ORANGE, "solid", info.of(Phase.REFIT)))
+    for name, colour, dash, curves in groups:
+        for panel, values in enumerate(("train_loss", "val_loss", "val_uar"), start=1):
+            trace = _trace(name, curves, values)
+            if any(value is not None for value in trace["y"]):
+                line = {"color": colour, "dash": dash, "width": 2.5 if colour == ORANGE else 1.5}
+                axis = "y" if panel == 1 else f"y{panel}"
+                drawn.add_scatter(**trace, line=line, marker={"color": colour}, yaxis=axis, showlegend=panel == 1)
+    drawn.update_layout(
+        xaxis={"title": {"text": "epoch"}, "range": [0.5, info.max_epochs + 0.5], "anchor": "y3"},
+        yaxis={"domain": [0.7, 1]},
+        yaxis2={"domain": [0.35, 0.65], "title": {"text": "val. loss"}},
+        yaxis3={"domain": [0, 0.3], "title": {"text": "val. UAR, %"}},
+    )
+    return drawn
+
+
+def _trace(name: str, curves: Sequence[Curve], values: str) -> dict[str, Any]:
+    """The curves of one configuration as one trace, parted by gaps."""
+    x: list[int | None] = []
+    y: list[float | None] = []
+    seeds: list[int] = []
+    for curve in curves:
+        own: tuple[float, ...] = getattr(curve, values)
+        x += [*curve.epochs, None]
+        y += [*(in_percent(v) if values == "val_uar" else _rounded(v) for v in own), None]
+        seeds += [curve.seed] * (len(curve.epochs) + 1)
+    unit = "validation UAR %{y:.1f} %" if values == "val_uar" else f"{values.replace('_', ' ')} %{{y:.3f}}"
+    return {
+        "x": x,
+        "y": y,
+        "customdata": seeds,
+        "mode": "lines+markers" if any(len(curve.epochs) == 1 for curve in curves) else "lines",
+        "name": name,
+        "legendgroup": name,
+        "hovertemplate": f"{name}, seed %{{customdata}}<br>epoch %{{x}}: {unit}<extra></extra>",
+    }
+
+
+def _rounded(loss: float) -> float | None:
+    return round(loss, 4) if math.isfinite(loss) else None

@@ -1,0 +1,119 @@
+"""Finalists: every seed of every finalist, their means, and the score that brought them here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean
+
+import plotly.graph_objects as go
+
+from search.pages.figures._style import BLUE, MUTED, ORANGE, SURFACE, blank
+from search.run_folder.records import Phase, Value
+from search.run_folder.run_view import RunView
+from search.wording import count, in_percent, percent
+
+TITLE = "Finalists: the same configurations with fresh seeds"
+SECTION, ORDER, WIDE = "Result", 20, False
+EMPTY = "The finals have not begun."
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One configuration: its search score, and the best validation UAR of each finished seed; all in [0, 1]."""
+
+    trial: int
+    search_uar: float
+    seeds: tuple[tuple[int, float], ...]
+
+    @property
+    def mean(self) -> float:
+        return fmean(uar for _, uar in self.seeds)
+
+    @property
+    def range(self) -> float:
+        """From the worst seed to the best."""
+        scores = [uar for _, uar in self.seeds]
+        return max(scores) - min(scores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalistsInfo:
+    """The best mean first; `winner` is None until the finals have decided."""
+
+    finalists: tuple[Finalist, ...]
+    winner: int | None
+
+
+def info(run: RunView) -> FinalistsInfo | None:
+    """Finalists with at least one finished seed."""
+    seeds: dict[int, list[tuple[int, float]]] = {}
+    for final in run.records.finals:
+        if final.phase is Phase.FINALIST and final.ended is not None and math.isfinite(final.value):
+            seeds.setdefault(final.trial, []).append((final.seed, final.value))
+    if not seeds:
+        return None
+    finalists = [Finalist(trial, run.records.trials[trial].value, tuple(own)) for trial, own in seeds.items()]
+    return FinalistsInfo(
+        finalists=tuple(sorted(finalists, key=lambda finalist: (-finalist.mean, finalist.trial))),
+        winner=run.result["winner"]["trial"] if run.result else None,
+    )
+
+
+def reading(info: FinalistsInfo) -> str:
+    """Who leads, and how far seeds alone move a score."""
+    leader = next((f for f in info.finalists if f.trial == info.winner), info.finalists[0])
+    verb = "wins" if info.winner is not None else "leads"
+    text = f"Trial {leader.trial} {verb} with a mean of {percent(leader.mean)} over {count(len(leader.seeds), 'seed')}"
+    spreads = [finalist.range for finalist in info.finalists if len(finalist.seeds) > 1]
+    if spreads:
+        text += f"; the seed alone moves a finalist by up to {100 * max(spreads):.1f} points"
+    return text + "."
+
+
+def table(info: FinalistsInfo) -> list[dict[str, Value | None]]:
+    """A row per finalist and seed."""
+    return [
+        {
+            "trial": finalist.trial,
+            "seed": seed,
+            "val_uar_percent": in_percent(uar),
+            "mean_val_uar_percent": in_percent(finalist.mean),
+            "search_val_uar_percent": in_percent(finalist.search_uar),
+            "winner": finalist.trial == info.winner,
+        }
+        for finalist in info.finalists
+        for seed, uar in finalist.seeds
+    ]
+
+
+def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
+    """A row per finalist: small circles are seeds, the diamond their mean, the hollow square the search score."""
+    height = max(120 + 46 * len(info.finalists), 0 if narrow else 360)
+    drawn = blank(height=height, narrow=narrow, x="best validation UAR, %")
+    rows = [f"trial {f.trial}{' ★' if f.trial == info.winner else ''}" for f in info.finalists]
+    marks = (
+        ("score in the search", MUTED, "square-open", 11, [((0, f.search_uar),) for f in info.finalists]),
+        ("one seed", BLUE, "circle", 9, [f.seeds for f in info.finalists]),
+        ("mean of the seeds", ORANGE, "diamond", 14, [((0, f.mean),) for f in info.finalists]),
+    )
+    for name, colour, symbol, size, values in marks:
+        seed = "<br>seed %{customdata}" if name == "one seed" else ""
+        drawn.add_scatter(
+            x=[round(100 * uar, 2) for row in values for _, uar in row],
+            y=[label for label, row in zip(rows, values, strict=True) for _ in row],
+            customdata=[seed for row in values for seed, _ in row],
+            mode="markers",
+            name=name,
+            marker={
+                "color": colour,
+                "symbol": symbol,
+                "size": size,
+                "opacity": 0.9,
+                "line": {"color": SURFACE, "width": 1},
+            },
+            hovertemplate=f"%{{y}}, {name}: %{{x:.1f}} %{seed}<extra></extra>",
+        )
+    drawn.update_traces(marker={"line": {"color": MUTED, "width": 2}}, selector={"name": "score in the search"})
+    drawn.update_yaxes(autorange="reversed", type="category")
+    return drawn

@@ -1,0 +1,135 @@
+"""Learning curves: validation UAR after every epoch, coloured by what became of the trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from search.pages.figures._style import FATES, ORANGE, SURFACE, Fate, blank, rung_lines, thinned
+from search.run_folder.records import TrialRecord, TrialState, Value
+from search.run_folder.run_view import RunView
+from search.run_folder.standing import best_trial
+from search.wording import count, in_percent, percent
+
+TITLE = "Learning curves: how the score grows, and where trials were stopped"
+SECTION, ORDER, WIDE = "Search", 20, True
+EMPTY = "No trial has finished an epoch yet."
+MOST_CURVES = 200
+MOST_POINTS = 60
+"""Points of one curve; longer ones are sampled evenly, first and last kept."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One trial: epochs and validation UAR in [0, 1] after each."""
+
+    number: int
+    state: TrialState
+    epochs: tuple[int, ...]
+    uar: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvesInfo:
+    """The curves that are drawn, out of `trials` that have one; `best` is the number of the best trial."""
+
+    curves: tuple[Curve, ...]
+    trials: int
+    best: int | None
+    best_epoch: int
+    best_uar: float
+    rungs: tuple[int, ...]
+    max_epochs: int
+
+
+def info(run: RunView) -> CurvesInfo | None:
+    """Curves of at most `MOST_CURVES` trials: the best third of them, and an even sample of the rest."""
+    with_epochs = [run.records.trials[number] for number in sorted(run.records.trials)]
+    with_epochs = [trial for trial in with_epochs if trial.epochs]
+    if not with_epochs:
+        return None
+    best = best_trial(run.records)
+    return CurvesInfo(
+        curves=tuple(_curve(trial) for trial in thinned(with_epochs, MOST_CURVES)),
+        trials=len(with_epochs),
+        best=best.number if best else None,
+        best_epoch=best.best_epoch if best else 0,
+        best_uar=best.value if best else float("nan"),
+        rungs=run.rungs,
+        max_epochs=run.max_epochs,
+    )
+
+
+def _curve(trial: TrialRecord) -> Curve:
+    last = len(trial.epochs) - 1
+    points = min(last, MOST_POINTS - 1)
+    kept = sorted({round(index * last / points) for index in range(points + 1)}) if points else [0]
+    epochs = [trial.epochs[index] for index in kept]
+    return Curve(trial.number, trial.state, tuple(e.epoch for e in epochs), tuple(e.val_uar for e in epochs))
+
+
+def reading(info: CurvesInfo) -> str:
+    """Where the best trial peaked, and how many curves are drawn when not all are."""
+    text = "Every trial with an epoch failed."
+    if info.best is not None:
+        peak = f"{percent(info.best_uar)} after {count(info.best_epoch, 'epoch')}"
+        text = f"The best trial, number {info.best}, peaked at {peak} of at most {info.max_epochs}."
+    if info.trials > len(info.curves):
+        text += f" Drawn are {len(info.curves)} of {info.trials:,} trials: the best, and an even sample of the others."
+    return text
+
+
+def table(info: CurvesInfo) -> list[dict[str, Value | None]]:
+    """A row per point that is drawn."""
+    return [
+        {"trial": curve.number, "state": curve.state.value, "epoch": epoch, "val_uar_percent": in_percent(uar)}
+        for curve in info.curves
+        for epoch, uar in zip(curve.epochs, curve.uar, strict=True)
+    ]
+
+
+def figure(info: CurvesInfo, *, narrow: bool = False) -> go.Figure:
+    """One trace per fate, its curves parted by gaps; the best trial on top."""
+    drawn = blank(height=360 if narrow else 460, narrow=narrow, x="epoch", y="validation UAR, %")
+    for state, fate in FATES.items():
+        curves = [curve for curve in info.curves if curve.state is state and curve.number != info.best]
+        if curves:
+            drawn.add_trace(_curves_trace(curves, fate))
+    best = next((curve for curve in info.curves if curve.number == info.best), None)
+    if best is not None:
+        drawn.add_scatter(
+            x=best.epochs,
+            y=[round(100 * uar, 1) for uar in best.uar],
+            mode="lines+markers",
+            name=f"best: trial {best.number}",
+            line={"color": ORANGE, "width": 3},
+            marker={"symbol": "diamond", "size": 6, "line": {"color": SURFACE, "width": 1}},
+            hovertemplate=f"trial {best.number}, epoch %{{x}}: %{{y:.1f}} %<extra></extra>",
+        )
+    rung_lines(drawn, info.rungs)
+    drawn.update_xaxes(range=[0.5, info.max_epochs + 0.5])
+    drawn.update_layout(margin={"t": 72}, legend={"y": 1.08})
+    return drawn
+
+
+def _curves_trace(curves: list[Curve], fate: Fate) -> go.Scatter:
+    x: list[int | None] = []
+    y: list[float | None] = []
+    numbers: list[int] = []
+    for curve in curves:
+        x += [*curve.epochs, None]
+        y += [*(round(100 * uar, 1) for uar in curve.uar), None]
+        numbers += [curve.number] * (len(curve.epochs) + 1)
+    few = len(curves) <= 20
+    return go.Scatter(
+        x=x,
+        y=y,
+        customdata=numbers,
+        mode="lines+markers" if len(curves) == 1 or any(len(curve.epochs) == 1 for curve in curves) else "lines",
+        name=fate.label,
+        line={"color": fate.colour, "width": 1.6 if few else 1.1},
+        marker={"symbol": fate.symbol, "size": 5},
+        opacity=0.9 if few else 0.5,
+        hovertemplate=f"trial %{{customdata}}, {fate.label}<br>epoch %{{x}}: %{{y:.1f}} %<extra></extra>",
+    )

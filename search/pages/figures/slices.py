@@ -1,0 +1,165 @@
+"""Slices: the score over each knob by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from search.pages.figures._style import FATES, INK, ORANGE, SURFACE, TEMPLATE, blank, plain, thinned
+from search.run_folder.records import TrialState, Value
+from search.run_folder.run_view import RunView
+from search.run_folder.standing import best_trial
+from search.wording import count, in_percent, value_text
+
+TITLE = "Slices: the score over each knob"
+SECTION, ORDER, WIDE = "Search", 50, True
+EMPTY = "No trial has finished an epoch yet."
+MOST_PANELS = 12
+MOST_TRIALS = 300
+"""Per panel: 12 panels of 300 markers still open at once."""
+COLUMNS = 3
+PANEL_PIXELS = 230
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One trial in one panel."""
+
+    number: int
+    state: TrialState
+    value: Value
+    uar: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One knob: its scale, and the trials in which it was active. `choices` is empty for a number."""
+
+    knob: str
+    log: bool
+    choices: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicesInfo:
+    """Panels in order of importance where it is known, else in the order of the space."""
+
+    panels: tuple[Panel, ...]
+    knobs: int
+    best: int | None
+    best_values: Mapping[str, Value]
+
+
+def info(run: RunView) -> SlicesInfo | None:
+    """A panel for each of the `MOST_PANELS` most important knobs."""
+    scored = [t for t in run.records.trials.values() if t.state is not TrialState.FAIL and math.isfinite(t.value)]
+    space: Mapping[str, Mapping[str, Any]] = run.plan["space"]
+    if not scored or not space:
+        return None
+    weight = {name: share.value for name, share in (run.importance or {}).items()}
+    names = sorted(space, key=lambda name: -weight.get(name, 0.0))  # stable: ties stay in the space's order
+    kept = thinned(sorted(scored, key=lambda trial: trial.number), MOST_TRIALS)
+    panels = []
+    for name in names[:MOST_PANELS]:
+        samples = tuple(Sample(t.number, t.state, t.params[name], t.value) for t in kept if name in t.params)
+        choices = tuple(map(str, space[name]["values"])) if space[name]["type"] == "choice" else ()
+        panels.append(Panel(knob=name, log=bool(space[name].get("log")), choices=choices, samples=samples))
+    best = best_trial(run.records)
+    return SlicesInfo(
+        panels=tuple(panels),
+        knobs=len(space),
+        best=best.number if best else None,
+        best_values={name: best.params[name] for name in names if name in best.params} if best else {},
+    )
+
+
+def reading(info: SlicesInfo) -> str:
+    """Where the best trial lies, for the leading knobs."""
+    leading = [panel.knob for panel in info.panels if panel.knob in info.best_values][:2]
+    values = " and ".join(f"{name} = {value_text(info.best_values[name])}" for name in leading)
+    text = f"The best trial (orange) has {values}." if values else "Every trial with a score stands in each panel."
+    if info.knobs > len(info.panels):
+        text += f" Shown are {len(info.panels)} of {count(info.knobs, 'knob')}, the most important first."
+    return text
+
+
+def table(info: SlicesInfo) -> list[dict[str, Value | None]]:
+    """A row per marker: one trial in one panel."""
+    return [
+        {
+            "knob": panel.knob,
+            "trial": sample.number,
+            "value": sample.value,
+            "val_uar_percent": in_percent(sample.uar),
+            "state": sample.state.value,
+        }
+        for panel in info.panels
+        for sample in panel.samples
+    ]
+
+
+def figure(info: SlicesInfo, *, narrow: bool = False) -> go.Figure:
+    """A grid of panels with one y axis scale; a single column on a phone."""
+    columns = 1 if narrow else min(COLUMNS, len(info.panels))
+    rows = math.ceil(len(info.panels) / columns)
+    height = rows * PANEL_PIXELS + 60
+    drawn = make_subplots(
+        rows=rows,
+        cols=columns,
+        shared_yaxes="all",
+        horizontal_spacing=0.04,
+        vertical_spacing=76 / height if rows > 1 else 0,
+        figure=blank(height=height, narrow=narrow),
+    )
+    for index, panel in enumerate(info.panels):
+        row, column = divmod(index, columns)
+        _draw_panel(drawn, panel, info.best, first=index == 0, row=row + 1, col=column + 1)
+        if column == 0:
+            drawn.update_yaxes(title_text="val. UAR, %", row=row + 1, col=1)
+    drawn.update_layout(template=TEMPLATE, legend={"y": 1, "yref": "container", "yanchor": "top"})
+    return drawn
+
+
+def _draw_panel(drawn: go.Figure, panel: Panel, best: int | None, *, first: bool, row: int, col: int) -> None:
+    groups = [
+        (fate.label, fate.colour, fate.symbol, 7, [s for s in panel.samples if s.state is state and s.number != best])
+        for state, fate in FATES.items()
+    ]
+    groups.append(("best trial", ORANGE, "star", 16, [s for s in panel.samples if s.number == best]))
+    for label, colour, symbol, size, samples in groups:
+        drawn.add_trace(
+            go.Scatter(
+                x=[plain(sample.value, 24) if panel.choices else sample.value for sample in samples],
+                y=[round(100 * sample.uar, 1) for sample in samples],
+                customdata=[sample.number for sample in samples],
+                mode="markers",
+                name=label,
+                legendgroup=label,
+                showlegend=first and bool(samples),
+                marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8, "line": _outline(label)},
+                hovertemplate=f"trial %{{customdata}}, {label}<br>%{{x}}: %{{y:.1f}} %<extra></extra>",
+            ),
+            row=row,
+            col=col,
+        )
+    axis: dict[str, Any] = {"title": {"text": plain(panel.knob, 40), "font": {"color": INK, "size": 13}, "standoff": 4}}
+    if panel.choices:
+        axis |= {"type": "category", "categoryorder": "array", "categoryarray": [plain(c, 24) for c in panel.choices]}
+    elif panel.log:
+        axis |= {"type": "log", "exponentformat": "e", "dtick": 1 if _decades(panel) >= 1.5 else "D2"}
+    drawn.update_xaxes(**axis, nticks=6, row=row, col=col)
+
+
+def _outline(label: str) -> dict[str, Any]:
+    return {"color": SURFACE, "width": 1} if label == "best trial" else {"width": 0}
+
+
+def _decades(panel: Panel) -> float:
+    values = [float(sample.value) for sample in panel.samples]
+    return math.log10(max(values) / min(values)) if values else 0.0

@@ -1,0 +1,87 @@
+"""The page of a whole protocol: every fold in a table, and the figures of all test clips together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from search.comparison.comparable import caveats
+from search.pages.comparison_head import ComparisonHead
+from search.pages.html import build_protocol
+from search.run_folder.run_view import RunView, read_run
+from search.terminal.printing import percent
+from search.wording import count, interval_words
+from ser_core.metrics.paired import Comparison
+from ser_core.whole_file import write_whole
+
+PROTOCOL_PAGE_FILE = "protocol.html"
+COLUMNS = (
+    "model", "fold", "test speakers", "best search UAR", "test UAR", "95 % interval", "test accuracy", "macro F1",
+)  # fmt: skip
+
+
+def write_protocol_page(
+    path: Path,
+    runs: Mapping[str, Sequence[Path]],
+    document: Mapping[str, Any],
+    comparisons: Sequence[Comparison] = (),
+) -> Path:
+    """Write the page of every fold of a protocol, by one or more architectures.
+
+    Args:
+        runs: model -> run folders, a fold each.
+        document: as `protocol.json` has it.
+        comparisons: of the models on all test clips.
+
+    Raises:
+        RunFolderError: a folder that is not a readable run.
+        OSError: a disk that is full or cannot be written.
+    """
+    folds = {model: [read_run(folder) for folder in folders] for model, folders in runs.items()}
+    title = f"{document['protocol']}, {document['folds']} folds"
+    pooled = []
+    for model, own in folds.items():
+        result = {**(own[0].result or {}), "test": document["models"][model]["pooled"]}
+        beats = tuple(each for each in comparisons if each.first == model)
+        pooled.append(replace(own[0], name=title, result=result, beats=beats))
+    return write_whole(path, build_protocol(_head(title, folds, document), pooled))
+
+
+def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[str, Any]) -> ComparisonHead:
+    test = next(iter(document["models"].values()))["pooled"]
+    named = [replace(run, name=model) for model, own in folds.items() for run in own]
+    return ComparisonHead(
+        run=f"Corpus {named[0].plan['corpus']['name']}, searched {document['search']}",
+        title=f"{title}: {', '.join(folds)}",
+        lead=f"Every speaker is tested once, by models that were not trained on them: "
+        f"{count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}. The figures are of all test clips "
+        f"together, means over the seeds of the refits; intervals are over speakers.",
+        banners=tuple(caveats(named)),
+        columns=COLUMNS,
+        rows=tuple(row for model, numbers in document["models"].items() for row in _rows(model, numbers)),
+        footer="Published tables give mean and deviation over folds; a deviation over folds is no interval.",
+    )
+
+
+def _rows(model: str, numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """All folds together, their mean and deviation, then each."""
+    pooled, over = numbers["pooled"], numbers["over_folds"]
+    rows = [
+        (model, "all clips", str(pooled["speakers"]), "", *_scores(pooled)),
+        (model, "mean ± deviation", "", "", _spread(over["uar"]), "", _spread(over["war"]), _spread(over["macro_f1"])),
+    ]
+    for fold in numbers["folds"]:
+        found = percent(fold["best_search_val_uar"])
+        rows.append((model, fold["split"], ", ".join(fold["test_speakers"]), found, *_scores(fold)))
+    return rows
+
+
+def _scores(numbers: Mapping[str, Any]) -> tuple[str, ...]:
+    uar, war, macro_f1 = (percent(numbers[name]["mean"]) for name in ("uar", "war", "macro_f1"))
+    return uar, interval_words(numbers["uar"]["interval"]), war, macro_f1
+
+
+def _spread(numbers: Mapping[str, float]) -> str:
+    return f"{percent(numbers['mean'])} ± {percent(numbers['std'])}"

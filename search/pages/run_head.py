@@ -1,0 +1,190 @@
+"""The head of a run's page as plain text: what was done, how it ended, the numbers, the best configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from search.comparison.comparable import Banner
+from search.run_folder.run_view import RunView
+from search.run_folder.standing import best_trial, tally
+from search.wording import NO_INTERVAL, count, duration, interval_words, percent, value_text
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One key number."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the table of settings."""
+
+    name: str
+    value: str
+    searched: str
+    recipe: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """All text of the page but that of the figures; nothing in it is escaped yet."""
+
+    run: str
+    title: str
+    lead: str
+    finished: bool
+    status: str
+    banners: tuple[Banner, ...]
+    tiles: tuple[Tile, ...]
+    settings_title: str
+    settings: tuple[Setting, ...]
+    command: str
+    skipped: tuple[Mapping[str, str], ...]
+    footer: str
+
+
+def page_head(run: RunView) -> Head:
+    """The head of `run` at any moment of it."""
+    plan, corpus = run.plan, run.plan["corpus"]
+    split = "speakers kept apart" if plan["speaker_independent"] else "speakers mixed"
+    classes = f"{count(len(corpus['classes']), 'class', 'classes')} ({', '.join(corpus['classes'])})"
+    return Head(
+        run=run.name,
+        title=f"{plan['model']} on {corpus['name']}",
+        lead=f"{count(corpus['clips'], 'clip')} of {count(corpus['speakers'], 'speaker')}, "
+        f"{classes}, split {plan['split']}: {split}.",
+        finished=run.result is not None,
+        status="finished" if run.result else "not finished",
+        banners=_banners(run),
+        tiles=(*_score_tiles(run), *_cost_tiles(run)),
+        settings_title=_settings_title(run),
+        settings=_settings(run),
+        command=str(plan.get("command", "")),
+        skipped=tuple(corpus.get("skipped", ())),
+        footer=" · ".join(f"{name} {number}" for name, number in plan.get("versions", {}).items()),
+    )
+
+
+def _banners(run: RunView) -> tuple[Banner, ...]:
+    banners = []
+    if run.plan["synthetic"]:
+        text = "No person spoke this audio. The scores show that the program works, nothing about speech."
+        banners.append(Banner("Synthetic corpus.", text))
+    if not run.plan["speaker_independent"]:
+        text = (
+            "Clips of one speaker stand in both training and test. On unseen speakers the same model scores "
+            "10 to 20 points of UAR lower; do not compare these scores with speaker-independent ones."
+        )
+        banners.append(Banner("Not speaker-independent.", text))
+    if run.result and run.result.get("transductive"):
+        text = (
+            "Features are normalised by all clips of a speaker, the test speakers' unlabelled ones too. The scores do "
+            "not hold for a single clip of a new speaker; do not compare them with those of other systems."
+        )
+        banners.append(Banner("Transductive.", text))
+    warm = run.plan.get("warm_start")
+    if warm and warm["test_speakers"]:
+        text = (
+            f"{'Its configuration is' if warm.get('alone') else 'It began with configurations'} of {warm['source']}, "
+            f"which was tuned on test speakers of this run "
+            f"({', '.join(warm['test_speakers'])}). Its test score is not one on speakers that nothing was tuned on."
+        )
+        banners.append(Banner("Tuned on test speakers.", text))
+    if run.result and int(run.result["test_reads"]) > 1:
+        text = f"It was read {run.result['test_reads']} times; its scores may flatter."
+        banners.append(Banner("The test set was read more than once.", text))
+    return tuple(banners)
+
+
+def _score_tiles(run: RunView) -> tuple[Tile, ...]:
+    best = best_trial(run.records)
+    if run.result is None:
+        note = f"trial {best.number}, epoch {best.best_epoch}" if best else "no trial has finished an epoch yet"
+        return (Tile("Best validation UAR so far", percent(best.value) if best else "–", note),)
+    test, search = run.result["test"], run.result["search"]["best"]
+    uar = test["uar"]
+    note = f"{count(test['clips'], 'clip')}, mean of {_seeds(uar)}"
+    if (words := interval_words(uar.get("interval"))) != NO_INTERVAL:
+        note = f"95 % interval {words}; {note}"
+    return (
+        Tile("Test UAR", percent(uar["mean"]), note),
+        Tile("Test accuracy (WAR)", percent(test["war"]["mean"]), f"macro F1 {percent(test['macro_f1']['mean'])}"),
+        Tile("Best search score", percent(search["val_uar"]), f"validation UAR of trial {search['trial']}"),
+    )
+
+
+def _seeds(score: Mapping[str, Any]) -> str:
+    values = score["seeds"]
+    spread = f" (± {100 * score['std']:.1f})" if len(values) > 1 else ""
+    return count(len(values), "seed") + spread
+
+
+def _cost_tiles(run: RunView) -> tuple[Tile, ...]:
+    counted = tally(run.records, run.max_epochs)
+    states = {
+        "running": counted.running,
+        "complete": counted.complete,
+        "stopped early": counted.pruned,
+        "failed": counted.failed,
+    }
+    started = f"{sum(states.values()):,}"
+    saved = f"{counted.epochs_saved:,} saved by ASHA ({100 * counted.saved_share:.0f} %)"
+    seconds = run.result["search"]["wall_seconds"] if run.result else run.records.seconds
+    overhead = run.result["search"].get("overhead_seconds_per_trial") if run.result else None
+    return (
+        Tile(
+            "Trials",
+            started if run.result else f"{started} of {run.trials:,}",
+            " · ".join(f"{number:,} {word}" for word, number in states.items() if number),
+        ),
+        Tile("Epochs trained", f"{counted.epochs_trained:,}", saved),
+        Tile(
+            "Search time" if run.result else "Time so far",
+            duration(seconds),
+            f"{overhead:.2f} s a trial beyond training" if overhead is not None else "",
+        ),
+    )
+
+
+def _chosen(run: RunView) -> tuple[int, Mapping[str, Any]] | None:
+    """Number and parameters of the winner, or of the best trial while there is none."""
+    if run.result is not None:
+        return run.result["winner"]["trial"], run.result["winner"]["params"]
+    best = best_trial(run.records)
+    return (best.number, best.params) if best else None
+
+
+def _settings_title(run: RunView) -> str:
+    chosen = _chosen(run)
+    role = "Winner" if run.result else "Best so far"
+    return f"{role}: trial {chosen[0]}" if chosen else ""
+
+
+def _settings(run: RunView) -> tuple[Setting, ...]:
+    chosen = _chosen(run)
+    if chosen is None:
+        return ()
+    fixed_values: Mapping[str, Any] = run.plan.get("fixed", {})
+    first: Mapping[str, Any] = next(iter(run.plan.get("first", ())), {})
+    rows = [
+        Setting(name, value_text(value), _range(run.plan["space"].get(name)), value_text(first.get(name, "–")))
+        for name, value in chosen[1].items()
+        if name not in fixed_values
+    ]
+    fixed = (Setting(name, value_text(value), "fixed", "–") for name, value in fixed_values.items())
+    return (*rows, *fixed)
+
+
+def _range(knob: Mapping[str, Any] | None) -> str:
+    if knob is None:
+        return "–"
+    if knob["type"] == "choice":
+        return ", ".join(value_text(value) for value in knob["values"])
+    scale = ", log scale" if knob.get("log") else ""
+    return f"{value_text(knob['low'])} to {value_text(knob['high'])}{scale}"

@@ -1,0 +1,201 @@
+"""All that defines a run, saved in its folder before the first trial; what `--resume` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from search.run_folder.rungs import AUTO, GRACE_TRIALS
+from search.study.samplers import SAMPLERS
+from ser_core.config import ConfigError, raise_problems
+from ser_core.whole_file import write_whole
+from spaces.knobs import Space, Value, knob_from_json
+
+PLAN_FILE = "plan.json"
+
+SPEAKER_NORMALISATION = "features.speaker_normalisation"
+"""The setting that makes a result transductive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What may be changed when a run is resumed: it does not change what a result means.
+
+    Attributes:
+        trials: to start, failed ones included.
+        hours: wall time of the whole job, the finals included; None for no limit.
+        epochs_total: epochs over all trials of the search; None for no limit.
+        concurrency: trials at once; 0 for as many as fit.
+        gpus_per_trial: None for one where the cluster has any, else none; "auto" for a share that is measured.
+    """
+
+    trials: int = 50
+    hours: float | None = None
+    epochs_total: int | None = None
+    address: str | None = None
+    concurrency: int = 0
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float | str | None = None
+
+    def problems(self) -> list[str]:
+        """What is out of bounds, one line each."""
+        rules = [
+            (self.trials >= 1, f"--trials must be at least 1; got {self.trials}"),
+            (self.hours is None or self.hours > 0, f"--hours must be above 0; got {self.hours}"),
+            (
+                self.epochs_total is None or self.epochs_total >= 1,
+                f"--epochs-total must be at least 1; got {self.epochs_total}",
+            ),
+            (self.concurrency >= 0, f"--concurrency must be at least 0; got {self.concurrency}"),
+            (self.cpus_per_trial > 0, f"--cpus-per-trial must be above 0; got {self.cpus_per_trial}"),
+            (
+                self.gpus_per_trial in (None, AUTO) or float(self.gpus_per_trial or 0) >= 0,
+                f"--gpus-per-trial must be at least 0, or {AUTO}; got {self.gpus_per_trial}",
+            ),
+            (
+                not (self.address or "").startswith("ray://"),
+                f"--address must be that of a cluster that this machine is part of, such as auto; got {self.address}. "
+                f"Through ray:// (Ray Client), Ray Tune would judge trials and write records on the cluster's head, "
+                f"without this machine's run folder and features: run the search there, by `ray submit`, `ray exec` or "
+                f"`ray job submit` (README, Clusters)",
+            ),
+        ]
+        return [message for holds, message in rules if not holds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """What a run searches, on what, and how.
+
+    `space` holds the knobs, `fixed` all other settings that were changed; `grace_epochs` is a number or "auto". With
+    several `folds`, a trial is scored by its mean over `inner_folds`, the validation speakers of each.
+    """
+
+    model: str
+    data: str
+    classes: str | None
+    skip_bad: bool
+    split: str
+    corpus: Mapping[str, Any]
+    speakers: Mapping[str, Sequence[str]]
+    speaker_independent: bool
+    synthetic: bool
+    max_epochs: int
+    grace_epochs: int | str
+    reduction: float
+    finalists: int
+    seeds: int
+    sampler: str
+    seed: int
+    fixed: Mapping[str, Value]
+    space: Mapping[str, Mapping[str, Any]]
+    first: Sequence[Mapping[str, Value]]
+    limits: Limits
+    folds: int = 1
+    inner_folds: Sequence[Sequence[str]] = ()
+    warm_start: WarmStart | None = None
+    storage: str = ""
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rules = [
+            (self.max_epochs >= 1, f"--max-epochs must be at least 1; got {self.max_epochs}"),
+            (
+                self.grace_epochs == AUTO or (isinstance(self.grace_epochs, int) and self.grace_epochs >= 1),
+                f"--grace-epochs must be a whole number of at least 1, or auto; got {self.grace_epochs}",
+            ),
+            (
+                self.grace_epochs != AUTO or self.limits.trials > GRACE_TRIALS,
+                f"--grace-epochs auto learns from the first {GRACE_TRIALS} complete trials, so --trials must be above "
+                f"{GRACE_TRIALS}; got {self.limits.trials}",
+            ),
+            (self.reduction > 1, f"--reduction must be above 1; got {self.reduction}"),
+            (self.folds >= 1, f"--folds must be at least 1; got {self.folds}"),
+            (self.finalists >= 1, f"--finalists must be at least 1; got {self.finalists}"),
+            (self.seeds >= 1, f"--seeds must be at least 1; got {self.seeds}"),
+            (self.seed >= 0, f"--seed must be at least 0; got {self.seed}"),
+            (self.sampler in SAMPLERS, f"--sampler must be one of {', '.join(SAMPLERS)}; got {self.sampler!r}"),
+        ]
+        raise_problems([message for holds, message in rules if not holds] + self.limits.problems())
+
+    @property
+    def first_rung(self) -> int | None:
+        """Epochs of ASHA's first rung; None when the search is to find it."""
+        return self.grace_epochs if isinstance(self.grace_epochs, int) else None
+
+    @property
+    def knobs(self) -> Space:
+        """The space as knobs."""
+        return Space(knobs={name: knob_from_json(knob) for name, knob in self.space.items()}, first=tuple(self.first))
+
+    @property
+    def transductive(self) -> bool:
+        """True when a configuration may normalise by speaker, for which the test speakers' clips are needed."""
+        knob = self.space.get(SPEAKER_NORMALISATION, {})
+        return bool(self.fixed.get(SPEAKER_NORMALISATION)) or True in knob.get("values", ())
+
+    def save(self, folder: Path) -> None:
+        """Write `plan.json`, whole or not at all."""
+        write_whole(folder / PLAN_FILE, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> SearchPlan:
+        """The plan of a run folder.
+
+        Raises:
+            ConfigError: no plan there, or one that cannot be read.
+        """
+        path = folder / PLAN_FILE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            warm = values.get("warm_start") and WarmStart(**values["warm_start"])
+            return cls(**{**values, "limits": Limits(**values["limits"]), "warm_start": warm})
+        except (FileNotFoundError, NotADirectoryError) as error:
+            inside = sorted(each.parent.name for each in folder.glob(f"*/{PLAN_FILE}"))
+            several = f", but several runs: {', '.join(inside)}; name one of them" if inside else ""
+            raise ConfigError(f"{folder} is no run folder: it holds no {PLAN_FILE}{several}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"{path} is not a plan that this version can read: {error}") from error
+
+    def differences(self, other: SearchPlan) -> list[str]:
+        """Where another plan asks for another search, one line each; limits, storage and wording apart."""
+        mine, its = asdict(self), asdict(other)
+        ignored = {"limits", "command", "versions", "data", "storage"}
+        return [
+            f"{name}: {mine[name]!r} in the run, {its[name]!r} now"
+            for name in mine
+            if name not in ignored and json.dumps(mine[name]) != json.dumps(its[name])
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStart:
+    """What a run takes from an earlier study.
+
+    Attributes:
+        source: run folder, or storage and study; without a password.
+        configurations: partial ones within the run's space, the best first.
+        notes: what did not fit, one line each.
+        corpus: of the earlier study; "" when that is not known.
+        speakers: of that corpus, whose clips the earlier study and those before it were tuned on.
+        test_speakers: those of them that are test speakers of the new run: its score is then not one on speakers that
+            nothing was tuned on.
+        alone: nothing is searched; the one configuration, that run's winner, goes straight to the finals.
+    """
+
+    source: str
+    configurations: Sequence[Mapping[str, Value]]
+    notes: Sequence[str] = ()
+    corpus: str = ""
+    speakers: Sequence[str] = ()
+    test_speakers: Sequence[str] = ()
+    alone: bool = False
+
+    def tested_on(self, corpus: str, speakers: Iterable[str]) -> WarmStart:
+        """The same for a run whose test speakers, of `corpus`, are these."""
+        heard = set(self.speakers) & set(speakers) if corpus == self.corpus else set()
+        return replace(self, test_speakers=sorted(heard))

@@ -1,0 +1,134 @@
+"""A run as its readers see it: records, plan and result of one run folder, and the counts that everybody shows.
+
+Needs neither ray nor optuna nor torch, so that a page can be rebuilt wherever the folder lies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.run_folder.records import RECORDS_FILE, RunRecords, read_records
+from search.run_folder.rungs import AUTO, rung_epochs
+from ser_core.metrics.paired import Comparison
+
+PLAN_KEYS = (
+    "model",
+    "corpus",
+    "split",
+    "speaker_independent",
+    "synthetic",
+    "max_epochs",
+    "grace_epochs",
+    "reduction",
+    "finalists",
+    "seeds",
+    "space",
+    "limits",
+)
+PLAN_FILE = "plan.json"
+RESULT_FILE = "result.json"
+INSIGHT_FILE = "insight.json"
+INSIGHT_KEYS = ("parts", "durations", "pictures", "model")
+
+
+class RunFolderError(ValueError):
+    """A folder that is not a readable run; the message says what is missing and what to do."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A knob's share of the importance in [0, 1], and its 95 % interval over resampled trials."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """What a page or a figure may know about one run.
+
+    Attributes:
+        name: of the run folder.
+        records: everything that happened so far.
+        plan: plan.json as plain values.
+        result: result.json, or None before the finals are done.
+        insight: insight.json, or None before the end of the run and for runs that have none.
+        importance: knob -> share of the importance, together 1; None where it cannot be told.
+        beats: on a page of several runs, how far this one lies above each that scored lower on the same test clips.
+    """
+
+    name: str
+    records: RunRecords
+    plan: Mapping[str, Any]
+    result: Mapping[str, Any] | None = None
+    insight: Mapping[str, Any] | None = None
+    importance: Mapping[str, Share] | None = None
+    beats: tuple[Comparison, ...] = ()
+
+    @property
+    def max_epochs(self) -> int:
+        return int(self.plan["max_epochs"])
+
+    @property
+    def trials(self) -> int:
+        """Trials that the run is to start, failed ones included."""
+        return int(self.plan["limits"]["trials"])
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs after which ASHA decides, ascending; none while the search has not found the first one."""
+        grace = self.plan["grace_epochs"]
+        if grace == AUTO:
+            if self.records.grace is None:
+                return ()
+            grace = self.records.grace.epochs
+        return rung_epochs(self.max_epochs, grace, self.plan["reduction"])
+
+
+def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
+    """The run in `folder`, or of it all but `records`; a missing result.json means that it has not finished.
+
+    Raises:
+        RunFolderError: no plan.json, or one that lacks what every page shows; a JSON file that is torn.
+        ConfigError: records that cannot be read, see `read_records`.
+    """
+    plan = _read_json(folder / PLAN_FILE)
+    if plan is None:
+        if inside := sorted(path.parent.name for path in folder.glob(f"*/{PLAN_FILE}")):
+            raise RunFolderError(f"{folder} holds several runs, {', '.join(inside)}; name one of them")
+        raise RunFolderError(f"a run folder holds {PLAN_FILE}; {folder} does not")
+    missing = [key for key in PLAN_KEYS if key not in plan]
+    if missing:
+        raise RunFolderError(f"{folder / PLAN_FILE} must have {', '.join(PLAN_KEYS)}; it lacks {', '.join(missing)}")
+    return RunView(
+        name=folder.resolve().name,
+        records=read_records(folder / RECORDS_FILE) if records is None else records,
+        plan=plan,
+        result=_read_json(folder / RESULT_FILE),
+        insight=_read_insight(folder / INSIGHT_FILE),
+    )
+
+
+def _read_insight(path: Path) -> dict[str, Any] | None:
+    insight = _read_json(path)
+    missing = [key for key in INSIGHT_KEYS if insight is not None and key not in insight]
+    if missing:
+        raise RunFolderError(f"{path} must have {', '.join(INSIGHT_KEYS)}; it lacks {', '.join(missing)}: delete it")
+    return insight
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFolderError(f"{path} is not JSON ({error}); restore it from a copy of the run folder") from error
+    if not isinstance(content, dict):
+        raise RunFolderError(f"{path} must hold a JSON object; got {type(content).__name__}")
+    return content

@@ -1,0 +1,101 @@
+"""How the trials of a run stand: counts by state, epochs, the best one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from search.run_folder.records import RunRecords, TrialRecord, TrialState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Trials by state, and epochs.
+
+    Attributes:
+        epochs_trained: by all trials, failed and running ones too.
+        epochs_saved: what the pruned trials would still have trained up to the full budget.
+    """
+
+    running: int
+    complete: int
+    pruned: int
+    failed: int
+    epochs_trained: int
+    epochs_saved: int
+
+    @property
+    def ended(self) -> int:
+        return self.complete + self.pruned + self.failed
+
+    @property
+    def saved_share(self) -> float:
+        """Saved epochs as a share of those that training without pruning would have taken, in [0, 1]."""
+        return self.epochs_saved / max(1, self.epochs_saved + self.epochs_trained)
+
+
+class Standing:
+    """How the trials of records that grow stand; a look costs what is new, since a trial that has ended never changes.
+
+    Attributes:
+        running: trials that have not ended, in the order of their start.
+    """
+
+    def __init__(self, records: RunRecords) -> None:
+        self.running: list[TrialRecord] = []
+        self._records, self._known = records, 0
+        self._ended: Counter[TrialState] = Counter()
+        self._epochs: Counter[TrialState] = Counter()  # of the ended trials
+        self._best: TrialRecord | None = None  # of the ended trials
+        self.update()
+
+    def update(self) -> None:
+        """Bring everything up to what the records say now."""
+        looked_at = [*self.running, *islice(self._records.trials.values(), self._known, None)]
+        self._known = len(self._records.trials)
+        self.running = [trial for trial in looked_at if trial.state is TrialState.RUNNING]
+        ended = [trial for trial in looked_at if trial.state is not TrialState.RUNNING]
+        for trial in ended:
+            self._ended[trial.state] += 1
+            self._epochs[trial.state] += len(trial.epochs)
+        self._best = _better([self._best, *ended])
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial with the best validation UAR so far, the earliest of equals; failed ones do not count."""
+        return _better([self._best, *self.running])
+
+    @property
+    def epochs_running(self) -> int:
+        """Epochs of the running trials so far."""
+        return sum(len(trial.epochs) for trial in self.running)
+
+    def tally(self, max_epochs: int) -> Tally:
+        """Trials and epochs; `max_epochs` is the full budget of a trial."""
+        pruned = self._ended[TrialState.PRUNED]
+        return Tally(
+            running=len(self.running),
+            complete=self._ended[TrialState.COMPLETE],
+            pruned=pruned,
+            failed=self._ended[TrialState.FAIL],
+            epochs_trained=self._epochs.total() + self.epochs_running,
+            epochs_saved=max_epochs * pruned - self._epochs[TrialState.PRUNED],
+        )
+
+
+def tally(records: RunRecords, max_epochs: int) -> Tally:
+    """Count the trials of a run and their epochs; `max_epochs` is the full budget of a trial."""
+    return Standing(records).tally(max_epochs)
+
+
+def best_trial(records: RunRecords) -> TrialRecord | None:
+    """The trial with the best validation UAR so far, the earliest of equals; failed ones do not count."""
+    return Standing(records).best
+
+
+def _better(trials: Iterable[TrialRecord | None]) -> TrialRecord | None:
+    scored = [t for t in trials if t is not None and t.state is not TrialState.FAIL and math.isfinite(t.value)]
+    return max(scored, key=lambda trial: (trial.value, -trial.number), default=None)

@@ -1,0 +1,257 @@
+"""Configurations that an earlier study found good, mapped onto the space of a new run.
+
+Only configurations are taken over. The scores of the earlier study, of another corpus perhaps, rank them and go no
+further.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
+from search.run_folder.plan import WarmStart
+from search.run_folder.run_view import RunFolderError, read_run
+from search.study.storage import absolute_storage, connect_existing, without_password
+from ser_core.config import ConfigError
+from spaces.knobs import Choice, Float, Int, Knob, Space, Value, knob_from_json
+
+OPTION = "--warm-start"
+MOST_CONFIGURATIONS = 5
+"""Taken from an earlier study: enough to differ from one another, few beside the trials of a search."""
+MOST_LISTED = 20
+"""Studies or knobs that an error names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Earlier:
+    """An earlier study as it is read: configurations that have a score, the best first."""
+
+    source: str
+    configurations: Sequence[Mapping[str, Any]]
+    corpus: str = ""
+    speakers: Sequence[str] = ()
+
+
+def warm_start(text: str, space: Space, fixed: Mapping[str, Value]) -> WarmStart:
+    """The best configurations of the study that `text` names, each once, as far as they fit into `space`.
+
+    Args:
+        text: a run folder; or a storage, followed by #NAME where it holds several studies.
+        space: of the new run; what its first configurations cover is left out.
+        fixed: settings of the new run that are no knobs.
+
+    Raises:
+        ConfigError: no such study, several of them, or nothing in it that can be used.
+    """
+    folder = Path(text).expanduser()
+    earlier = _read_folder(folder, space) if folder.is_dir() else _read_study(text)
+    if not earlier.configurations:
+        raise ConfigError(
+            f"{OPTION} {earlier.source}: no trial of it ended with a score; there is nothing to take over"
+        )
+    taken: list[Mapping[str, Value]] = []
+    notes: list[str] = []
+    for params in earlier.configurations:
+        mapped, own_notes = fit(params, space, fixed)
+        known = any(mapped.items() <= other.items() for other in (*space.first, *taken))
+        if mapped and not known:
+            taken.append(mapped)
+            notes += own_notes
+        if len(taken) == MOST_CONFIGURATIONS:
+            break
+    if not taken:
+        _refuse(earlier, space, fixed)
+    return WarmStart(
+        source=earlier.source,
+        configurations=taken,
+        notes=[text if count == len(taken) else f"{text} in {count}" for text, count in Counter(notes).items()],
+        corpus=earlier.corpus,
+        speakers=earlier.speakers,
+    )
+
+
+def winner_of(folder: Path, model: str) -> tuple[WarmStart, Space, dict[str, Value]]:
+    """The winner of a finished run as the only configuration of another, with that run's space and fixed settings.
+
+    Raises:
+        ConfigError: no run there, one that has not ended, or one of another architecture.
+    """
+    option = f"--configuration {folder}"
+    try:
+        run = read_run(folder)
+    except RunFolderError as error:
+        raise ConfigError(f"{option}: {error}") from error
+    if run.result is None:
+        raise ConfigError(f"{option}: that run has no winner yet; --resume it first")
+    if run.plan["model"] != model:
+        raise ConfigError(f"{option} is of {run.plan['model']}, not of {model}; name a run of the same architecture")
+    knobs = {name: knob_from_json(knob) for name, knob in run.plan["space"].items()}
+    earlier = _read_folder(folder, Space(knobs=knobs), "--configuration")
+    winner = WarmStart(
+        source=earlier.source,
+        configurations=[dict(run.result["winner"]["params"])],
+        corpus=earlier.corpus,
+        speakers=earlier.speakers,
+        alone=True,
+    )
+    return winner, Space(knobs=knobs), dict(run.plan["fixed"])
+
+
+def _refuse(earlier: _Earlier, space: Space, fixed: Mapping[str, Value]) -> None:
+    """Nothing of the earlier study is left: say why."""
+    if any(fit(params, space, fixed)[0] for params in earlier.configurations):
+        raise ConfigError(
+            f"{OPTION} {earlier.source}: all that fits of it are the configurations that are tried first anyway; leave "
+            f"the option out"
+        )
+    theirs = sorted({name for params in earlier.configurations for name in params})
+    raise ConfigError(
+        f"{OPTION} {earlier.source}: none of its values fits a knob of this space. Its knobs: {_listed(theirs)}; those "
+        f"of this space: {_listed(space.knobs)}"
+    )
+
+
+# -- mapping -----------------------------------------------------------------------------------------------------------
+
+
+def fit(params: Mapping[str, Any], space: Space, fixed: Mapping[str, Value]) -> tuple[dict[str, Value], list[str]]:
+    """A configuration of another study as far as it fits into `space`, and what did not, one line each.
+
+    A number outside a range becomes the nearest that it holds; what has no nearest value, and a knob that the space
+    does not have, is left out. So is a knob whose condition the others do not fulfil.
+    """
+    mapped: dict[str, Value] = {}
+    notes = []
+    for name, knob in space.knobs.items():
+        parent = knob.when.name if knob.when is not None else None
+        if name not in params or (parent in mapped and not space.active(name, mapped)):
+            continue
+        value, why = _nearest(knob, params[name])
+        if value is not None:
+            mapped[name] = value
+        if why:
+            notes.append(
+                f"{name} {_shown(params[name])} {'dropped' if value is None else f'→ {_shown(value)}'} ({why})"
+            )
+    for name in (name for name in params if name not in space.knobs):
+        why = f"fixed at {fixed[name]}" if name in fixed else "no knob of this space"
+        notes.append(f"{name} dropped ({why})")
+    return mapped, notes
+
+
+def _nearest(knob: Knob, value: object) -> tuple[Value | None, str]:
+    """The value of `knob` that is nearest to another study's, None without one, and what is wrong with the latter."""
+    if isinstance(knob, Choice):
+        same = [own for own in knob.values if _same(own, value)]
+        return (same[0], "") if same else (None, f"not one of {', '.join(map(str, knob.values))}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None, "not a number"
+    if value < knob.low:
+        return knob.low, "below the range"
+    if value > knob.high:
+        return knob.high, "above the range"
+    if isinstance(knob, Float):
+        return float(value), ""
+    whole = knob.low + round((value - knob.low) / knob.step) * knob.step
+    return whole, "" if whole == value else _grid(knob)
+
+
+def _grid(knob: Int) -> str:
+    return "not a whole number" if knob.step == 1 else f"not {knob.low} plus a multiple of {knob.step}"
+
+
+def _same(own: Value, value: object) -> bool:
+    """Equal, where 16 is 16.0 and True is not 1."""
+    return own == value and isinstance(own, bool) == isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _read_folder(folder: Path, space: Space, option: str = OPTION) -> _Earlier:
+    """A run: what its trials varied, and what it had fixed of the knobs of `space`."""
+    try:
+        run = read_run(folder)
+    except RunFolderError as error:
+        raise ConfigError(f"{option} {folder}: {error}") from error
+    corpus, before = run.plan["corpus"]["name"], run.plan.get("warm_start")
+    parts = run.plan.get("speakers", {})
+    speakers = {*parts.get("fit", ()), *parts.get("validation", ())}
+    if before and before["corpus"] == corpus:
+        speakers |= set(before["speakers"])
+    fixed = {name: value for name, value in run.plan.get("fixed", {}).items() if name in space.knobs}
+    return _Earlier(
+        source=str(folder.resolve()),
+        configurations=[{**fixed, **trial.params} for trial in run.records.ranked()],
+        corpus=corpus,
+        speakers=sorted(speakers),
+    )
+
+
+def _read_study(text: str) -> _Earlier:
+    """A study of any program in an Optuna storage."""
+    location, name = _split(text)
+    location = absolute_storage(location, OPTION)
+    shown = without_password(location)
+    storage = connect_existing(location, OPTION)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    names = sorted(study.study_name for study in storage.get_all_studies())
+    if not names:
+        raise ConfigError(f"{OPTION} {shown} holds no study")
+    if not name and len(names) > 1:
+        raise ConfigError(
+            f"{OPTION} {shown} holds {len(names)} studies: {_listed(names)}. Choose one: {OPTION} '{shown}#{names[0]}'"
+        )
+    if name and name not in names:
+        raise ConfigError(f"{OPTION} {shown} holds no study {name!r}; it holds {_listed(names)}")
+    study = optuna.load_study(study_name=name or names[0], storage=storage)
+    if len(study.directions) > 1:
+        raise ConfigError(
+            f"{OPTION} {shown}#{study.study_name} has {len(study.directions)} objectives; it must have one"
+        )
+    sign = 1.0 if study.direction is StudyDirection.MAXIMIZE else -1.0
+    ranked = rank_trials(study.get_trials(deepcopy=False), sign)
+    return _Earlier(source=f"{shown}#{study.study_name}", configurations=[trial.params for trial in ranked])
+
+
+def rank_trials(trials: Iterable[FrozenTrial], sign: float) -> list[FrozenTrial]:
+    """Trials with a score, the best first: complete ones, then pruned ones, the further ones first.
+
+    Args:
+        sign: 1 for a study that maximises, -1 for one that minimises.
+    """
+    keys: dict[int, tuple[float, ...]] = {}
+    trials = list(trials)
+    for trial in trials:
+        steps = {step: value for step, value in trial.intermediate_values.items() if math.isfinite(value)}
+        if trial.state is OptunaState.COMPLETE and trial.value is not None and math.isfinite(trial.value):
+            keys[trial.number] = (0, 0, -sign * trial.value, trial.number)
+        elif trial.state is OptunaState.PRUNED and steps:
+            best = max(sign * value for value in steps.values())
+            keys[trial.number] = (1, -max(steps), -best, trial.number)
+    return sorted((trial for trial in trials if trial.number in keys), key=lambda trial: keys[trial.number])
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A storage and the name of a study in it, "" for the only one."""
+    location, _, name = text.partition("#")
+    return location, name
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more

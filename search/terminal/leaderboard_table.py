@@ -1,0 +1,75 @@
+"""The leaderboard and the ensemble as tables on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from search.comparison.leaderboard import Leaderboard, Score
+from search.wording import count
+from ser_core.metrics.paired import Comparison, verdict
+from ser_core.metrics.scores import Interval
+
+
+def print_leaderboard(board: Leaderboard, console: Console) -> None:
+    """The ranks with their uncertainty, and a line per difference."""
+    for warning in board.warnings:
+        console.print(f"[yellow]{escape(warning)}[/]", highlight=False)
+    split = " to ".join(dict.fromkeys((board.splits[0], board.splits[-1])))
+    title = f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}, split {split}"
+    table = Table(
+        "", Column("Run", overflow="fold"), "UAR", "± over seeds", "95 % interval over speakers", "Accuracy (WAR)",
+        title=escape(title), title_justify="left",
+    )  # fmt: skip
+    for rank, entry in enumerate(board.entries, start=1):
+        interval = _interval(entry.uar.interval)
+        table.add_row(
+            str(rank), escape(entry.name), _percent(entry.uar), _spread(entry.uar), interval, _percent(entry.war)
+        )
+    console.print(table)
+    for each in board.comparisons:
+        _say(console, f"{verdict(each)}; {_mcnemar(each)}")
+    if board.comparisons:
+        _say(
+            console,
+            f"p: difference in UAR over speakers, corrected for {count(len(board.comparisons), 'pair')} (Holm). "
+            f"McNemar's test takes clips of one speaker for independent and decides nothing.",
+        )
+
+
+def print_ensemble(numbers: Mapping[str, Any], console: Console) -> None:
+    """The score of an ensemble of runs and the shares in it, from `Ensemble.numbers`."""
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in numbers["weights"].items())
+    uar, war = numbers["test"]["uar"], numbers["test"]["war"]
+    _say(
+        console,
+        f"Ensemble ({shares}; weights from validation clips): UAR {100 * uar['value']:.1f} %, 95 % interval "
+        f"{_interval(Interval(*uar['interval']))}, accuracy {100 * war['value']:.1f} %",
+    )
+
+
+def _mcnemar(each: Comparison) -> str:
+    test = each.mcnemar
+    return f"McNemar {test.only_first} to {test.only_second} clips, p = {each.mcnemar_p_holm:.2g}"
+
+
+def _percent(score: Score) -> str:
+    return f"{100 * score.mean:.1f} %"
+
+
+def _spread(score: Score) -> str:
+    return "-" if score.std is None else f"{100 * score.std:.1f}"
+
+
+def _interval(interval: Interval) -> str:
+    return "-" if math.isnan(interval.low) else f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+
+
+def _say(console: Console, text: str) -> None:
+    """Print as it is: no wrapping, so that paths can be copied, no markup, and no colouring of numbers."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,156 @@
+"""What the command line prints: the plan of a dry run, warnings, and the result as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from search.run_folder.plan import SearchPlan
+from search.run_folder.rungs import GRACE_TRIALS
+from ser_core.clips import Manifest
+from ser_core.config import setting_help
+from ser_core.models import default_config
+from ser_core.splits import Split
+
+
+def plain(error: object) -> str:
+    """Text for a rich console: square brackets in a message are no markup."""
+    return str(error).replace("[", "\\[")
+
+
+def print_warnings(plan: SearchPlan, console: Console) -> None:
+    """What nobody may overlook: a synthetic corpus, shared speakers, files left out."""
+    if plan.synthetic:
+        console.print(
+            "[yellow]This corpus is synthetic: no person spoke it, and scores on it mean nothing for speech.[/]"
+        )
+    if not plan.speaker_independent:
+        console.print(
+            "[yellow]This split is not speaker-independent: test speakers are heard in training, which flatters scores "
+            "by 10 to 21 points.[/]"
+        )
+    if plan.transductive:
+        console.print(
+            "[yellow]Transductive: features are normalised by all clips of a speaker, the test speakers' unlabelled "
+            "ones too. Such a score does not hold for a single clip of a new speaker.[/]"
+        )
+    if plan.warm_start is not None and plan.warm_start.test_speakers:
+        console.print(
+            f"[yellow]{'The configuration' if plan.warm_start.alone else 'The study of the warm start'} was tuned on "
+            f"test speakers of this run ({plain(', '.join(plan.warm_start.test_speakers))}): its test score is not one "
+            f"on speakers that nothing was tuned on.[/]"
+        )
+    skipped = plan.corpus["skipped"]
+    if skipped:
+        console.print(f"[yellow]{len(skipped)} unusable files are left out; result.json lists them.[/]")
+
+
+def print_warm_start(plan: SearchPlan, console: Console) -> None:
+    """What is taken from an earlier study, and what of it did not fit."""
+    warm = plan.warm_start
+    if warm is None:
+        return
+    if warm.alone:
+        console.print(plain(f"Nothing is searched: the configuration is the winner of {warm.source}"), soft_wrap=True)
+        return
+    count, room = len(warm.configurations), max(0, plan.limits.trials - len(plan.first))
+    when = "after the model's recipes" if plan.first else "first"
+    less = f"; --trials {plan.limits.trials} leaves room for {room} of them" if room < count else ""
+    for line in (f"Warm start from {warm.source}: {count} of its best configurations tried {when}{less}", *warm.notes):
+        console.print(plain(line), soft_wrap=True, highlight=False)
+
+
+def print_plan(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path, console: Console) -> None:
+    """The plan and the space of a run that is not started."""
+    table = Table("Plan", "", title="Dry run: nothing is trained", title_justify="left")
+    for name, fact in _plan_facts(plan, manifest, split, folder).items():
+        table.add_row(name, plain(fact))
+    console.print(table)
+    console.print(_space_table(plan))
+    print_warm_start(plan, console)
+    print_warnings(plan, console)
+
+
+def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path) -> Mapping[str, str]:
+    corpus, parts = plan.corpus, {"train": split.train, "validation": split.validation, "test": split.test}
+    clips = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
+    return {
+        "model": plan.model,
+        "corpus": f"{corpus['name']}: {corpus['clips']} clips, {corpus['speakers']} speakers",
+        "classes": ", ".join(manifest.classes),
+        "split": f"{plan.split}: {clips} clips",
+        "validation speakers": ", ".join(plan.speakers["validation"]),
+        **({"inner folds": "; ".join(", ".join(names) for names in plan.inner_folds)} if plan.inner_folds else {}),
+        "test speakers": ", ".join(plan.speakers["test"]),
+        "search": f"{plan.limits.trials} trials of at most {plan.max_epochs} epochs, {plan.sampler}, seed {plan.seed}",
+        "ASHA": _asha_facts(plan),
+        "finals": f"{plan.finalists} finalists, {plan.seeds} seeds",
+        "fixed": ", ".join(f"{name}={value}" for name, value in plan.fixed.items()) or "nothing",
+        "run folder": str(folder),
+    }
+
+
+def _asha_facts(plan: SearchPlan) -> str:
+    rung = plan.first_rung
+    if rung is not None and rung >= plan.max_epochs:
+        return f"no rung below {plan.max_epochs} epochs: no trial is ended early"
+    where = f"found from the first {GRACE_TRIALS} complete trials" if rung is None else f"after {rung} epochs"
+    return f"first rung {where}, one in {plan.reduction:g} goes on"
+
+
+def _space_table(plan: SearchPlan) -> Table:
+    table = Table("Knob", "Range", "First tried", "Meaning")
+    meaning = setting_help(default_config(plan.model, plan.fixed))
+    warm = plan.warm_start.configurations if plan.warm_start is not None else ()
+    for name, knob in plan.space.items():
+        first = ", ".join(str(params[name]) for params in (*plan.first, *warm) if name in params)
+        table.add_row(name, _range(knob), first, meaning[name])
+    return table
+
+
+def _range(knob: Mapping[str, Any]) -> str:
+    if knob["type"] == "choice":
+        text = ", ".join(map(str, knob["values"]))
+    else:
+        text = f"{knob['low']:g} to {knob['high']:g}{', log scale' if knob['log'] else ''}"
+    when = knob["when"]
+    return text if when is None else f"{text}; if {when['name']} is {' or '.join(map(str, when['values']))}"
+
+
+def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """The test scores with their uncertainty, what the search cost, and where everything lies."""
+    test, search, corpus, split = (result[key] for key in ("test", "search", "corpus", "split"))
+    console.print(
+        f"[bold]{result['model']}[/] on {corpus['name']}{' (synthetic)' if corpus['synthetic'] else ''}, split "
+        f"{split['kind']}{'' if split['speaker_independent'] else ' (not speaker-independent)'}"
+        f"{', transductive' if result['transductive'] else ''}: {test['clips']} test "
+        f"clips of {test['speakers']} speakers, test set read {_times(result['test_reads'])}"
+    )
+    table = Table("Test", "Mean over seeds", "± over seeds", "95 % interval over speakers")
+    for name, label in (("uar", "UAR"), ("war", "accuracy (WAR)"), ("macro_f1", "macro F1")):
+        score = test[name]
+        low, high = score["interval"]
+        table.add_row(label, percent(score["mean"]), percent(score["std"]), f"{percent(low)} to {percent(high)}")
+    console.print(table)
+    counts = search["trials"]
+    console.print(
+        f"{counts['complete']} trials complete, {counts['pruned']} pruned, {counts['failed']} failed; "
+        f"{search['epochs_trained']} epochs trained instead of {search['epochs_without_pruning']}; "
+        f"{search['wall_seconds']:.0f} s"
+    )
+    for name in ("dashboard.html", "result.json", "final"):
+        console.print(f"  {(folder / name).resolve()}", soft_wrap=True, highlight=False)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def percent(share: float | None) -> str:
+    """A share in [0, 1] as it is printed; "-" where there is none."""
+    return "-" if share is None or math.isnan(share) else f"{100 * share:.1f} %"

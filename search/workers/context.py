@@ -1,0 +1,46 @@
+"""What every worker of a run shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.jobs import Job
+from search.workers.shared_features import SharedStore
+from ser_core.config import Config
+from ser_core.models import default_config
+from ser_core.splits import Fold
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerContext:
+    """What every worker of a run shares.
+
+    Attributes:
+        run_folder: on storage that all nodes reach.
+        model: architecture.
+        stores: `settings_key` of the features -> where they lie. They hold the development clips alone: no worker ever
+            has a test clip.
+        folds: "search" and "refit", rows into those stores; a search may have several, which are trained side by side.
+        device: "cpu" or "cuda".
+        threads: that one job may use on the CPU.
+        about: facts on the corpus for the model folder.
+    """
+
+    run_folder: str
+    model: str
+    stores: Mapping[str, SharedStore]
+    folds: Mapping[str, Sequence[Fold]]
+    device: str
+    threads: int
+    about: Mapping[str, Any]
+
+
+def job_config(model: str, job: Job) -> Config:
+    """The full configuration of a job.
+
+    Raises:
+        ConfigError: settings that the architecture does not have or that are out of bounds.
+    """
+    return default_config(model, job.params)

@@ -1,0 +1,125 @@
+"""The features of the development clips, once per node for all of its workers.
+
+They lie in Ray's object store, from which every process of a node reads the same memory without a copy. Where they are
+too large for it on some node, they are written into the run folder, on storage that all nodes reach, and memory-mapped:
+each node then keeps in its page cache what its workers read. Either way there are no test clips in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from ser_core.features.cache import map_frames, open_arrays, write_arrays
+from ser_core.features.store import FeatureStore
+
+FOLDER = "features"
+"""In the run folder, for what is too large for the object store; deleted when the last job has ended."""
+
+USABLE_SHARE = 0.8
+"""Of an object store, for features: Ray keeps other things there too, and what does not fit it writes to disk."""
+
+SPARE_BYTES = 256 * 2**20
+"""Room in an object store that is made for the features, for everything else."""
+
+MOST_LOCAL_SHARE = 0.4
+"""Of the memory that is free on this machine, for an object store that is made here: trials need the rest."""
+
+
+@dataclass(frozen=True)
+class SharedStore:
+    """Where workers find a `FeatureStore`; small, so that it travels with every job.
+
+    Attributes:
+        content: in Ray's object store: the whole `FeatureStore`, or what it has beside its frames.
+        frames: the file that holds them, "" when they are in the object store.
+    """
+
+    content: ray.ObjectRef
+    frames: str = ""
+
+    def open(self) -> FeatureStore:
+        """The store, on any node; frames are read-only memory that this process shares with its neighbours."""
+        content = ray.get(self.content)
+        if not self.frames:
+            store: FeatureStore = content
+            return store
+        return FeatureStore(frames=map_frames(Path(self.frames)), **content)
+
+
+def share_stores(
+    stores: Mapping[str, FeatureStore], rows: np.ndarray, folder: Path, tell: Callable[[str], None]
+) -> dict[str, SharedStore]:
+    """Put the clips `rows` of every store where all workers can read them.
+
+    Args:
+        stores: any keys, which the result has too.
+        rows: of the development clips, in every store.
+        folder: of the run, on storage that all nodes reach.
+        tell: hears where they went.
+
+    Raises:
+        FeatureStoreError: they are too large for memory, and the run folder cannot be written.
+    """
+    needed = sum(selected_bytes(store, rows) for store in stores.values())
+    room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]])
+    size, limit = f"{needed / 2**20:,.0f} MiB of features", f"{room / 2**20:,.0f} MiB"
+    if needed <= room:
+        tell(f"{size} in Ray's object store: one copy per node")
+        return {key: SharedStore(ray.put(store.select(rows))) for key, store in stores.items()}
+    tell(
+        f"{size} are more than the {limit} that the smallest object store of a node has for them: they are "
+        f"memory-mapped from {folder / FOLDER}, which every node must reach"
+    )
+    return {key: _map(store, rows, folder / FOLDER) for key, store in stores.items()}
+
+
+def local_store_bytes(stores: Mapping[str, FeatureStore], rows: np.ndarray) -> int:
+    """The size of an object store on this machine that holds the features, as far as memory allows."""
+    wanted = int(sum(selected_bytes(store, rows) for store in stores.values()) / USABLE_SHARE) + SPARE_BYTES
+    free = ray._private.utils.estimate_available_memory()
+    shared = Path("/dev/shm")
+    room = shutil.disk_usage(shared).free if shared.exists() else free  # beyond it Ray would put the store on a disk
+    return max(SPARE_BYTES, min(wanted, int(MOST_LOCAL_SHARE * free), int(0.95 * room)))
+
+
+def usable_bytes(nodes: Sequence[Mapping[str, float]]) -> int:
+    """What the smallest object store among the nodes has for features: each holds a copy, that of the driver too."""
+    return int(USABLE_SHARE * min((node.get("object_store_memory", 0.0) for node in nodes), default=0.0))
+
+
+def selected_bytes(store: FeatureStore, rows: np.ndarray) -> int:
+    """Size of the frames of the clips `rows`."""
+    frames = int((store.offsets[rows + 1] - store.offsets[rows]).sum())
+    return frames * store.bins * store.frames.itemsize
+
+
+def clear_stores(folder: Path) -> None:
+    """Delete what `share_stores` left in a run folder, when no worker needs it any more."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+
+
+def _map(store: FeatureStore, rows: np.ndarray, folder: Path) -> SharedStore:
+    """Write the rows clip by clip, unless an earlier session of the run has: no copy of them is ever in memory."""
+    digest = hashlib.sha256(store.fingerprint.encode() + rows.astype("<i8").tobytes()).hexdigest()[:32]
+    target = folder / digest
+    arrays = open_arrays(target)
+    if arrays is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        clips = (store.frames[store.offsets[row] : store.offsets[row + 1]] for row in rows)
+        arrays = write_arrays(target, clips)
+    content: dict[str, Any] = {field.name: getattr(store, field.name) for field in fields(store)}
+    del content["frames"]
+    content |= {
+        "offsets": arrays[1],
+        "labels": store.labels[rows],
+        "clip_ids": tuple(store.clip_ids[row] for row in rows),
+    }
+    return SharedStore(ray.put(content), str((target / "frames.npy").resolve()))

@@ -1,0 +1,126 @@
+"""A training run on disk: one safetensors file, tensors by name and everything else as JSON in its metadata."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ser_core.tensor_file import write_tensors
+from ser_core.training.report import EpochReport
+
+FORMAT = "ser-checkpoint-1"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be read or belongs to another run; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A training run after a whole epoch.
+
+    The random state is not part of it: every epoch's draws follow from the seed and the epoch alone.
+
+    Attributes:
+        identity: what must be equal for a run to be continued: settings, data, split.
+        reports: every epoch so far.
+        best_epoch: the epoch of `best`, counted from 1; 0 where there is no validation.
+        weights: the model's state after the last epoch.
+        best: the model's state after `best_epoch`; empty when that is 0.
+        optimizer: state tensors by "<parameter index>.<name>".
+    """
+
+    identity: Mapping[str, Any]
+    reports: Sequence[EpochReport]
+    best_epoch: int
+    weights: Mapping[str, Tensor]
+    best: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+
+
+_GROUPS = ("weights", "best", "optimizer")
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write under a temporary name and rename, so that `path` never holds half a checkpoint.
+
+    Raises:
+        OSError: a full or read-only disk; what was at `path` stays.
+    """
+    tensors = {
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        for group in _GROUPS
+        for name, tensor in getattr(checkpoint, group).items()
+    }
+    header = {
+        "identity": checkpoint.identity,
+        "best_epoch": checkpoint.best_epoch,
+        "reports": [_without_nan(asdict(report)) for report in checkpoint.reports],
+    }
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        write_tensors(temporary, tensors, {"format": FORMAT, "header": json.dumps(header, allow_nan=False)})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what `write_checkpoint` wrote; tensors lie on the CPU.
+
+    Raises:
+        CheckpointError: no file, a truncated one, or one that something else wrote.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}; start the run anew without resuming")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(
+                    f"{path} is a safetensors file but no checkpoint of this version: its format is "
+                    f"{metadata.get('format')!r}, not {FORMAT!r}; start the run anew"
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is truncated or no checkpoint ({error}); delete it and start the run anew, or restore a copy"
+        ) from error
+    header = json.loads(metadata["header"])
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
+    for name, tensor in tensors.items():
+        group, _, leaf = name.partition("/")
+        groups[group][leaf] = tensor
+    reports = [EpochReport(**_with_nan(fields)) for fields in header["reports"]]
+    return Checkpoint(identity=header["identity"], reports=reports, best_epoch=header["best_epoch"], **groups)
+
+
+def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of another run.
+
+    Raises:
+        CheckpointError: every setting that differs, with both values.
+    """
+    differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+    if differing:
+        lines = [f"  {key}: {found.get(key)!r} in the checkpoint, {wanted.get(key)!r} asked for" for key in differing]
+        raise CheckpointError(
+            f"{path} was written by another run; resume with its settings or start anew:\n" + "\n".join(lines)
+        )
+
+
+def _without_nan(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: it becomes null."""
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}
+
+
+def _with_nan(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: math.nan if value is None else value for key, value in fields.items()}

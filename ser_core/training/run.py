@@ -1,0 +1,309 @@
+"""THE training function, for every architecture: an iterator over epochs.
+
+    run = train(config, fold, store, device="cpu")
+    for report in run:                 # or list(run); whoever has seen enough stops asking
+        print(report)
+    probabilities = run.predict(rows)  # with the best epoch's weights
+
+Nothing here knows that a search exists, and nothing outlives the call: global random states are put back after every
+epoch, and the number of threads is the caller's business (`torch.set_num_threads`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ser_core.config import Config, OptimConfig
+from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
+from ser_core.features.store import FeatureStore
+from ser_core.features.transforms import clip_frames, frame_seconds, settings_key
+from ser_core.metrics import scores as metrics
+from ser_core.models import architecture, build_model, takes_raw_features
+from ser_core.splits import Fold
+from ser_core.training.augment import augment, random_shifts
+from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, write_checkpoint
+from ser_core.training.inference import evaluate, logits_of, resolve_precision
+from ser_core.training.optim import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
+from ser_core.training.report import EpochReport
+from ser_core.training.seeding import seeded
+
+
+class Diverged(RuntimeError):
+    """The loss or a gradient became NaN or infinite."""
+
+    def __init__(self, epoch: int, reason: str) -> None:
+        super().__init__(epoch, reason)  # both, so that it survives pickling
+        self.epoch, self.reason = epoch, reason
+
+    def __str__(self) -> str:
+        return f"training diverged in epoch {self.epoch}: {self.reason}"
+
+
+def train(
+    config: Config, fold: Fold, store: FeatureStore, *, device: str | torch.device, resume: Path | None = None
+) -> TrainingRun:
+    """Set up training on the clips `fold.fit`, validated on `fold.evaluate`; iterate over the result to train.
+
+    The same arguments give the same result in any process, bit by bit on the CPU; on a GPU up to kernels that add in no
+    fixed order.
+
+    Args:
+        config: all settings; `optim.epochs` is the full budget to which the learning rate's schedule is pinned.
+        fold: rows of the store; without rows to evaluate on (a refit) the last epoch's weights count as the best.
+        store: features of at least the fold's clips.
+        device: "cpu", "cuda", "cuda:1" …
+        resume: a checkpoint of the same run to go on from; the result is that of an uninterrupted run.
+
+    Raises:
+        ValueError: fewer than two clips to fit, or features other than `config` asks for.
+        CheckpointError: a checkpoint that cannot be read or belongs to another run.
+        ConfigError, PretrainedError: see `ser_core.models.build_model`.
+    """
+    return TrainingRun(config, fold, store, torch.device(device), resume)
+
+
+class TrainingRun(Iterator[EpochReport]):
+    """Training under way: each `next` trains and validates one epoch.
+
+    Iteration ends after `optim.epochs` epochs, or after `optim.early_stop_epochs` without a better validation UAR; it
+    raises `Diverged` on a loss or gradient that is NaN or infinite.
+
+    Attributes:
+        config: as given. classes: emotion words, as in the store.
+        reports: every epoch so far, those before a resume included.
+        best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 without validation.
+        normalisation: mean and deviation per bin, from `fold.fit` alone; 0 and 1 for a model that takes raw features.
+        model: the module with the weights after the last epoch.
+        precision: "fp32" or "bf16", as `config.precision` came out on this device.
+        setup_seconds: building the model and placing the data.
+    """
+
+    def __init__(
+        self, config: Config, fold: Fold, store: FeatureStore, device: torch.device, resume: Path | None
+    ) -> None:
+        started = time.perf_counter()
+        _check(config, fold, store)
+        self.config, self.classes, self.device = config, store.classes, device
+        self.reports, self.best_epoch = list[EpochReport](), 0
+        self._identity = _identity(config, fold, store)
+        self._place(fold, store)
+        self._build(store.bins)
+        if resume is not None:
+            self._restore(resume)
+        self.setup_seconds = time.perf_counter() - started
+
+    def _place(self, fold: Fold, store: FeatureStore) -> None:
+        """Put the data on the device, once for all epochs."""
+        features = self.config.features
+        if takes_raw_features(self.config):
+            self.normalisation = no_normalisation(store.bins)
+        else:
+            self.normalisation = normalisation_of(store.frames, store.offsets, fold.fit)
+        self._clips = DeviceClips(
+            store.frames,
+            store.offsets,
+            self.normalisation,
+            view_frames=clip_frames(features),
+            crop=features.crop,
+            device=self.device,
+        )
+        self._largest_shift = round(self.config.augment.time_shift_seconds / frame_seconds(features))
+        self._labels = torch.tensor(store.labels, device=self.device)
+        self._fit_rows = torch.tensor(fold.fit, device=self.device)
+        self._evaluate_rows = torch.tensor(fold.evaluate, device=self.device)
+        self._class_weights = None
+        if self.config.optim.class_weights:
+            self._class_weights = inverse_frequencies(self._labels[self._fit_rows], len(self.classes))
+
+    def _build(self, bins: int) -> None:
+        """The model with its first weights, and its optimiser."""
+        module, frames = architecture(self.config.architecture), clip_frames(self.config.features)
+        self.precision = resolve_precision(self.config.precision, module.PRECISION, self.device)
+        with seeded(self.config.seed, 0, self.device):
+            model = build_model(self.config, frames=frames, bins=bins, classes=len(self.classes))
+        memory = torch.channels_last if module.CHANNELS_LAST else torch.preserve_format
+        self.model: nn.Module = model.to(memory_format=memory).to(self.device)  # type: ignore[call-overload]
+        self._optimizer = build_optimizer(self.model, self.config.optim)
+        self._best: dict[str, Tensor] = {}
+
+    def __next__(self) -> EpochReport:
+        """Train one epoch and validate.
+
+        Raises:
+            StopIteration: the budget is spent, or early stopping set in.
+            Diverged: a loss or gradient is NaN or infinite.
+        """
+        if training_ends(self.config.optim, len(self.reports), self.best_epoch):
+            raise StopIteration
+        return self.advance()
+
+    def advance(self) -> EpochReport:
+        """Train one epoch and validate, whether or not the budget is spent.
+
+        Raises:
+            Diverged: a loss or gradient is NaN or infinite.
+        """
+        started, epoch = time.perf_counter(), len(self.reports) + 1
+        train_loss, rate = self._fit_epoch(epoch)
+        val_loss, val_uar, val_war = self._validate(epoch)
+        report = EpochReport(
+            epoch=epoch,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            val_uar=val_uar,
+            val_war=val_war,
+            learning_rate=rate,
+            seconds=time.perf_counter() - started,
+        )
+        self.reports.append(report)
+        if len(self._evaluate_rows) and (not self.best_epoch or val_uar > self.reports[self.best_epoch - 1].val_uar):
+            self.best_epoch = epoch
+            self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        return report
+
+    def _fit_epoch(self, epoch: int) -> tuple[float, float]:
+        """One pass over the fit clips in random order -> mean loss, last learning rate."""
+        optim = self.config.optim
+        loss_sum = torch.zeros((), device=self.device)  # summed on the device: reading it would wait for every step
+        norm_sum = torch.zeros((), device=self.device)
+        self.model.train()
+        with seeded(self.config.seed, epoch, self.device):
+            order = self._fit_rows[torch.randperm(len(self._fit_rows), device=self.device)]
+            batches = _batches(order, optim.batch_size)
+            for index, rows in enumerate(batches):
+                rate = learning_rate((epoch - 1) * len(batches) + index, optim.epochs * len(batches), optim)
+                loss, norm = self._step(rows, rate)
+                loss_sum += loss * len(rows)
+                norm_sum += norm
+        loss_mean = loss_sum.item() / sum(len(rows) for rows in batches)
+        if not (math.isfinite(loss_mean) and math.isfinite(norm_sum.item())):
+            raise Diverged(
+                epoch,
+                f"training loss {loss_mean}, sum of gradient norms {norm_sum.item()}; "
+                f"lower optim.learning_rate ({optim.learning_rate}) or optim.clip_norm ({optim.clip_norm})",
+            )
+        return loss_mean, rate
+
+    def _step(self, rows: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        """One optimiser step on the clips `rows` (batch,) -> loss and gradient norm, scalars on the device."""
+        config = self.config
+        shifts = random_shifts(len(rows), self._largest_shift, self.device) if self._largest_shift else None
+        features, lengths = self._clips.batch(rows, shifts)  # (batch, frames, bins), (batch,)
+        targets = F.one_hot(self._labels[rows], len(self.classes)).float()  # (batch, classes)
+        features, lengths, targets = augment(features, lengths, targets, config.augment, deltas=config.features.deltas)
+        logits = logits_of(self.model, features, lengths, self.precision)  # (batch, classes)
+        loss = F.cross_entropy(
+            logits, targets, weight=self._class_weights, label_smoothing=config.optim.label_smoothing
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.optim.clip_norm or math.inf)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return loss.detach(), norm
+
+    def _validate(self, epoch: int) -> tuple[float, float, float]:
+        """Loss, UAR and WAR on the clips to evaluate, with the present weights; NaN when there are none."""
+        if not len(self._evaluate_rows):
+            return math.nan, math.nan, math.nan
+        logits = evaluate(self.model, self._clips, self._evaluate_rows, self.precision)
+        labels = self._labels[self._evaluate_rows]
+        loss = F.cross_entropy(logits, labels).item()
+        if not math.isfinite(loss):
+            rate = self.config.optim.learning_rate
+            raise Diverged(epoch, f"validation loss {loss}; lower optim.learning_rate ({rate})")
+        scores = metrics.scores(labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy(), len(self.classes))
+        return loss, scores.uar, scores.war
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Class probabilities (rows, classes) float32 of any clips (rows,) of the store, with the best weights."""
+        present = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self._best or present)
+        logits = evaluate(self.model, self._clips, torch.tensor(rows, device=self.device), self.precision)
+        self.model.load_state_dict(present)
+        return logits.softmax(dim=1).cpu().numpy()
+
+    def predict_validation(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows (rows,) of `fold.evaluate` and their class probabilities (rows, classes), with the best weights."""
+        rows = self._evaluate_rows.cpu().numpy()
+        return rows, self.predict(rows)
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """The best epoch's weights, the last epoch's where there is no validation: copies on the CPU."""
+        weights = self._best or self.model.state_dict()
+        return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+
+    def save(self, path: Path) -> None:
+        """Write a complete checkpoint, from which `train(…, resume=path)` goes on.
+
+        Raises:
+            OSError: a full or read-only disk; what was at `path` stays.
+        """
+        checkpoint = Checkpoint(
+            identity=self._identity,
+            reports=self.reports,
+            best_epoch=self.best_epoch,
+            weights=self.model.state_dict(),
+            best=self._best,
+            optimizer=optimizer_tensors(self._optimizer),
+        )
+        write_checkpoint(path, checkpoint)
+
+    def _restore(self, path: Path) -> None:
+        checkpoint = read_checkpoint(path)
+        check_identity(path, checkpoint.identity, self._identity)
+        self.reports, self.best_epoch = list(checkpoint.reports), checkpoint.best_epoch
+        self.model.load_state_dict(checkpoint.weights)
+        self._best = {name: tensor.to(self.device) for name, tensor in checkpoint.best.items()}
+        load_optimizer_tensors(self._optimizer, checkpoint.optimizer)
+
+    def close(self) -> None:
+        """Free the device's memory. Only plain attributes, such as `reports`, can be used afterwards."""
+        del self.model, self._optimizer, self._best, self._clips
+        del self._labels, self._fit_rows, self._evaluate_rows, self._class_weights
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def training_ends(optim: OptimConfig, epochs: int, best_epoch: int) -> bool:
+    """True after `epochs` when the budget is spent, or when the best epoch (0: none) is too long ago."""
+    waited = epochs - best_epoch if best_epoch else 0
+    return epochs >= optim.epochs or 0 < optim.early_stop_epochs <= waited
+
+
+def inverse_frequencies(labels: Tensor, classes: int) -> Tensor:
+    """Weights (classes,) for labels (clips,): inverse frequency, 1 on average over clips; 0 for a class without any."""
+    counts = torch.bincount(labels, minlength=classes)
+    return torch.where(counts > 0, len(labels) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
+
+
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """(rows,) -> rows of each step. A last batch of one clip is left out: batch norm has no variance of one clip."""
+    batches = list(order.split(size))
+    return batches[:-1] if len(batches[-1]) == 1 else batches
+
+
+def _check(config: Config, fold: Fold, store: FeatureStore) -> None:
+    if len(fold.fit) < 2:
+        raise ValueError(f"training needs at least two clips to fit; got {len(fold.fit)}")
+    if settings_key(store.settings) != settings_key(config.features):
+        raise ValueError(f"the store holds features of {store.settings}, but the run asks for {config.features}")
+
+
+def _identity(config: Config, fold: Fold, store: FeatureStore) -> dict[str, object]:
+    """What two runs must share for one to go on from the other's checkpoint, as JSON values."""
+    digests = {
+        f"rows to {name}": hashlib.sha256(np.asarray(rows, dtype="<i8").tobytes()).hexdigest()[:16]
+        for name, rows in (("fit", fold.fit), ("evaluate", fold.evaluate))
+    }
+    return {"architecture": config.architecture, **config.params(), "features": store.fingerprint, **digests}

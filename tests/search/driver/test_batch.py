@@ -1,0 +1,206 @@
+"""Several runs below one folder: every fold of a protocol, several architectures, and going on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from sklearn.metrics import balanced_accuracy_score
+from typer.testing import CliRunner, Result
+
+import ser_core
+from search.driver.batch import Batch, batch_of, run_batch
+from search.run import app
+from search.run_folder.predictions import read_predictions
+from ser_core.config import ConfigError
+from ser_core.splits import PUBLISHED_FOLDS
+
+QUICK = ["--trials", "2", "--max-epochs", "2", "--finalists", "1", "--seeds", "1", "--concurrency", "1"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of 24 speakers named as RAVDESS names them: two tones each in two moods, which a model can tell."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    rows = []
+    for actor in range(1, 25):
+        for emotion, pitch_hz in (("happy", 400), ("sad", 150)):
+            for take in range(2):
+                times = np.arange(8_000) / 16_000
+                tone = np.sin(2 * np.pi * pitch_hz * (1 + 0.02 * rng.normal()) * times) + 0.1 * rng.normal(size=8_000)
+                path = folder / f"{actor:02d}-{emotion}-{take}.wav"
+                soundfile.write(path, 0.3 * tone, 16_000)
+                rows.append([path.name, f"{actor:02d}", emotion, "male" if actor % 2 else "female"])
+    with (folder / "corpus.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "speaker", "emotion", "gender"], *rows])
+    return folder / "corpus.csv"
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, list(map(str, arguments)))
+
+
+def plain(result: Result) -> str:
+    return re.sub(r"\s+", " ", result.output)
+
+
+def test_every_fold_of_a_protocol_with_one_search(corpus: Path, cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "luna"
+    options = ["--data", corpus, "--cache-dir", cache, "--split", "luna", "--search-once", *QUICK]
+    done = invoke("--model", "mlp", *options, "--run-dir", folder)
+    assert done.exit_code == 0, done.output
+    document = json.loads((folder / "protocol.json").read_text())
+    assert (document["protocol"], document["folds"], document["search"]) == ("luna", 5, "once, on the first fold")
+    numbers = document["models"]["mlp"]
+    plans = [json.loads((folder / f"fold-{fold}" / "plan.json").read_text()) for fold in range(1, 6)]
+    check_folds(folder, plans, numbers)
+    # The first fold's winner is trained on all, and whoever reads the scores is told what that means.
+    assert [len(plan["space"]) > 0 and plan["limits"]["trials"] for plan in plans] == [2, 1, 1, 1, 1]
+    assert len({json.dumps(fold["params"]) for fold in numbers["folds"]}) == 1
+    assert numbers["tuned_on_test_speakers"] is True
+    assert "searched on one fold, whose training speakers test in others" in plain(done)
+    together = (folder / "protocol.html").read_text()
+    assert "<h1>luna, 5 folds: mlp</h1>" in together
+    assert "Tuned on test speakers." in together
+    page = (folder / "fold-2" / "dashboard.html").read_text()
+    assert "Tuned on test speakers." in page
+    check_going_on(folder, cache, options)
+
+
+def check_folds(folder: Path, plans: list[dict[str, Any]], numbers: dict[str, Any]) -> None:
+    """Every speaker is tested once, in the published fold, and the pooled scores are those of all predictions."""
+    tested = [sorted(map(int, plan["speakers"]["test"])) for plan in plans]
+    assert tested == [sorted(fold) for fold in PUBLISHED_FOLDS["luna"]]
+    parts = [read_predictions(folder / f"fold-{fold}" / "final/test_predictions.csv") for fold in range(1, 6)]
+    labels = np.concatenate([part.labels for part in parts])
+    told = np.concatenate([part.probabilities[0].argmax(axis=1) for part in parts])
+    assert numbers["pooled"]["uar"]["mean"] == pytest.approx(balanced_accuracy_score(labels, told))
+    assert numbers["pooled"]["speakers"] == 24
+    assert numbers["pooled"]["clips"] == 96
+    each = [balanced_accuracy_score(part.labels, part.probabilities[0].argmax(axis=1)) for part in parts]
+    assert numbers["over_folds"]["uar"]["mean"] == pytest.approx(np.mean(each))
+    assert numbers["over_folds"]["uar"]["std"] == pytest.approx(np.std(each, ddof=1))
+
+
+def check_going_on(folder: Path, cache: Path, options: list[object]) -> None:
+    """A fold that is gone is done again, the others are not, and the folder takes no second batch."""
+    (folder / "fold-5" / "result.json").rename(folder / "fold-5" / "gone.json")
+    before = {fold: (folder / f"fold-{fold}" / "records.jsonl").stat().st_mtime_ns for fold in range(1, 6)}
+    again = invoke("--resume", folder)
+    assert again.exit_code == 0, again.output
+    after = {fold: (folder / f"fold-{fold}" / "records.jsonl").stat().st_mtime_ns for fold in range(1, 6)}
+    assert [fold for fold in before if before[fold] != after[fold]] == [5]
+    assert json.loads((folder / "fold-5" / "result.json").read_text())["test_reads"] == 1
+    refused = invoke("--model", "mlp", *options, "--run-dir", folder)
+    assert refused.exit_code == 2
+    assert "holds runs already; --resume" in plain(refused)
+
+
+@pytest.mark.slow  # three runs, each with a Ray of its own
+def test_several_architectures_end_with_their_ensemble_and_leaderboard(
+    corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "two"
+    data = ["--data", corpus, "--cache-dir", cache, "--set", "features.clip_seconds=0.5", "--set", "model.lstm_units=8"]
+    # The CNN needs more frames than half a second has, so it fails in every trial, and the others go on without it.
+    done = invoke("--model", "mlp,cnn_lstm,shallow_cnn", *data, *QUICK, "--run-dir", folder)
+    assert done.exit_code == 1, done.output
+    assert "not run: shallow_cnn" in plain(done)
+    document = json.loads((folder / "ensemble.json").read_text())
+    assert list(document["weights"]) == ["mlp", "cnn_lstm"]
+    assert sum(document["weights"].values()) == pytest.approx(1)
+    assert 0 <= document["test"]["uar"]["value"] <= 1
+    assert "weights from validation clips" in plain(done)
+    noise = np.random.default_rng(0).normal(size=8_000).astype(np.float32)
+    each = [ser_core.load(next((folder / model / "final").glob("trial-*"))) for model in document["weights"]]
+    expected = sum(w * own.probabilities(noise) for w, own in zip(document["weights"].values(), each, strict=True))
+    np.testing.assert_allclose(ser_core.load(folder).probabilities(noise), expected, atol=1e-6)
+    board = json.loads((folder / "leaderboard.json").read_text())
+    assert {run["model"] for run in board["runs"]} == {"mlp", "cnn_lstm"}
+    assert list(board["not_run"]) == ["shallow_cnn"]
+
+
+def test_what_makes_a_batch() -> None:
+    common = {"data": "x", "dry_run": False, "skip_bad": False}
+    assert batch_of({**common, "model": "mlp", "split": "emobox:3"}) is None
+    single = batch_of({**common, "model": "mlp", "split": "emobox"})
+    assert single is not None
+    assert [member.split for member in single.members] == [f"emobox:{fold}" for fold in range(1, 7)]
+    assert [member.taken_from for member in single.members] == [""] * 6
+    both = batch_of({**common, "model": "mlp, cnn_lstm", "split": "luna", "search_per_fold": False})
+    assert both is not None
+    assert [member.folder for member in both.members][4:7] == ["mlp-fold-5", "cnn_lstm-fold-1", "cnn_lstm-fold-2"]
+    assert both.members[6].taken_from == "cnn_lstm-fold-1"
+
+
+def batch_at(**options: Any) -> Batch:
+    batch = batch_of({"data": "x", "dry_run": False, "skip_bad": False, "model": "mlp", "split": "luna", **options})
+    assert batch is not None
+    return batch
+
+
+def test_a_batch_is_kept_without_the_password(tmp_path: Path) -> None:
+    secret = "postgresql://me:secret@host/db"
+    batch = batch_at(storage=secret, warm_start=f"{secret}#study", cache_dir=tmp_path)
+    done: list[dict[str, Any]] = []
+    run_batch(batch, tmp_path, {"dry_run": False, "allow_second_test_read": False, "skip_bad": False}, done.append, ())
+    assert [options["storage"] for options in done] == [secret] * 5
+    assert "secret" not in (tmp_path / "batch.json").read_text()
+    kept = Batch.load(tmp_path)
+    assert kept.options["warm_start"] == "postgresql://me@host/db#study"
+    assert kept.options["cache_dir"] == tmp_path
+    (tmp_path / "batch.json").write_text("{}")
+    with pytest.raises(ConfigError, match="is not a batch that this version can read"):
+        Batch.load(tmp_path)
+
+
+def test_a_resumed_batch_takes_limits_and_nothing_else(tmp_path: Path) -> None:
+    call = {"dry_run": False, "allow_second_test_read": False, "skip_bad": True, "resume": tmp_path}
+    done: list[dict[str, Any]] = []
+    run_batch(batch_at(trials=5), tmp_path, {**call, "trials": 9}, done.append, ())
+    assert [(options["trials"], options["skip_bad"]) for options in done] == [(9, True)] * 5  # not begun yet
+    with pytest.raises(ConfigError, match="leave out --seed, --set"):
+        run_batch(batch_at(), tmp_path, {**call, "seed": 1, "set_": ["a=b"]}, done.append, ())
+    for member in batch_at().members:
+        (tmp_path / member.folder).mkdir()
+        (tmp_path / member.folder / "result.json").write_text("{}")
+    done.clear()
+    run_batch(batch_at(), tmp_path, {**call, "concurrency": 1}, done.append, ())
+    assert done == []  # more machines change nothing of a run that has ended, more trials do
+    run_batch(batch_at(), tmp_path, {**call, "trials": 9}, done.append, ())
+    assert len(done) == 5
+    (tmp_path / "fold-2" / "plan.json").write_text("{}")
+    with pytest.raises(ConfigError, match="fold-2 took the winner of the first fold, which --trials could change"):
+        run_batch(batch_at(search_per_fold=False), tmp_path, {**call, "trials": 9}, done.append, ())
+
+
+def test_paths_of_a_batch_hold_wherever_it_is_resumed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "corpus").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert batch_at(data="corpus").options["data"] == str(tmp_path / "corpus")
+    assert batch_at(cache_dir=Path("cache")).options["cache_dir"] == tmp_path / "cache"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "mlp,nope", "--data", "demo"], "unknown architectures nope; known: ast"),
+        (["--model", "mlp", "--data", "demo", "--search-once"], "are for every fold of a protocol"),
+        (["--data", "demo", "--split", "luna"], "--model must be given"),
+        (
+            ["--model", "mlp,ast", "--data", "demo", "--set", "model.lstm_units=8"],
+            "none of mlp, ast has the settings in",
+        ),
+    ],
+)
+def test_what_cannot_be_a_batch_says_why(options: list[str], message: str) -> None:
+    result = invoke(*options)
+    assert result.exit_code == 2
+    assert message in plain(result)

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from search.run_folder.records import Phase, RecordWriter, RunRecords, TrialState, read_records, report_fields
+from ser_core.training.report import EpochReport
+
+
+def report(epoch: int, val_uar: float = 0.5, seconds: float = 2.0) -> EpochReport:
+    return EpochReport(
+        epoch=epoch, train_loss=1.0, val_loss=1.2, val_uar=val_uar, val_war=0.6, learning_rate=1e-3, seconds=seconds
+    )
+
+
+def fields(*reports: EpochReport) -> list[dict[str, Any]]:
+    return [report_fields(one) for one in reports]
+
+
+def seconds_from(start: float) -> Callable[[], float]:
+    ticks: Iterator[int] = count()
+    return lambda: start + next(ticks)
+
+
+def write_run(path: Path) -> RunRecords:
+    """A short run with every kind of event; the records as the writer holds them."""
+    writer = RecordWriter(path, clock=seconds_from(100.0))
+    writer.write("session")
+    writer.write(
+        "trial_start", trial=0, params={"optim.learning_rate": 1e-3, "optim.schedule": "cosine"}, origin="first"
+    )
+    writer.write("epochs", trial=0, worker="node/1", setup_seconds=0.5, reports=fields(report(1, 0.4), report(2, 0.7)))
+    writer.write("epochs", trial=0, worker="node/2", setup_seconds=0.25, reports=fields(report(3, 0.6)))
+    writer.write("trial_end", trial=0, state="COMPLETE", reason="")
+    writer.write("trial_start", trial=1, params={"optim.learning_rate": 0.9}, origin="sampler")
+    writer.write("trial_end", trial=1, state="FAIL", reason="diverged: the loss became nan")
+    writer.write("final_start", phase=Phase.FINALIST, trial=0, seed=7)
+    writer.write("final_epochs", phase=Phase.FINALIST, trial=0, seed=7, reports=fields(report(1, 0.65)))
+    writer.write("final_end", phase=Phase.FINALIST, trial=0, seed=7, reason="")
+    writer.write("final_start", phase=Phase.REFIT, trial=0, seed=8)
+    writer.write("final_epochs", phase=Phase.REFIT, trial=0, seed=8, reports=fields(report(1, math.nan)))
+    writer.close()
+    return writer.records
+
+
+def test_a_reader_sees_what_the_writer_holds(tmp_path: Path) -> None:
+    written, read = write_run(tmp_path / "records.jsonl"), read_records(tmp_path / "records.jsonl")
+
+    # NaN differs from itself, so the refit without validation is compared on its own.
+    assert read.trials == written.trials
+    assert read.finals[0] == written.finals[0]
+    assert read.sessions == written.sessions
+    assert repr(read) == repr(written)
+
+    trial = read.trials[0]
+    assert (trial.state, trial.origin, trial.started, trial.ended) == (TrialState.COMPLETE, "first", 101.0, 104.0)
+    assert (trial.value, trial.best_epoch, trial.train_seconds, trial.setup_seconds) == (0.7, 2, 6.0, 0.75)
+    assert trial.worker == "node/2"
+    assert trial.params == {"optim.learning_rate": 1e-3, "optim.schedule": "cosine"}
+    failed = read.trials[1]
+    assert (failed.state, failed.reason) == (TrialState.FAIL, "diverged: the loss became nan")
+    assert math.isnan(failed.value)
+    assert failed.best_epoch == 0
+    assert read.seconds == 11.0
+
+
+def test_finals_are_found_by_phase_trial_and_seed(tmp_path: Path) -> None:
+    records = write_run(tmp_path / "records.jsonl")
+    finalist, refit = records.final(Phase.FINALIST, 0, 7), records.final(Phase.REFIT, 0, 8)
+    assert finalist is not None
+    assert (finalist.value, finalist.best_epoch, finalist.ended) == (0.65, 1, 109.0)
+    assert refit is not None
+    assert math.isnan(refit.value)
+    assert (refit.best_epoch, refit.ended) == (0, None)
+    assert records.final(Phase.REFIT, 0, 7) is None
+
+
+def test_numbers_that_are_not_finite_are_null_on_disk_and_nan_in_records(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    writer = RecordWriter(path)
+    writer.write("trial_start", trial=0, params={}, origin="sampler")
+    diverged = EpochReport(
+        epoch=1, train_loss=math.inf, val_loss=math.nan, val_uar=math.nan, val_war=0.1, learning_rate=1e-3, seconds=1.0
+    )
+    writer.write("epochs", trial=0, worker="w", setup_seconds=0.0, reports=fields(diverged))
+    writer.close()
+
+    on_disk = json.loads(path.read_text().splitlines()[1])["reports"][0]
+    assert [on_disk[name] for name in ("train_loss", "val_loss", "val_uar")] == [None, None, None]
+    for records in (writer.records, read_records(path)):
+        (epoch,) = records.trials[0].epochs
+        assert math.isnan(epoch.train_loss)
+        assert math.isnan(epoch.val_uar)
+        assert epoch.val_war == 0.1
+
+
+def test_epochs_trained_again_after_a_lost_checkpoint_keep_their_first_report(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    writer = RecordWriter(path)
+    writer.write("trial_start", trial=0, params={}, origin="sampler")
+    first = [report(1, 0.1), report(2, 0.2), report(3, 0.9), report(4, 0.3)]
+    writer.write("epochs", trial=0, worker="a", setup_seconds=0.0, reports=fields(*first))
+    again = [report(3, 0.25), report(4, 0.35), report(5, 0.5)]
+    writer.write("epochs", trial=0, worker="b", setup_seconds=0.0, reports=fields(*again))
+    writer.close()
+    records = read_records(path)
+    trial = records.trials[0]
+    assert [epoch.epoch for epoch in trial.epochs] == [1, 2, 3, 4, 5]
+    assert [epoch.val_uar for epoch in trial.epochs] == [0.1, 0.2, 0.9, 0.3, 0.5]
+    assert trial.value == 0.9
+    assert records.arrivals == [(0, 4), (0, 5)]
+
+
+def test_the_earliest_of_equal_epochs_is_the_best(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path / "records.jsonl")
+    writer.write("trial_start", trial=0, params={}, origin="sampler")
+    reports = [report(1, 0.2), report(2, 0.8), report(3, math.nan), report(4, 0.8)]
+    writer.write("epochs", trial=0, worker="a", setup_seconds=0.0, reports=fields(*reports))
+    writer.close()
+    assert writer.records.trials[0].best_epoch == 2
+
+
+def test_a_final_run_started_again_keeps_its_epochs_and_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    write_run(path)
+    writer = RecordWriter(path)
+    writer.write("final_end", phase=Phase.REFIT, trial=0, seed=8, reason="worker lost")
+    writer.write("final_start", phase=Phase.REFIT, trial=0, seed=8)
+    writer.close()
+    finals = read_records(path).finals
+    assert [(one.phase, one.trial, one.seed) for one in finals] == [(Phase.FINALIST, 0, 7), (Phase.REFIT, 0, 8)]
+    assert [epoch.epoch for epoch in finals[1].epochs] == [1]
+    assert (finals[1].ended, finals[1].reason) == (None, "")
+
+
+def test_wall_time_counts_sessions_without_the_pause_between_them(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    for start in (100.0, 5_000.0):
+        writer = RecordWriter(path, clock=seconds_from(start))
+        writer.write("session")
+        writer.write("trial_start", trial=0, params={}, origin="sampler")
+        writer.close()
+    assert read_records(path).seconds == 2.0
+
+
+def test_a_missing_file_is_an_empty_run(tmp_path: Path) -> None:
+    assert read_records(tmp_path / "records.jsonl") == RunRecords()
+
+
+def test_a_torn_last_line_is_cut_off_before_writing_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    write_run(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"event": "trial_start", "tri')
+
+    assert len(read_records(path).trials) == 2
+    writer = RecordWriter(path)
+    writer.write("trial_start", trial=2, params={}, origin="sampler")
+    writer.close()
+    assert path.read_bytes().startswith(whole)
+    assert len(path.read_bytes().splitlines()) == len(whole.splitlines()) + 1
+    assert sorted(read_records(path).trials) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"not json",
+        b"\xff\xfe broken disk",
+        b"null",
+        b'{"event": "surprise", "time": 1.0}',
+        b'{"event": "trial_end", "trial": 99, "state": "COMPLETE", "reason": "", "time": 1.0}',
+        b'{"event": "trial_end", "trial": 0, "state": "DONE", "reason": "", "time": 1.0}',
+        b'{"event": "epochs", "trial": 0, "worker": "w", "setup_seconds": 0.0, "reports": [1], "time": 1.0}',
+        b'{"event": "final_end", "phase": "refit", "trial": 0, "seed": 99, "reason": "", "time": 1.0}',
+    ],
+)
+def test_a_corrupt_middle_line_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "records.jsonl"
+    write_run(path)
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([*lines[:4], line, *lines[4:], b""]))
+    with pytest.raises(ValueError, match=r"records\.jsonl line 5 is not a record .*restore the file"):
+        read_records(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="line 5"):
+        RecordWriter(path)
+    assert path.read_bytes() == before
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True) | st.floats(0, 1)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
+    """Events of one session in an order in which a driver could write them."""
+    made: list[tuple[str, dict[str, Any]]] = [("session", {})]
+    for trial in range(draw(st.integers(0, 4))):
+        params = draw(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.booleans()))
+        made.append(("trial_start", {"trial": trial, "params": params, "origin": "sampler"}))
+        for epoch in range(1, draw(st.integers(1, 4))):
+            reports = fields(report(epoch, draw(numbers)))
+            made.append(("epochs", {"trial": trial, "worker": "wörker", "setup_seconds": 0.1, "reports": reports}))
+        state = draw(st.sampled_from([None, "COMPLETE", "PRUNED", "FAIL"]))
+        if state is not None:
+            made.append(("trial_end", {"trial": trial, "state": state, "reason": draw(st.text(max_size=10))}))
+    return made
+
+
+@given(made=events(), data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_file_cut_at_any_byte_reads_as_the_events_before_the_cut(
+    tmp_path: Path, made: list[tuple[str, dict[str, Any]]], data: st.DataObject
+) -> None:
+    path = tmp_path / "records.jsonl"
+    path.unlink(missing_ok=True)
+    writer = RecordWriter(path, clock=seconds_from(0.0))
+    seen = [repr(writer.records)]
+    for name, values in made:
+        writer.write(name, **values)
+        seen.append(repr(writer.records))
+    writer.close()
+    whole = path.read_bytes()
+
+    cut = data.draw(st.integers(0, len(whole)), label="bytes that reached the disk")
+    path.write_bytes(whole[:cut])
+    expected = seen[whole[:cut].count(b"\n")]
+    assert repr(read_records(path)) == expected
+
+    resumed = RecordWriter(path)
+    assert repr(resumed.records) == expected
+    sessions = len(resumed.records.sessions)
+    resumed.write("session")
+    resumed.close()
+    assert len(read_records(path).sessions) == sessions + 1

@@ -1,0 +1,116 @@
+"""Files to samples: values, channels, rates, and every kind of file that must be refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_core.features.audio import AudioError, decode, read_audio
+
+RATE_HZ = 16_000
+
+
+def tone(seconds: float = 0.5, *, rate_hz: int = RATE_HZ, hz: float = 440.0, peak: float = 0.5) -> np.ndarray:
+    return peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate_hz)) / rate_hz)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_16")]
+)
+def test_samples_survive_the_file(tmp_path: Path, suffix: str, subtype: str) -> None:
+    soundfile.write(tmp_path / f"a.{suffix}", tone(), RATE_HZ, subtype=subtype)
+    samples = read_audio(tmp_path / f"a.{suffix}", RATE_HZ)
+    assert samples.dtype == np.float32
+    assert samples.flags.c_contiguous
+    np.testing.assert_allclose(samples, tone(), atol=2**-15)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    left, right = tone(hz=300), tone(hz=700, peak=0.2)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), RATE_HZ, subtype="FLOAT")
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav", RATE_HZ), (left + right) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000])
+def test_resampling_keeps_a_tone(tmp_path: Path, rate_hz: int) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(rate_hz=rate_hz), rate_hz, subtype="FLOAT")
+    samples = read_audio(tmp_path / "a.wav", RATE_HZ)
+    assert samples.dtype == np.float32
+    assert samples.shape == (RATE_HZ // 2,)
+    inner = slice(400, -400)  # the filter sees zeros beyond both ends
+    np.testing.assert_allclose(samples[inner], tone()[inner], atol=2e-3)
+
+
+def test_resampling_removes_what_the_new_rate_cannot_hold(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(rate_hz=48_000, hz=12_000), 48_000, subtype="FLOAT")
+    assert np.abs(read_audio(tmp_path / "a.wav", RATE_HZ)[400:-400]).max() < 5e-3
+
+
+def test_original_stereo_files_are_read(ravdess_original_root: Path) -> None:
+    files = sorted(ravdess_original_root.rglob("*.wav"))
+    assert any(soundfile.info(file).channels == 2 for file in files)
+    for file in files:
+        assert 2 * RATE_HZ < read_audio(file, RATE_HZ).size < 6 * RATE_HZ
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, RATE_HZ), RATE_HZ, subtype="PCM_16")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(AudioError, match="truncated"):
+        decode(path)
+
+
+def test_a_streamed_wav_without_a_size_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(), RATE_HZ, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[4:8] = content[at : at + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    assert decode(path)[0].shape == (RATE_HZ // 2,)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (np.zeros(RATE_HZ), "silent"),
+        (np.full(RATE_HZ, 0.25), "silent"),
+        (np.random.default_rng(0).choice([-3e-5, 0, 3e-5], RATE_HZ), "silent"),
+        (np.r_[tone(), np.nan], "1 samples are NaN"),
+        (np.r_[tone(), np.inf, -np.inf], "2 samples are NaN or infinite"),
+        (tone(0.01), "too short: 10 ms, at least 50 ms"),
+        (np.empty(0), "empty: a header without audio"),
+    ],
+)
+def test_samples_that_teach_nothing_are_refused(tmp_path: Path, samples: np.ndarray, reason: str) -> None:
+    soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
+    with pytest.raises(AudioError, match=reason):
+        decode(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"speaker,emotion\n", r"not an audio file .* begins with b'speaker,emotion"),
+        (None, "no such file"),
+    ],
+)
+def test_files_that_are_not_audio_are_refused(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "a.wav"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(AudioError, match=reason):
+        read_audio(path, RATE_HZ)
+
+
+def test_a_quiet_voice_is_not_silence(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(peak=1e-3), RATE_HZ, subtype="FLOAT")
+    assert decode(tmp_path / "a.wav")[0].size == RATE_HZ // 2

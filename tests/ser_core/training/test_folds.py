@@ -1,0 +1,113 @@
+"""Several folds as one run: means of the folds' own runs, stopped and resumed together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ser_core.features.store import FeatureStore
+from ser_core.models import default_config
+from ser_core.splits import Fold
+from ser_core.training.checkpoint import CheckpointError
+from ser_core.training.folds import FoldsRun, train_folds
+from ser_core.training.run import TrainingRun, train
+
+CLIPS = 48
+SETTINGS = {"model.width": 8, "optim.epochs": 4, "optim.batch_size": 8, "seed": 3}
+THIRDS = tuple(
+    Fold(fit=np.flatnonzero(np.arange(CLIPS) % 3 != third), evaluate=np.flatnonzero(np.arange(CLIPS) % 3 == third))
+    for third in range(3)
+)
+
+
+def store() -> FeatureStore:
+    labels = np.arange(CLIPS) // 4 % 2
+    frames = np.random.default_rng(0).normal(size=(CLIPS, 160)) + 0.3 * labels[:, None]
+    return FeatureStore(
+        frames=frames.astype(np.float32), offsets=np.arange(CLIPS + 1), labels=labels.astype(np.int64),
+        clip_ids=tuple(map(str, range(CLIPS))), classes=("calm", "happy"), settings=default_config("mlp").features,
+        fingerprint="made",
+    )  # fmt: skip
+
+
+def start(**options: Any) -> FoldsRun:
+    config = default_config("mlp", {**SETTINGS, **options.pop("changes", {})})
+    run = train_folds(config, options.pop("folds", THIRDS), store(), device="cpu", **options)
+    assert isinstance(run, FoldsRun)
+    return run
+
+
+def scores(run: FoldsRun) -> list[tuple[int, float, float, float]]:
+    return [(report.epoch, report.train_loss, report.val_loss, report.val_uar) for report in run.reports]
+
+
+def test_a_report_is_the_mean_of_the_folds_own() -> None:
+    together = start()
+    reports = list(together)
+    config = default_config("mlp", SETTINGS)
+    alone = [list(train(config, fold, store(), device="cpu")) for fold in THIRDS]
+    assert [report.epoch for report in reports] == [1, 2, 3, 4]
+    for epoch, report in enumerate(reports):
+        for name in ("train_loss", "val_loss", "val_uar", "val_war"):
+            expected = np.mean([getattr(own[epoch], name) for own in alone])
+            assert getattr(report, name) == pytest.approx(expected)
+    uars = [report.val_uar for report in reports]
+    assert together.best_epoch == 1 + int(np.argmax(uars))
+
+
+def test_a_resumed_run_is_that_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole, half = start(), start()
+    list(whole)
+    next(half), next(half)
+    half.save(tmp_path / "last.safetensors")
+    resumed = start(resume=tmp_path / "last.safetensors")
+    assert scores(resumed) == scores(half)
+    list(resumed)
+    assert scores(resumed) == scores(whole)
+    rows, probabilities = resumed.predict_validation()
+    np.testing.assert_array_equal(probabilities, whole.predict_validation()[1])
+    assert rows.tolist() == list(range(CLIPS))
+
+
+def test_folds_whose_checkpoints_are_of_different_epochs_meet_again(tmp_path: Path) -> None:
+    """The driver may die between the files of two folds: those saved last, the first fold's, are then older."""
+    whole, half = start(), start()
+    list(whole)
+    next(half)
+    half.save(tmp_path / "last.safetensors")
+    older = (tmp_path / "last.safetensors").read_bytes()
+    next(half)
+    half.save(tmp_path / "last.safetensors")
+    (tmp_path / "last.safetensors").write_bytes(older)
+    resumed = start(resume=tmp_path / "last.safetensors")
+    assert len(resumed.reports) == 1
+    list(resumed)
+    assert scores(resumed) == scores(whole)
+
+
+def test_early_stopping_looks_at_the_mean() -> None:
+    run = start(changes={"optim.epochs": 40, "optim.early_stop_epochs": 3, "optim.learning_rate": 1e-7})
+    assert len(list(run)) == run.best_epoch + 3
+
+
+def test_predictions_of_a_fold_are_of_a_model_that_never_saw_it() -> None:
+    together = start()
+    list(together)
+    rows, probabilities = together.predict_validation()
+    alone = train(default_config("mlp", SETTINGS), THIRDS[1], store(), device="cpu")
+    list(alone)
+    own_rows, own = alone.predict_validation()
+    np.testing.assert_array_equal(probabilities[np.isin(rows, own_rows)], own)
+
+
+def test_one_fold_is_an_ordinary_run_and_empty_folds_are_refused(tmp_path: Path) -> None:
+    config = default_config("mlp", SETTINGS)
+    assert isinstance(train_folds(config, THIRDS[:1], store(), device="cpu"), TrainingRun)
+    blind = Fold(fit=np.arange(CLIPS), evaluate=np.arange(0))
+    with pytest.raises(ValueError, match=r"fold\(s\) \[2\] of 2 have none"):
+        train_folds(config, [THIRDS[0], blind], store(), device="cpu")
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        start(resume=tmp_path / "last.safetensors")
