@@ -17,14 +17,14 @@ from typing import Any, ClassVar
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from safetensors import safe_open
 
 from search.run_folder.records import Phase, TrialRecord, TrialState, read_records
 from search.study.asha import Asha
 from search.study.search import trial_name
 from ser_core.artifact import load_model
+from tests.search.disks import mount, mounted
+from tests.search.studies import study_of
 
 REPOSITORY = Path(__file__).parents[3]
 LONGEST = 600.0
@@ -167,12 +167,6 @@ def at_work(folder: Path) -> bool:
     """True while a trial that has got past its first epochs goes on."""
     trials = read_records(folder / "records.jsonl").trials.values()
     return any(trial.ended is None and trial.epochs for trial in trials)
-
-
-def study_of(folder: Path) -> optuna.Study:
-    """The study as any other program opens it."""
-    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
-    return optuna.load_study(study_name=folder.name, storage=storage)
 
 
 def check_truth(folder: Path, trials: int, snapshots: list[dict[str, int]]) -> None:
@@ -355,44 +349,27 @@ def wait_for_a_moment(driver: Driver, folder: Path, kill: int, chance: random.Ra
     time.sleep(chance.uniform(0, 0.3))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 24 MiB: the page alone takes five, and twice that while it is written."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount("-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder))
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def mount(*arguments: str) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small disk")
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"this machine lets nobody mount: {done.stderr.strip()}")
-
-
 @pytest.mark.slow
-def test_a_full_disk_and_then_a_read_only_one(small_disk: Path, cache: Path) -> None:
+def test_a_full_disk_and_then_a_read_only_one(small_disk: Callable[[str], Path], cache: Path) -> None:
     """The run ends with the disk's error, keeps what it had, and goes on once there is room."""
-    folder = small_disk / "run"
+    disk = small_disk("24m")  # the page alone takes five, and twice that while it is written
+    folder = disk / "run"
     driver = Driver(*demo(cache, folder, trials=14, epochs=300))
     driver.wait_for(lambda: len(ended(folder)) >= 3)
-    fill(small_disk / "filler")
+    fill(disk / "filler")
     out, code = driver.end()
     assert code == 2, out
     assert re.search(r"error: the disk refused: No space left on device.*then --resume", " ".join(out.split()))
     assert "Traceback" not in out
     before, snapshots = ended(folder), [checkpoints(folder)]
     assert 3 <= len(before) < 14
-    mount("-o", "remount,ro", str(small_disk))
+    mount("-o", "remount,ro", str(disk))
     out = run("--resume", folder, "--cache-dir", cache, code=2)
     assert "the disk refused: Read-only file system" in out
-    mount("-o", "remount,rw", str(small_disk))
+    mount("-o", "remount,rw", str(disk))
     out = run("--resume", folder, "--cache-dir", cache, code=2)
     assert "the disk refused: No space left on device" in out
-    (small_disk / "filler").unlink()
+    (disk / "filler").unlink()
     run("--resume", folder, "--cache-dir", cache)
     check_truth(folder, 14, snapshots)
     assert all(ended(folder)[number] == trial for number, trial in before.items())
@@ -402,14 +379,12 @@ def test_a_full_disk_and_then_a_read_only_one(small_disk: Path, cache: Path) -> 
 def shared_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk that can be frozen: until it is thawed, who writes there waits, as on network storage that is away."""
     image, folder = tmp_path / "image", tmp_path / "storage"
-    folder.mkdir()
     with image.open("wb") as file:
         file.truncate(64 * 2**20)
     subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-    mount("-o", "loop,noatime", str(image), str(folder))
-    yield folder
-    subprocess.run(["fsfreeze", "--unfreeze", str(folder)], stderr=subprocess.DEVNULL)
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(folder, "-o", "loop,noatime", str(image)):
+        yield folder
+        subprocess.run(["fsfreeze", "--unfreeze", str(folder)], stderr=subprocess.DEVNULL)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 from search.comparison.folds import protocol_numbers
 from search.comparison.leaderboard import make_leaderboard
 from search.pages.folds_page import write_protocol_page
-from tests.search.conftest import CLASSES
+from tests.search.run_maker import CLASSES
 from tests.search.test_compare import folds, rename_clips
 
 

@@ -10,13 +10,11 @@ from random import Random
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
-import optuna
 import optuna_dashboard
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 
 from search.jobs import Chunk, Job, Outcome
 from search.run_folder.records import RecordWriter, TrialState, read_records
@@ -26,6 +24,7 @@ from search.study.storage import open_study
 from ser_core.config import ConfigError
 from ser_core.training.report import EpochReport
 from spaces.knobs import Choice, Float, Space
+from tests.search.studies import study_of
 
 SPACE = Space(
     knobs={"optim.learning_rate": Float(low=1e-4, high=1e-1, log=True), "optim.batch_size": Choice(values=(16, 32))},
@@ -90,14 +89,6 @@ def fail_all(search: Search, reason: Callable[[int], str]) -> None:
     while (job := search.next_job()) is not None:
         why = reason(int(job.name[-5:]))
         search.report(Chunk(job=job.name, reports=[], outcome=Outcome.FAILED, worker="host:1", reason=why))
-
-
-def study_of(folder: Path, storage: str = "") -> optuna.Study:
-    """The study as Optuna's own storages read it."""
-    if "://" in storage:
-        return optuna.load_study(study_name=folder.name, storage=storage.replace("postgresql:", "postgresql+psycopg:"))
-    journal = JournalStorage(JournalFileBackend(storage or str(folder / "study.journal")))
-    return optuna.load_study(study_name=folder.name, storage=journal)
 
 
 def check_agreement(folder: Path, trials: int, storage: str = "") -> None:

@@ -75,19 +75,19 @@ def test_a_storage_is_shown_without_its_password(storage: str, shown: str) -> No
     assert without_password(storage) == shown
 
 
-def plan_for(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> SearchPlan:
+def plan_with_storage(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> SearchPlan:
     monkeypatch.setattr(sys, "argv", ["ser-search", "--model", "mlp", f"--storage={url}", "--warm-start", f"{url}#x"])
     given = {"skip_bad": False, "model": "mlp", "data": "demo", "storage": url}
     return prepare(given, None, cache, Console(quiet=True))[0]
 
 
 def test_a_plan_keeps_no_password(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    plan = plan_for("postgresql://u:s3cr%40t@h/d", cache, monkeypatch)
+    plan = plan_with_storage("postgresql://u:s3cr%40t@h/d", cache, monkeypatch)
     plan.save(tmp_path)
     assert "s3cr" not in (tmp_path / "plan.json").read_text()
     assert plan.storage == "postgresql://u@h/d"
     assert plan.command == "ser-search --model mlp --storage=postgresql://u@h/d --warm-start 'postgresql://u@h/d#x'"
-    assert plan_for("sqlite:///a.db", cache, monkeypatch).storage == f"sqlite:///{HERE}/a.db"
+    assert plan_with_storage("sqlite:///a.db", cache, monkeypatch).storage == f"sqlite:///{HERE}/a.db"
 
 
 def test_postgresql_wants_the_password_each_time(

@@ -6,9 +6,8 @@ import errno
 import gc
 import math
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import settings_key
 from ser_core.models import architecture, default_config
 from ser_core.splits import Fold
+from tests.search.disks import mount
 
 EPOCHS = 6
 SABOTEUR = '''
@@ -256,63 +256,50 @@ def test_a_worker_that_lost_its_device_takes_no_other_job(saboteur: Any, tmp_pat
         actor.reset_config({"job": job("two")})
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount(["-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)])
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def mount(arguments: list[str]) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small disk")
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"this machine lets nobody mount: {done.stderr.strip()}")
-
-
-def test_a_disk_that_refuses_a_checkpoint_is_not_the_jobs_failure(saboteur: Any, small_disk: Path) -> None:
-    whole = scores(finish(make_actor(small_disk / "whole", job("one"))))
-    actor = make_actor(small_disk / "run", job("one"))
+def test_a_disk_that_refuses_a_checkpoint_is_not_the_jobs_failure(
+    saboteur: Any, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("256k")
+    whole = scores(finish(make_actor(disk / "whole", job("one"))))
+    actor = make_actor(disk / "run", job("one"))
     actor._save_seconds = 0.0  # a checkpoint is due after every chunk
-    (small_disk / "filler").write_bytes(bytes(free_bytes(small_disk)))
+    (disk / "filler").write_bytes(bytes(free_bytes(disk)))
     chunk = actor.step()["chunk"]
     assert chunk.outcome is Outcome.GOING
     assert chunk.disk_error is not None
     assert chunk.disk_error.errno == errno.ENOSPC
     assert "checkpoints/one" in chunk.disk_error.filename
     actor.cleanup()  # refused again, and no reason to raise
-    (small_disk / "filler").unlink()
-    again = make_actor(small_disk / "run", job("one"))
+    (disk / "filler").unlink()
+    again = make_actor(disk / "run", job("one"))
     assert scores(finish(again)) == whole
 
 
-def test_a_refit_whose_model_cannot_be_written_is_not_done(saboteur: Any, small_disk: Path) -> None:
+def test_a_refit_whose_model_cannot_be_written_is_not_done(saboteur: Any, small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("256k")
     refit = job("refit", folds="refit", last_epoch=4, pauses=(), model_folder="final/refit")
-    actor = make_actor(small_disk / "run", refit)
-    (small_disk / "run" / "final").mkdir()
-    (small_disk / "filler").write_bytes(bytes(free_bytes(small_disk)))
+    actor = make_actor(disk / "run", refit)
+    (disk / "run" / "final").mkdir()
+    (disk / "filler").write_bytes(bytes(free_bytes(disk)))
     chunk = actor.step()["chunk"]
     assert chunk.outcome is Outcome.GOING
     assert chunk.disk_error.errno == errno.ENOSPC
     assert [report.epoch for report in chunk.reports] == [1, 2, 3, 4]
-    (small_disk / "filler").unlink()
+    (disk / "filler").unlink()
     actor.cleanup()  # there is room again: what it trained is saved
-    again = make_actor(small_disk / "run", refit)
+    again = make_actor(disk / "run", refit)
     (rest,) = finish(again)
     assert rest.outcome is Outcome.DONE
     assert rest.restored == 4
     assert [report.epoch for report in rest.reports] == [1, 2, 3, 4]  # from the checkpoint: nothing was trained again
     assert all(math.isnan(report.val_uar) for report in rest.reports)
-    assert load_model(small_disk / "run" / "final" / "refit").classes == ("calm", "happy")
+    assert load_model(disk / "run" / "final" / "refit").classes == ("calm", "happy")
 
 
-def test_a_read_only_disk_is_told_as_such(saboteur: Any, small_disk: Path) -> None:
-    actor = make_actor(small_disk / "run", job("bad", "host memory"))
-    mount(["-o", "remount,ro", str(small_disk)])
+def test_a_read_only_disk_is_told_as_such(saboteur: Any, small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("256k")
+    actor = make_actor(disk / "run", job("bad", "host memory"))
+    mount("-o", "remount,ro", str(disk))
     *_, chunk = finish(actor)
     assert chunk.outcome is Outcome.FAILED  # for its own reason
     assert chunk.disk_error is not None
