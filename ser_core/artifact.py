@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ser_core.config import Config
+from ser_core.errors import UserError
 from ser_core.features.device_clips import DeviceClips, Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
@@ -44,7 +45,7 @@ _KEYS = (
 LIBRARIES = ("ser-search", "torch", "torchaudio", "timm", "transformers", "numpy", "safetensors")
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(UserError, RuntimeError):
     """A model folder that cannot be used; the message says what is wrong with it and what to do."""
 
 

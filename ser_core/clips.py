@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ser_core.errors import UserError
+
 EMOTION_SYNONYMS: Mapping[str, str] = {
     "anger": "angry", "ang": "angry",
     "happiness": "happy", "joy": "happy", "hap": "happy",
@@ -33,7 +35,7 @@ CLASS_SETS: Mapping[str, tuple[str, ...]] = {
 """Named subsets for `--classes`."""
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError, ValueError):
     """A corpus, manifest or class selection that cannot be used; the message says why and what to do."""
 
 

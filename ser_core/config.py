@@ -13,13 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+from ser_core.errors import UserError
+from ser_core.suggestions import did_you_mean
+
 Value = float | int | str | bool
 
 SPECTROGRAMS = ("log_mel", "kaldi_fbank")
 """Kinds of features whose bins lie along the frequency axis."""
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """One or more settings that break a rule, all of them reported together."""
 
 
@@ -202,7 +205,8 @@ class Config:
         problems = []
         unknown = [name for name in params if name not in known]
         if unknown:
-            problems.append(f"unknown settings {', '.join(map(repr, unknown))}; known: {', '.join(known)}")
+            names = ", ".join(f"{name!r}{did_you_mean(name, known)}" for name in unknown)
+            problems.append(f"unknown settings {names}; known: {', '.join(known)}")
         groups: dict[str, dict[str, Value]] = {}
         for name, value in params.items():
             if name in known:
@@ -229,7 +233,7 @@ class Config:
         """
         known = _settings(self)
         if name not in known:
-            raise ConfigError(f"unknown setting {name!r}; known: {', '.join(known)}")
+            raise ConfigError(f"unknown setting {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
         wanted = known[name].type_
         try:
             if wanted is bool:

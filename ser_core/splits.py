@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ser_core.clips import Manifest
+from ser_core.errors import UserError
 
 PARTS = ("train", "validation", "test")
 SPEAKER_SHARES = (0.70, 0.15, 0.15)
@@ -31,7 +32,7 @@ _DRAWS, _MAX_DRAWN = 4_000, 8_000_000
 """Random assignments of speakers that are compared, fewer where draws times speakers would exceed the second number."""
 
 
-class SplitError(ValueError):
+class SplitError(UserError, ValueError):
     """A split that cannot be made or that breaks a rule; the message names the rule and the speakers or classes."""
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from ser_core.errors import UserError
+
 COMMANDS_OF = {
     "head": ("initialization_commands", "setup_commands", "head_setup_commands", "head_start_ray_commands"),
     "worker": ("initialization_commands", "setup_commands", "worker_setup_commands", "worker_start_ray_commands"),
@@ -17,7 +19,7 @@ COMMANDS_OF = {
 """Which commands Ray runs on which nodes, in order."""
 
 
-class ClusterFileError(ValueError):
+class ClusterFileError(UserError, ValueError):
     """A cluster file that cannot be read; the message says why and what to do."""
 
 

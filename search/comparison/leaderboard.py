@@ -18,6 +18,7 @@ from search.comparison.comparable import PROTOCOL, budget_banners, caveats, diff
 from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, pooled, read_predictions
 from search.run_folder.run_view import RunView, read_run
 from search.wording import count
+from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison, compare_all
 from ser_core.metrics.scores import Interval, bootstrap_interval, scores
 
@@ -34,7 +35,7 @@ NOTES = {
 }
 
 
-class ComparisonError(ValueError):
+class ComparisonError(UserError, ValueError):
     """Runs whose test scores cannot be compared; the message shows in what they differ."""
 
 

@@ -10,10 +10,11 @@ from search.finals.test_scores import Spread
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.run_folder.predictions import validation_file
 from search.run_folder.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
+from ser_core.errors import UserError
 from spaces.knobs import Value
 
 
-class FinalsError(RuntimeError):
+class FinalsError(UserError, RuntimeError):
     """The finals cannot end with a number; the message says why and what to do."""
 
 

@@ -33,6 +33,7 @@ from search.pages.html import LiveState, build_live_page
 from search.pages.live_server import LiveServer, is_loopback
 from search.run_folder.records import RECORDS_FILE, RecordsReader
 from search.run_folder.run_view import INSIGHT_FILE, RESULT_FILE, read_run
+from ser_core.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8050
@@ -41,7 +42,7 @@ BUILD_SHARE = 0.1
 """A page is built at most this often, and for at most this share of one core's time: the search wants the rest."""
 
 
-class LiveError(Exception):
+class LiveError(UserError):
     """The live view cannot be served; the message says why and what to do."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from search.run_folder.records import RECORDS_FILE, RunRecords, read_records
 from search.run_folder.rungs import AUTO, rung_epochs
+from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison
 
 PLAN_KEYS = (
@@ -35,7 +36,7 @@ INSIGHT_FILE = "insight.json"
 INSIGHT_KEYS = ("parts", "durations", "pictures", "model")
 
 
-class RunFolderError(ValueError):
+class RunFolderError(UserError, ValueError):
     """A folder that is not a readable run; the message says what is missing and what to do."""
 
 

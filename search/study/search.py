@@ -21,6 +21,7 @@ from search.run_folder.rungs import GRACE_TRIALS, find_grace_epochs
 from search.study.asha import Asha
 from search.study.samplers import make_sampler, suggest
 from ser_core.config import ConfigError
+from ser_core.errors import UserError
 from ser_core.training.report import EpochReport
 from spaces.knobs import Space, Value
 
@@ -30,7 +31,7 @@ STORM_FAILURES = 7
 """… and the number of them, more than a third, that ends the search."""
 
 
-class SearchStopped(RuntimeError):
+class SearchStopped(UserError, RuntimeError):
     """The search ended itself, since going on would waste the machines; the message says why."""
 
 

@@ -15,6 +15,8 @@ import soundfile
 import torch
 from torchaudio.transforms import Resample
 
+from ser_core.errors import UserError
+
 SILENCE_PEAK = 1e-4
 """A clip is silent when no sample is this far from the mean, of full scale (-80 dB); dither alone reaches 6e-5."""
 MIN_SECONDS = 0.05
@@ -24,7 +26,7 @@ _STREAMED = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what a writer that could not seek lea
 _DATA_CHUNK = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
-class AudioError(ValueError):
+class AudioError(UserError, ValueError):
     """A file that holds no usable speech; the message is the reason alone, the caller knows the path."""
 
 

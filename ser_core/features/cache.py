@@ -17,13 +17,15 @@ from typing import BinaryIO
 import numpy as np
 from filelock import FileLock
 
+from ser_core.errors import UserError
+
 FRAMES, OFFSETS, DESCRIPTION = "frames.npy", "offsets.npy", "store.json"
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """frames (total_frames, bins) float32 and offsets (clips + 1,) int64."""
 
 
-class FeatureStoreError(RuntimeError):
+class FeatureStoreError(UserError, RuntimeError):
     """Features that cannot be read or kept; the message says where, why and what to do."""
 
 

@@ -28,11 +28,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from ser_core import config as _config
 from ser_core.config import Config, ConfigError
+from ser_core.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn  # loads for seconds, and names of architectures are wanted at once
 
 
 def architectures() -> tuple[str, ...]:
@@ -47,7 +50,9 @@ def architecture(name: str) -> ModuleType:
         ConfigError: no such architecture; the known ones are listed.
     """
     if name not in architectures():
-        raise ConfigError(f"unknown model {name!r}; known: {', '.join(architectures())}")
+        raise ConfigError(
+            f"unknown model {name!r}{did_you_mean(name, architectures())}; known: {', '.join(architectures())}"
+        )
     return import_module(f"{__name__}.{name}")
 
 

@@ -10,6 +10,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from ser_core.errors import UserError
+
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 """What a folder saved by timm or fetched from its hub holds."""
@@ -102,5 +104,5 @@ def reason(error: Exception) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-class PretrainedError(RuntimeError):
+class PretrainedError(UserError, RuntimeError):
     """Pretrained weights that cannot be had or do not fit; the message says which, why and what to do."""
