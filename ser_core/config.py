@@ -205,8 +205,7 @@ class Config:
         problems = []
         unknown = [name for name in params if name not in known]
         if unknown:
-            names = ", ".join(f"{name!r}{did_you_mean(name, known)}" for name in unknown)
-            problems.append(f"unknown settings {names}; known: {', '.join(known)}")
+            problems.append(f"unknown settings {', '.join(map(repr, unknown))}; known: {', '.join(known)}")
         groups: dict[str, dict[str, Value]] = {}
         for name, value in params.items():
             if name in known:
