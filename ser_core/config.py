@@ -232,7 +232,7 @@ class Config:
         """
         known = _settings(self)
         if name not in known:
-            raise ConfigError(f"unknown setting {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+            raise ConfigError(f"unknown setting {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}")
         wanted = known[name].type_
         try:
             if wanted is bool:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` (did you mean optim.learning_rate?)` for a name that resembles a known one, else "".
+    """The end of a message, `. Did you mean optim.learning_rate?`, for a name that resembles a known one, else "".
 
     The last part of a dotted name counts by itself too: `learning_rate` is meant to be `optim.learning_rate`.
     """
@@ -15,4 +15,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     last_parts = {each.rpartition(".")[2]: each for each in known}
     close = get_close_matches(name, known, n=1)
     close = close or [last_parts[each] for each in get_close_matches(name.rpartition(".")[2], last_parts, n=1)]
-    return f" (did you mean {close[0]}?)" if close else ""
+    return f". Did you mean {close[0]}?" if close else ""

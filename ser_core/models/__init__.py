@@ -51,7 +51,7 @@ def architecture(name: str) -> ModuleType:
     """
     if name not in architectures():
         raise ConfigError(
-            f"unknown model {name!r}{did_you_mean(name, architectures())}; known: {', '.join(architectures())}"
+            f"unknown model {name!r}; known: {', '.join(architectures())}{did_you_mean(name, architectures())}"
         )
     return import_module(f"{__name__}.{name}")
 
