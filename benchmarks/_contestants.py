@@ -19,6 +19,7 @@ from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 from search.driver.options import DEFAULTS
 from search.finals.finalists import FinalJobs, choose_finalists, choose_winner, finalist_scores
 from search.jobs import Chain, Chunk, Job, JobSource, Wait
+from search.run_folder.paths import RECORDS_FILE
 from search.run_folder.records import Phase, RecordWriter
 from search.run_folder.rungs import default_grace_epochs
 from search.simulation.simulate import SimulatedClock, simulate
@@ -213,7 +214,7 @@ def run(contestant: Contestant, objective: Objective, *, workers: int, seed: int
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     clock = SimulatedClock()
     with TemporaryDirectory() as folder:
-        writer = RecordWriter(Path(folder) / "records.jsonl", clock=clock)
+        writer = RecordWriter(Path(folder) / RECORDS_FILE, clock=clock)
         try:
             writer.write("session")
             meter = Meter(contestant.make(objective, seed, writer, budget), clock, budget)

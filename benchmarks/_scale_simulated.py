@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.jobs import Chunk, Job, Wait
-from search.run_folder.records import RECORDS_FILE, RecordWriter
+from search.run_folder.paths import JOURNAL_FILE, RECORDS_FILE
+from search.run_folder.records import RecordWriter
 from search.run_folder.rungs import default_grace_epochs
 from search.simulation.curve_tables import Curve, CurveTable
 from search.simulation.simulate import SimulatedClock, simulate
 from search.study.asha import Asha
 from search.study.search import Search
-from search.study.storage import JOURNAL_FILE, open_study
+from search.study.storage import open_study
 from spaces.knobs import Value
 
 WINDOWS = 10

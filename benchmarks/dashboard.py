@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from search.pages.write import write_dashboard
-from search.run_folder.records import RECORDS_FILE, RecordWriter, report_fields
+from search.run_folder.paths import PLAN_FILE, RECORDS_FILE
+from search.run_folder.records import RecordWriter, report_fields
 from search.study.asha import Asha
 from ser_core.training.report import EpochReport
 
@@ -53,7 +54,7 @@ def make_run(folder: Path) -> None:
         "max_epochs": EPOCHS, "grace_epochs": asha.grace_epochs, "reduction": 3, "finalists": 3, "seeds": 3,
         "space": SPACE, "limits": {"trials": TRIALS, "concurrency": 4},
     }  # fmt: skip
-    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    (folder / PLAN_FILE).write_text(json.dumps(plan), encoding="utf-8")
     rng, now = random.Random(7), 0.0
     writer = RecordWriter(folder / RECORDS_FILE, clock=lambda: now)
     writer.write("session")

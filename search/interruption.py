@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-STOP_FILE = "stop.request"
+from search.run_folder.paths import STOP_FILE
+
 LOOK_SECONDS = 1.0
 """Between two looks for the file: storage that machines share is slow to ask."""
 

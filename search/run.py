@@ -17,13 +17,14 @@ from platformdirs import user_cache_path
 from rich.console import Console
 
 from search.comparison.leaderboard import ComparisonError
-from search.driver.batch import BATCH_FILE, Batch, batch_of, default_batch_folder, run_batch
+from search.driver.batch import Batch, batch_of, default_batch_folder, run_batch
 from search.driver.batch_summary import sum_up
 from search.driver.one_run import Interrupted, execute
 from search.driver.options import DEFAULTS, default_folder, prepare
 from search.finals.finalists import FinalsError
+from search.run_folder.paths import BATCH_FILE, RECORDS_FILE
 from search.run_folder.plan import Limits, SearchPlan
-from search.run_folder.records import RECORDS_FILE, read_records
+from search.run_folder.records import read_records
 from search.run_folder.run_view import RunFolderError
 from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
 from search.study.samplers import SAMPLERS

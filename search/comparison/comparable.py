@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.run_folder.run_view import PLAN_FILE, RunView, read_run
+from search.run_folder.paths import PLAN_FILE, runs_below
+from search.run_folder.run_view import RunView, read_run
 from search.wording import count
 
 
@@ -19,7 +20,7 @@ def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """
     found: list[tuple[str, Path, list[Path]]] = []
     for folder in dict.fromkeys(folder.resolve() for folder in folders):
-        inside = sorted(path.parent for path in folder.glob(f"*/{PLAN_FILE}"))
+        inside = runs_below(folder)
         if (folder / PLAN_FILE).exists() or not inside:
             found.append((read_run(folder).plan["model"], folder, [folder]))
             continue

@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 
 from search.comparison.folds import predictions_of, read_result
 from search.finals.test_scores import ensemble_numbers
-from search.run_folder.predictions import Predictions, pooled, read_predictions, validation_files
+from search.run_folder.paths import validation_files
+from search.run_folder.predictions import Predictions, pooled, read_predictions
 from ser_core.config import ConfigError
 
 LEAST_PROBABILITY = 1e-7

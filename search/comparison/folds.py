@@ -9,11 +9,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from search.finals.test_scores import SCORES, score_test
-from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, pooled, read_predictions
-from search.run_folder.run_view import RESULT_FILE
+from search.run_folder.paths import PREDICTIONS_FILE, RESULT_FILE
+from search.run_folder.predictions import Predictions, pooled, read_predictions
 from ser_core.config import ConfigError
-
-PROTOCOL_FILE = "protocol.json"
 
 
 def read_result(folder: Path) -> dict[str, Any]:

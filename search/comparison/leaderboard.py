@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from search.comparison.comparable import PROTOCOL, budget_banners, caveats, differences, sentence
-from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, pooled, read_predictions
+from search.run_folder.paths import PREDICTIONS_FILE
+from search.run_folder.predictions import Predictions, pooled, read_predictions
 from search.run_folder.run_view import RunView, read_run
 from search.wording import count
 from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison, compare_all
 from ser_core.metrics.scores import Interval, bootstrap_interval, scores
-
-LEADERBOARD_FILE = "leaderboard.json"
 
 NOTES = {
     "uar": "mean over the seeds of the winner's refits, over the test clips of all folds together where there are "

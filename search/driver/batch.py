@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from search.driver.options import LIMIT_OPTIONS, SEARCH_OPTIONS, absolute_data, own_options, shown_location
-from search.run_folder.plan import PLAN_FILE
-from search.run_folder.run_view import RESULT_FILE
+from search.run_folder.paths import BATCH_FILE, PLAN_FILE, RESULT_FILE
 from ser_core.config import ConfigError
 from ser_core.models import architectures
 from ser_core.splits import PUBLISHED_FOLDS
 from ser_core.whole_file import write_whole
 
-BATCH_FILE = "batch.json"
 ALL = "all"
 _PATHS = ("cache_dir", "configuration")
 """Options that are paths, which JSON keeps as text."""

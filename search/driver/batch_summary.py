@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from search.comparison.ensemble import ensemble_across
-from search.comparison.folds import PROTOCOL_FILE, protocol_numbers, read_result
-from search.comparison.leaderboard import LEADERBOARD_FILE, Leaderboard, make_leaderboard
+from search.comparison.folds import protocol_numbers, read_result
+from search.comparison.leaderboard import Leaderboard, make_leaderboard
 from search.driver.batch import Batch
-from search.pages.folds_page import PROTOCOL_PAGE_FILE, write_protocol_page
+from search.pages.folds_page import write_protocol_page
 from search.pages.write import write_comparison
-from search.run_folder.run_view import RESULT_FILE
+from search.run_folder.paths import COMPARISON_FILE, LEADERBOARD_FILE, PROTOCOL_FILE, PROTOCOL_PAGE_FILE, RESULT_FILE
 from search.terminal.leaderboard_table import _say, print_ensemble, print_leaderboard
 from search.terminal.printing import percent, plain
 from ser_core.config import ConfigError
@@ -109,9 +109,6 @@ def model_weights(folder: Path, runs: Mapping[str, Path], weights: Mapping[str, 
     return found
 
 
-PAGE_FILE = "comparison.html"
-
-
 def conclude(
     parent: Path, runs: Mapping[str, Sequence[Path]], not_run: Mapping[str, str], console: Console
 ) -> Leaderboard:
@@ -131,7 +128,7 @@ def conclude(
     paths = [write_json(parent / LEADERBOARD_FILE, board.numbers())]
     folders = [folder for own in runs.values() for folder in own]
     if len(folders) == len(runs) > 1:
-        paths.append(write_comparison(parent / PAGE_FILE, folders))
+        paths.append(write_comparison(parent / COMPARISON_FILE, folders))
     for path in paths:
         _say(console, f"  {path.resolve()}")
     return board

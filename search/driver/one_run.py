@@ -25,7 +25,6 @@ from search.finals.finalists import (
     choose_finalists,
     choose_winner,
     finalist_scores,
-    model_folder,
     refit_epochs,
 )
 from search.finals.insight import write_insight
@@ -34,9 +33,16 @@ from search.finals.test_set import ledger_readings, read_test_set
 from search.interruption import Interrupted, Interruption, interrupts
 from search.jobs import Chain, JobSource
 from search.pages.write import write_dashboard
+from search.run_folder.paths import (
+    CHECKPOINTS_FOLDER,
+    DASHBOARD_FILE,
+    LOCK_FILE,
+    RECORDS_FILE,
+    RESULT_FILE,
+    model_folder,
+)
 from search.run_folder.plan import SearchPlan
-from search.run_folder.records import RECORDS_FILE, Phase, RecordWriter, TrialRecord
-from search.run_folder.run_view import RESULT_FILE
+from search.run_folder.records import Phase, RecordWriter, TrialRecord
 from search.study.asha import Asha
 from search.study.search import Search
 from search.study.storage import open_study, sole_writer
@@ -168,7 +174,7 @@ class _Run:
         if self._interrupted():
             raise Interrupted
         # Every job has ended: what is left here was saved by workers of an earlier session as they were sent home.
-        shutil.rmtree(self._folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(self._folder / CHECKPOINTS_FOLDER, ignore_errors=True)
         clear_stores(self._folder)
 
     def test(self, data: Data, allow_second: bool) -> dict[str, Any]:
@@ -308,7 +314,7 @@ class _Run:
             write_dashboard(self._folder)
         except Exception as error:
             self._progress.message(
-                f"dashboard.html could not be drawn ({type(error).__name__}: {error}); the run goes on. "
+                f"{DASHBOARD_FILE} could not be drawn ({type(error).__name__}: {error}); the run goes on. "
                 f"python search/dashboard.py {self._folder} draws it again"
             )
         took = time.monotonic() - began
@@ -318,7 +324,7 @@ class _Run:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

@@ -8,7 +8,7 @@ from statistics import median
 
 from search.finals.test_scores import Spread
 from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
-from search.run_folder.predictions import validation_file
+from search.run_folder.paths import model_folder, validation_file
 from search.run_folder.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
 from ser_core.errors import UserError
 from spaces.knobs import Value
@@ -60,11 +60,6 @@ def refit_epochs(records: RunRecords, winner: int) -> int:
     """Epochs for the refit: the median of the best epochs of the winner's final runs, rounded up."""
     runs = [f for f in records.finals if f.phase is Phase.FINALIST and f.trial == winner and _finished(f)]
     return math.ceil(median(run.best_epoch for run in runs if run.best_epoch))
-
-
-def model_folder(trial: int, seed: int) -> str:
-    """Where the refit of `trial` with `seed` lies, relative to the run folder."""
-    return f"final/trial-{trial:05d}-seed-{seed}"
 
 
 class FinalJobs:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from search.run_folder.run_view import INSIGHT_FILE
+from search.run_folder.paths import INSIGHT_FILE
 from ser_core.artifact import Predictor, load_model
 from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig

@@ -13,13 +13,12 @@ import pandas as pd
 
 from search.finals.finalists import FinalsError
 from search.run_folder.append_file import AppendFile
-from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
+from search.run_folder.paths import LEDGER_FILE, PREDICTIONS_FILE
+from search.run_folder.predictions import Predictions, prediction_table, write_table
 from ser_core.artifact import load_model, weights_sha256
 from ser_core.clips import Manifest
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Split
-
-LEDGER_FILE = "test_ledger.jsonl"
 
 
 def read_test_set(

@@ -16,7 +16,6 @@ from search.wording import count, interval_words
 from ser_core.metrics.paired import Comparison
 from ser_core.whole_file import write_whole
 
-PROTOCOL_PAGE_FILE = "protocol.html"
 COLUMNS = (
     "model", "fold", "test speakers", "best search UAR", "test UAR", "95 % interval", "test accuracy", "macro F1",
 )  # fmt: skip

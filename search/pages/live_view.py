@@ -28,11 +28,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from search.interruption import STOP_FILE, request_stop, stop_requested
+from search.interruption import request_stop, stop_requested
 from search.pages.html import LiveState, build_live_page
 from search.pages.live_server import LiveServer, is_loopback
-from search.run_folder.records import RECORDS_FILE, RecordsReader
-from search.run_folder.run_view import INSIGHT_FILE, RESULT_FILE, read_run
+from search.run_folder.paths import INSIGHT_FILE, JOURNAL_FILE, PLAN_FILE, RECORDS_FILE, RESULT_FILE, STOP_FILE
+from search.run_folder.records import RecordsReader
+from search.run_folder.run_view import read_run
 from ser_core.errors import UserError
 
 LOOPBACK = "127.0.0.1"
@@ -98,7 +99,7 @@ class LivePage:
     def _files_version(self) -> str:
         """Sizes and times of all that the page shows, as an ETag."""
         known = []
-        for name in ("plan.json", RECORDS_FILE, RESULT_FILE, INSIGHT_FILE, STOP_FILE):
+        for name in (PLAN_FILE, RECORDS_FILE, RESULT_FILE, INSIGHT_FILE, STOP_FILE):
             try:
                 status = (self._folder / name).stat()
                 known.append(f"{status.st_size:x}.{status.st_mtime_ns:x}")
@@ -117,7 +118,7 @@ class LiveView:
             RunFolderError, ConfigError: the folder is no readable run.
             LiveError: an address that cannot be had, or no optuna-dashboard.
         """
-        storage = str(read_run(folder).plan.get("storage") or folder / "study.journal")
+        storage = str(read_run(folder).plan.get("storage") or folder / JOURNAL_FILE)
         self.token = secrets.token_urlsafe(24)
         try:
             self._server = LiveServer(host, port, self.token)

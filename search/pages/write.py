@@ -8,10 +8,9 @@ from pathlib import Path
 from search.comparison.comparable import named_apart
 from search.comparison.leaderboard import with_comparisons
 from search.pages.html import build_comparison, build_page
+from search.run_folder.paths import DASHBOARD_FILE
 from search.run_folder.run_view import RunFolderError, RunView, read_run
 from ser_core.whole_file import write_whole
-
-PAGE_FILE = "dashboard.html"
 
 
 def write_dashboard(folder: Path, run: RunView | None = None) -> Path:
@@ -21,7 +20,7 @@ def write_dashboard(folder: Path, run: RunView | None = None) -> Path:
         RunFolderError, ConfigError: a folder that is not a readable run, see `read_run`.
         OSError: a folder that cannot be written.
     """
-    return write_whole(folder / PAGE_FILE, build_page(read_run(folder) if run is None else run))
+    return write_whole(folder / DASHBOARD_FILE, build_page(read_run(folder) if run is None else run))
 
 
 def write_comparison(path: Path, folders: Sequence[Path]) -> Path:

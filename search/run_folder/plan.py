@@ -8,13 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.rungs import AUTO, GRACE_TRIALS
 from search.study.samplers import SAMPLERS
 from ser_core.config import ConfigError, raise_problems
 from ser_core.whole_file import write_whole
 from spaces.knobs import Space, Value, knob_from_json
-
-PLAN_FILE = "plan.json"
 
 SPEAKER_NORMALISATION = "features.speaker_normalisation"
 """The setting that makes a result transductive."""
@@ -155,7 +154,7 @@ class SearchPlan:
             warm = values.get("warm_start") and WarmStart(**values["warm_start"])
             return cls(**{**values, "limits": Limits(**values["limits"]), "warm_start": warm})
         except (FileNotFoundError, NotADirectoryError) as error:
-            inside = sorted(each.parent.name for each in folder.glob(f"*/{PLAN_FILE}"))
+            inside = [run.name for run in runs_below(folder)]
             several = f", but several runs: {', '.join(inside)}; name one of them" if inside else ""
             raise ConfigError(f"{folder} is no run folder: it holds no {PLAN_FILE}{several}") from error
         except (ValueError, TypeError, KeyError) as error:

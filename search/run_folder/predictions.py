@@ -12,10 +12,6 @@ import pandas as pd
 from ser_core.config import ConfigError
 from ser_core.whole_file import replacing
 
-PREDICTIONS_FILE = "final/test_predictions.csv"
-"""What a run's refitted models said of the test clips, in its folder."""
-VALIDATION_FOLDER = "final/validation"
-"""Where what the finalists said of the validation clips lies, in a run's folder."""
 _WORDS = ("clip_id", "speaker", "gender", "emotion", "predicted")
 """Columns that are text, also where all that stands there are digits."""
 PREFIX = "p_"
@@ -138,16 +134,6 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
         speakers=np.concatenate([part.speakers for part in parts]),
         genders=np.concatenate([part.genders for part in parts]),
     )
-
-
-def validation_file(trial: int, seed: int) -> str:
-    """What the finalist `trial` with `seed` said of the validation clips, relative to the run folder."""
-    return f"{VALIDATION_FOLDER}/trial-{trial:05d}-seed-{seed}.csv"
-
-
-def validation_files(run_folder: Path, trial: int) -> list[Path]:
-    """What that finalist said of the validation clips, a file per seed that ended."""
-    return sorted((run_folder / VALIDATION_FOLDER).glob(f"trial-{trial:05d}-seed-*.csv"))
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:

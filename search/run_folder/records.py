@@ -21,7 +21,6 @@ from ser_core.config import ConfigError
 from ser_core.training.report import EpochReport
 
 Value = float | int | str | bool
-RECORDS_FILE = "records.jsonl"
 
 
 class TrialState(StrEnum):

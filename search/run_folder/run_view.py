@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.run_folder.records import RECORDS_FILE, RunRecords, read_records
+from search.run_folder.paths import INSIGHT_FILE, PLAN_FILE, RECORDS_FILE, RESULT_FILE, runs_below
+from search.run_folder.records import RunRecords, read_records
 from search.run_folder.rungs import AUTO, rung_epochs
 from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison
@@ -30,9 +31,6 @@ PLAN_KEYS = (
     "space",
     "limits",
 )
-PLAN_FILE = "plan.json"
-RESULT_FILE = "result.json"
-INSIGHT_FILE = "insight.json"
 INSIGHT_KEYS = ("parts", "durations", "pictures", "model")
 
 
@@ -100,7 +98,7 @@ def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
     """
     plan = _read_json(folder / PLAN_FILE)
     if plan is None:
-        if inside := sorted(path.parent.name for path in folder.glob(f"*/{PLAN_FILE}")):
+        if inside := [run.name for run in runs_below(folder)]:
             raise RunFolderError(f"{folder} holds several runs, {', '.join(inside)}; name one of them")
         raise RunFolderError(f"a run folder holds {PLAN_FILE}; {folder} does not")
     missing = [key for key in PLAN_KEYS if key not in plan]

@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 
 from search.jobs import Chunk, Job, JobSource, Outcome, Wait
+from search.run_folder.paths import RECORDS_FILE
 from search.run_folder.records import RecordWriter, RunRecords
 from search.simulation.curve_tables import Curve
 from search.study.asha import Asha
@@ -134,7 +135,7 @@ def simulate_search(
     """
     timing = {name: options.pop(name) for name in ("chunk_seconds", "setup_seconds") if name in options}
     clock = SimulatedClock()
-    writer = RecordWriter(folder / "records.jsonl", clock=clock)
+    writer = RecordWriter(folder / RECORDS_FILE, clock=clock)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     arguments: dict[str, Any] = {"sampler": "tpe", "seed": 0, "fixed": {}, **options}

@@ -17,10 +17,10 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from search.run_folder.paths import JOURNAL_FILE
 from search.study.journal import BatchedJournalBackend, check_journal
 from ser_core.config import ConfigError
 
-JOURNAL_FILE = "study.journal"
 JOURNAL_SUFFIXES = (".journal", ".log")
 """Of a journal file that an option names; both are customary with Optuna."""
 FORMS = "a journal file (a path that ends in .journal or .log), sqlite:///FILE or postgresql://USER@HOST/DATABASE"

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.rungs import GRACE_TRIALS
 from ser_core.clips import Manifest
@@ -143,7 +144,7 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
         f"{search['epochs_trained']} epochs trained instead of {search['epochs_without_pruning']}; "
         f"{search['wall_seconds']:.0f} s"
     )
-    for name in ("dashboard.html", "result.json", "final"):
+    for name in (DASHBOARD_FILE, RESULT_FILE, FINAL_FOLDER):
         console.print(f"  {(folder / name).resolve()}", soft_wrap=True, highlight=False)
 
 

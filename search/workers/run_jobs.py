@@ -23,6 +23,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.jobs import Chunk, Job, JobSource, Outcome
+from search.run_folder.paths import checkpoint_file
 from search.run_folder.records import NO_MEMORY, failure_kind
 from search.workers.lost_workers import MAX_WORKER_LOSSES, LossLog, watch_workers
 from search.workers.placement import Demand, Request
@@ -59,7 +60,7 @@ def run_jobs(
     Raises:
         Exception: whatever the source raised, after the workers were stopped.
     """
-    bridge = _Bridge(source, Path(context.run_folder) / "checkpoints", _Places(demand, tell))
+    bridge = _Bridge(source, Path(context.run_folder), _Places(demand, tell))
     trainable = tune.with_resources(
         tune.with_parameters(actor, context=context), tune.PlacementGroupFactory([demand.requests[0].bundle()])
     )
@@ -105,8 +106,8 @@ class _Places:
 class _Bridge:
     """The source, with whatever it raises kept until the workers are stopped."""
 
-    def __init__(self, source: JobSource, checkpoints: Path, places: _Places) -> None:
-        self.source, self.checkpoints, self.places = source, checkpoints, places
+    def __init__(self, source: JobSource, run_folder: Path, places: _Places) -> None:
+        self.source, self.run_folder, self.places = source, run_folder, places
         self.error: BaseException | None = None
         self.jobs: dict[str, tuple[Job, Request]] = {}  # by Ray's trial id, at work or waiting for a worker
         self.again: deque[tuple[Job, Request]] = deque()  # to be done anew, with a larger share of a GPU
@@ -141,7 +142,7 @@ class _Bridge:
 
     def clear(self, name: str) -> None:
         """Delete the checkpoint of a job that has ended."""
-        shutil.rmtree(self.checkpoints / name, ignore_errors=True)
+        shutil.rmtree(checkpoint_file(self.run_folder, name).parent, ignore_errors=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its parts into a snapshot of its own, from which nothing is ever restored here."""

@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 import ray
 
+from search.run_folder.paths import FEATURES_FOLDER
 from ser_core.features.cache import map_frames, open_arrays, write_arrays
 from ser_core.features.store import FeatureStore
-
-FOLDER = "features"
-"""In the run folder, for what is too large for the object store; deleted when the last job has ended."""
 
 USABLE_SHARE = 0.8
 """Of an object store, for features: Ray keeps other things there too, and what does not fit it writes to disk."""
@@ -76,9 +74,9 @@ def share_stores(
         return {key: SharedStore(ray.put(store.select(rows))) for key, store in stores.items()}
     tell(
         f"{size} are more than the {limit} that the smallest object store of a node has for them: they are "
-        f"memory-mapped from {folder / FOLDER}, which every node must reach"
+        f"memory-mapped from {folder / FEATURES_FOLDER}, which every node must reach"
     )
-    return {key: _map(store, rows, folder / FOLDER) for key, store in stores.items()}
+    return {key: _map(store, rows, folder / FEATURES_FOLDER) for key, store in stores.items()}
 
 
 def local_store_bytes(stores: Mapping[str, FeatureStore], rows: np.ndarray) -> int:
@@ -103,7 +101,7 @@ def selected_bytes(store: FeatureStore, rows: np.ndarray) -> int:
 
 def clear_stores(folder: Path) -> None:
     """Delete what `share_stores` left in a run folder, when no worker needs it any more."""
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
 
 
 def _map(store: FeatureStore, rows: np.ndarray, folder: Path) -> SharedStore:

@@ -18,6 +18,7 @@ import torch
 from ray.tune import Trainable
 
 from search.jobs import Chunk, Job, Outcome
+from search.run_folder.paths import checkpoint_file, error_file
 from search.run_folder.predictions import write_predictions
 from search.workers.context import WorkerContext, job_config
 from search.workers.gpu_shares import hold_to_share, is_out_of_memory
@@ -213,7 +214,7 @@ class TrainingActor(Trainable):
 
     @property
     def _checkpoint(self) -> Path:
-        return Path(self._context.run_folder) / "checkpoints" / self._job.name / "last.safetensors"
+        return checkpoint_file(Path(self._context.run_folder), self._job.name)
 
     def _sees_run_folder(self) -> bool:
         """False on a node that has not the storage of the run: its checkpoints would be lost with it."""
@@ -237,10 +238,10 @@ class TrainingActor(Trainable):
 
     def _keep(self, story: str) -> None:
         """A reason is one line; the whole story lies in `errors/`."""
-        folder = Path(self._context.run_folder) / "errors"
+        path = error_file(Path(self._context.run_folder), self._job.name)
         with self._writing():
-            folder.mkdir(exist_ok=True)
-            (folder / f"{self._job.name}.txt").write_text(story, encoding="utf-8")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(story, encoding="utf-8")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from search.finals.test_scores import score_test
-from search.run_folder.predictions import PREDICTIONS_FILE, Predictions, prediction_table, write_table
+from search.run_folder.paths import INSIGHT_FILE, PREDICTIONS_FILE
+from search.run_folder.predictions import Predictions, prediction_table, write_table
 from search.run_folder.records import RecordWriter, report_fields
-from search.run_folder.run_view import INSIGHT_FILE
 from search.study.asha import Asha
 from ser_core.metrics.scores import seed_interval
 from ser_core.training.report import EpochReport

@@ -22,7 +22,7 @@ from search.comparison.ensemble import ensemble_across, ensemble_of
 from search.comparison.folds import read_result
 from search.comparison.leaderboard import ComparisonError, make_leaderboard
 from search.driver.batch_summary import conclude
-from search.run_folder.predictions import PREDICTIONS_FILE, validation_file
+from search.run_folder.paths import PREDICTIONS_FILE, validation_file
 from search.run_folder.run_view import RunFolderError
 from ser_core.config import ConfigError
 from ser_core.metrics.paired import verdict

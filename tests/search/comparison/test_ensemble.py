@@ -15,14 +15,8 @@ from sklearn.metrics import log_loss
 
 from search.comparison.ensemble import ensemble_of, ensemble_weights, pooled_ensemble
 from search.comparison.folds import predictions_of
-from search.run_folder.predictions import (
-    PREDICTIONS_FILE,
-    pooled,
-    prediction_table,
-    validation_file,
-    write_predictions,
-    write_table,
-)
+from search.run_folder.paths import PREDICTIONS_FILE, validation_file
+from search.run_folder.predictions import pooled, prediction_table, write_predictions, write_table
 from ser_core.config import ConfigError
 
 CLASSES = ("angry", "happy", "sad")

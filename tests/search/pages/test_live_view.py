@@ -19,12 +19,13 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import expect
 
-from search.interruption import STOP_FILE, Interruption, request_stop, stop_requested
+from search.interruption import Interruption, request_stop, stop_requested
 from search.pages.figures import history
 from search.pages.html import SERVED_POLICY
 from search.pages.live_server import is_loopback
 from search.pages.live_view import LiveError, LiveView
-from search.run_folder.records import RECORDS_FILE, RecordsReader, TrialState, read_records
+from search.run_folder.paths import RECORDS_FILE, STOP_FILE
+from search.run_folder.records import RecordsReader, TrialState, read_records
 from search.run_folder.run_view import read_run
 
 REPOSITORY = Path(__file__).parents[3]

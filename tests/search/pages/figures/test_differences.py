@@ -14,7 +14,7 @@ import pytest
 from search.comparison.comparable import named_apart
 from search.comparison.leaderboard import make_leaderboard, with_comparisons
 from search.pages.figures import differences
-from search.run_folder.predictions import PREDICTIONS_FILE
+from search.run_folder.paths import PREDICTIONS_FILE
 from search.run_folder.run_view import RunView, read_run
 
 SKILLS = {"mlp": 0.3, "ast": 0.72, "<b>cnn</b>": 0.7}
