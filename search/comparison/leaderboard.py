@@ -5,23 +5,23 @@ Needs neither ray nor torch: everything is computed from the predictions of the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 
 from search.comparison.comparable import PROTOCOL, budget_banners, caveats, differences, sentence
+from search.finals.test_scores import Spread, bounds_of
 from search.run_folder.paths import PREDICTIONS_FILE
 from search.run_folder.predictions import Predictions, pooled, read_predictions
 from search.run_folder.run_view import RunView, read_run
 from search.wording import count
 from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison, compare_all
-from ser_core.metrics.scores import Interval, bootstrap_interval, scores
+from ser_core.metrics.scores import bootstrap_interval, scores
+from ser_core.whole_file import defined
 
 NOTES = {
     "uar": "mean over the seeds of the winner's refits, over the test clips of all folds together where there are "
@@ -39,35 +39,14 @@ class ComparisonError(UserError, ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
-    """A score of every seed, shares in [0, 1], and the interval of their mean over speakers."""
-
-    seeds: tuple[float, ...]
-    interval: Interval
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.seeds)
-
-    @property
-    def std(self) -> float | None:
-        """None for a single seed."""
-        return stdev(self.seeds) if len(self.seeds) > 1 else None
-
-    def numbers(self) -> dict[str, Any]:
-        """As in result.json."""
-        return {"mean": self.mean, "std": self.std, "seeds": list(self.seeds), "interval": bounds(self.interval)}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One run on the leaderboard, or the runs of all folds of a protocol."""
+    """One run on the leaderboard, or the runs of all folds of a protocol; scores have intervals over test speakers."""
 
     name: str
     folders: tuple[Path, ...]
     model: str
-    uar: Score
-    war: Score
+    uar: Spread
+    war: Spread
     test_reads: int
 
 
@@ -95,7 +74,7 @@ class Leaderboard:
 
     def numbers(self) -> dict[str, Any]:
         """All of `leaderboard.json`: scores are shares in [0, 1], null where they are not defined."""
-        return {
+        document = {
             "protocol": dict(self.protocol),
             "test": {"clips": self.clips, "speakers": self.speakers},
             "warnings": list(self.warnings),
@@ -115,6 +94,7 @@ class Leaderboard:
             "not_run": dict(self.not_run),
             "notes": NOTES,
         }
+        return dict(defined(document))
 
 
 def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str, str] | None = None) -> Leaderboard:
@@ -252,7 +232,7 @@ def comparison_numbers(each: Comparison) -> dict[str, Any]:
         "first": each.first,
         "second": each.second,
         "uar": each.uar.value,
-        "interval": bounds(each.uar.interval),
+        "interval": bounds_of(each.uar.interval),
         "p": each.uar.p_value,
         "p_holm": each.p_holm,
         "shown": each.shown,
@@ -265,11 +245,6 @@ def comparison_numbers(each: Comparison) -> dict[str, Any]:
     }
 
 
-def bounds(interval: Interval) -> list[float | None]:
-    """[low, high] as JSON has them: null where an interval is not defined."""
-    return [bound if math.isfinite(bound) else None for bound in (interval.low, interval.high)]
-
-
 def _entry(name: str, runs: Sequence[RunView], folders: Sequence[Path], test: Predictions) -> Entry:
     predictions, classes = test.probabilities.argmax(axis=2), len(test.classes)
     intervals = bootstrap_interval(test.labels, predictions, test.speakers, classes)
@@ -278,8 +253,8 @@ def _entry(name: str, runs: Sequence[RunView], folders: Sequence[Path], test: Pr
         name=name,
         folders=tuple(folders),
         model=str(runs[0].plan["model"]),
-        uar=Score(seeds=tuple(own.uar for own in each), interval=intervals["uar"]),
-        war=Score(seeds=tuple(own.war for own in each), interval=intervals["war"]),
+        uar=Spread(tuple(own.uar for own in each), intervals["uar"]),
+        war=Spread(tuple(own.war for own in each), intervals["war"]),
         test_reads=max(int(run.result["test_reads"]) for run in runs if run.result is not None),
     )
 

@@ -17,7 +17,8 @@ from search.pages.folds_page import write_protocol_page
 from search.pages.write import write_comparison
 from search.run_folder.paths import COMPARISON_FILE, LEADERBOARD_FILE, PROTOCOL_FILE, PROTOCOL_PAGE_FILE, RESULT_FILE
 from search.terminal.leaderboard_table import _say, print_ensemble, print_leaderboard
-from search.terminal.printing import percent, plain
+from search.terminal.printing import plain
+from search.wording import count, interval, percent, spread
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.metrics.paired import Comparison
@@ -54,20 +55,22 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
     search = "per fold" if batch.search_per_fold else "once, on the first fold"
     document = {"protocol": batch.protocol, "folds": len(first["folds"]), "search": search, "models": numbers}
     write_json(folder / PROTOCOL_FILE, document)
+    pooled = first["pooled"]
+    test = f"{count(pooled['clips'], 'test clip')} of {count(pooled['speakers'], 'speaker')}"
     table = Table(
         "Model", "UAR over folds", "WAR", "macro F1", "UAR of all clips", "95 % interval over speakers",
-        title=f"{batch.protocol}: {len(first['folds'])} folds, {first['pooled']['clips']} test clips of "
-        f"{first['pooled']['speakers']} speakers, searched {search}", title_justify="left",
+        title=f"{batch.protocol}: {count(len(first['folds']), 'fold')}, {test}, searched {search}",
+        title_justify="left",
     )  # fmt: skip
     for model, own in numbers.items():
-        uar, (low, high) = own["over_folds"]["uar"], own["pooled"]["uar"]["interval"]
+        uar = own["over_folds"]["uar"]
         table.add_row(
             f"{model}{' (transductive)' if own['transductive'] else ''}",
-            f"{percent(uar['mean'])} ± {percent(uar['std'])}",
+            spread(uar["mean"], uar["std"]),
             percent(own["over_folds"]["war"]["mean"]),
             percent(own["over_folds"]["macro_f1"]["mean"]),
             percent(own["pooled"]["uar"]["mean"]),
-            f"{percent(low)} to {percent(high)}",
+            interval(own["pooled"]["uar"]["interval"]),
         )
     console.print(table)
     for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):

@@ -11,6 +11,7 @@ from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
 from search.run_folder.paths import model_folder, validation_file
 from search.run_folder.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
 from ser_core.errors import UserError
+from ser_core.metrics.scores import seed_interval
 from spaces.knobs import Value
 
 
@@ -41,7 +42,7 @@ def finalist_scores(records: RunRecords, trials: Sequence[int]) -> dict[int, Spr
         runs = [f for f in records.finals if f.phase is Phase.FINALIST and f.trial == trial and _finished(f)]
         values = [run.value for run in sorted(runs, key=lambda run: run.seed) if math.isfinite(run.value)]
         if values:
-            scores[trial] = Spread.of(values)
+            scores[trial] = Spread(tuple(values), seed_interval(values))
     return scores
 
 

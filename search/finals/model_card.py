@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from search.wording import Bounds, count, interval, percent, points, spread, times
 from ser_core.whole_file import replacing, write_whole
 
 CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
@@ -125,11 +126,10 @@ def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int
 def _protocol(result: Mapping[str, Any]) -> str:
     split, test = result["split"], result["test"]
     apart = "kept apart from all others" if split["speaker_independent"] else "heard in training too"
-    times = "once" if result["test_reads"] == 1 else f"{result['test_reads']} times"
     return (
-        f"Split `{split['kind']}`: {test['clips']} test clips of {test['speakers']} speakers "
+        f"Split `{split['kind']}`: {count(test['clips'], 'test clip')} of {count(test['speakers'], 'speaker')} "
         f"({', '.join(split['test_speakers'])}), {apart}. The configuration was {_chosen(result)}, and the test set "
-        f"was read {times}."
+        f"was read {times(result['test_reads'])}."
     )
 
 
@@ -148,9 +148,9 @@ def _score_table(result: Mapping[str, Any], seed: int) -> str:
         rows.append(
             [
                 label,
-                f"{_percent(score['seeds'][seed - 1])} ({_bounds(score['seed_intervals'][seed - 1])})",
-                f"{_percent(score['mean'])} ± {_percent(score['std'])} ({_bounds(score['interval'])})",
-                f"{_percent(ensemble['value'])} ({_bounds(ensemble['interval'])})",
+                _with_interval(points(score["seeds"][seed - 1]), score["seed_intervals"][seed - 1]),
+                _with_interval(spread(score["mean"], score["std"], unit=""), score["interval"]),
+                _with_interval(points(ensemble["value"]), ensemble["interval"]),
             ]
         )
     heads = ["%, with 95 % interval over speakers", "this model", "mean ± deviation over seeds", "the seeds' ensemble"]
@@ -162,13 +162,13 @@ def _class_table(result: Mapping[str, Any]) -> str:
     rows = []
     for word in result["corpus"]["classes"]:
         own = [test[f"per_class_{name}"][word] for name in ("recall", "precision")]
-        rows.append([word, *(f"{_percent(score['mean'])} ({_bounds(score['interval'])})" for score in own)])
+        rows.append([word, *(_with_interval(points(score["mean"]), score["interval"]) for score in own)])
     return _table(["%, mean over seeds", "recall", "precision"], rows)
 
 
 def _corpus(corpus: Mapping[str, Any]) -> str:
-    facts = f"{corpus['name']}: {corpus['clips']:,} clips of {corpus['speakers']} speakers"
-    skipped = f", {len(corpus['skipped'])} unusable files left out" if corpus["skipped"] else ""
+    facts = f"{corpus['name']}: {count(corpus['clips'], 'clip')} of {count(corpus['speakers'], 'speaker')}"
+    skipped = f", {count(len(corpus['skipped']), 'unusable file')} left out" if corpus["skipped"] else ""
     licence = f"Licence: {corpus['licence']}." if corpus["licence"] else "Its licence is not known to this program."
     return f"{facts}{skipped}. {licence} {corpus['citation']}".rstrip()
 
@@ -192,8 +192,8 @@ def _search(result: Mapping[str, Any]) -> str:
     ]
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     return (
-        f"{trials} trials. Validation UAR of the best trial: {_percent(best['val_uar'])} %; of the winner, mean over "
-        f"fresh seeds: {_percent(mean)} %; on the test: {_percent(result['test']['uar']['mean'])} %.\n\n"
+        f"{count(trials, 'trial')}. Validation UAR of the best trial: {percent(best['val_uar'])}; of the winner, mean "
+        f"over fresh seeds: {percent(mean)}; on the test: {percent(result['test']['uar']['mean'])}.\n\n"
         f"{_table(['setting', 'value'], settings)}\n\n{versions}"
     )
 
@@ -218,10 +218,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None or not np.isfinite(share) else f"{100 * share:.1f}"
-
-
-def _bounds(interval: Sequence[float | None]) -> str:
-    low, high = map(_percent, interval)
-    return f"{low} to {high}"
+def _with_interval(score: str, bounds: Bounds) -> str:
+    return f"{score} ({interval(bounds, unit='')})"

@@ -8,12 +8,11 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from search.finals.test_scores import Spread, bounds_of, score_test
+from search.finals.test_scores import Spread, score_test
 from search.run_folder.plan import SPEAKER_NORMALISATION, SearchPlan
 from search.run_folder.predictions import Predictions
 from search.run_folder.records import RunRecords, Session, TrialRecord, TrialState, epochs_trained
 from search.run_folder.standing import best_trial
-from ser_core.metrics.scores import seed_interval
 
 
 def make_result(
@@ -66,8 +65,8 @@ def make_result(
 
 
 def _finalist_numbers(spread: Spread | None) -> dict[str, Any] | None:
-    """Validation UAR over seeds, with Student's t interval of the mean over seeds; None when no seed finished."""
-    return None if spread is None else {**asdict(spread), "interval": bounds_of(seed_interval(spread.seeds))}
+    """Validation UAR over seeds; None when no seed finished."""
+    return None if spread is None else spread.numbers()
 
 
 def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:

@@ -21,17 +21,36 @@ INTERVAL_NOTE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Spread:
-    """A score over seeds: its mean, standard deviation (NaN for one seed) and every value, in order of the seeds."""
+    """A score over seeds.
 
-    mean: float
-    std: float
+    Attributes:
+        seeds: its value with every seed, in their order; NaN where a seed does not define it.
+        interval: of the mean; None where there is none to show.
+    """
+
     seeds: tuple[float, ...]
+    interval: Interval | None = None
 
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        return cls(mean=fmean(values), std=stdev(values) if len(values) > 1 else math.nan, seeds=tuple(values))
+    @property
+    def mean(self) -> float:
+        """Over the seeds that define the score; NaN where none does."""
+        return fmean(self._defined or [math.nan])
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the seeds that define the score; NaN for fewer than two."""
+        return stdev(self._defined) if len(self._defined) > 1 else math.nan
+
+    @property
+    def _defined(self) -> list[float]:
+        return [value for value in self.seeds if math.isfinite(value)]
+
+    def numbers(self) -> dict[str, Any]:
+        """As the JSON files hold it."""
+        interval = {} if self.interval is None else {"interval": bounds_of(self.interval)}
+        return {"mean": self.mean, "std": self.std, "seeds": list(self.seeds), **interval}
 
 
 def score_test(test: Predictions) -> dict[str, Any]:
@@ -63,8 +82,7 @@ def _score_numbers(test: Predictions, predictions: np.ndarray, each: Sequence[Sc
     own = [bootstrap_interval(test.labels, row, test.speakers, classes) for row in predictions]
     return {
         name: {
-            **spread_numbers([getattr(score, name) for score in each]),
-            "interval": bounds_of(mean[name]),
+            **_spread(each, name, mean[name]).numbers(),
             "seed_intervals": [bounds_of(intervals[name]) for intervals in own],
         }
         for name in SCORES
@@ -88,7 +106,7 @@ def _class_numbers(
     for name in ("recall", "precision"):
         values = np.stack([getattr(score, f"per_class_{name}") for score in each])  # (seeds, classes)
         numbers[f"per_class_{name}"] = {
-            word: {**spread_numbers(values[:, index].tolist()), "interval": bounds_of(intervals[name][index])}
+            word: Spread(tuple(values[:, index].tolist()), intervals[name][index]).numbers()
             for index, word in enumerate(classes)
         }
     return numbers
@@ -103,8 +121,7 @@ def _speaker_numbers(test: Predictions, predictions: np.ndarray, classes: int) -
         numbers[name] = {
             "gender": test.genders[rows][0].item() or None,
             "clips": int(rows.sum()),
-            "uar": spread_numbers([score.uar for score in own]),
-            "war": spread_numbers([score.war for score in own]),
+            **{score: _spread(own, score).numbers() for score in ("uar", "war")},
         }
     return numbers
 
@@ -119,13 +136,7 @@ def _gender_numbers(test: Predictions, predictions: np.ndarray, classes: int) ->
         numbers[gender] = {
             "clips": int(rows.sum()),
             "speakers": len(set(test.speakers[rows].tolist())),
-            **{
-                name: {
-                    **spread_numbers([getattr(score, name) for score in own]),
-                    "interval": bounds_of(intervals[name]),
-                }
-                for name in ("uar", "war")
-            },
+            **{name: _spread(own, name, intervals[name]).numbers() for name in ("uar", "war")},
         }
     return numbers
 
@@ -135,17 +146,16 @@ def _calibration_numbers(test: Predictions) -> dict[str, Any]:
     bins = reliability(test.labels, test.probabilities, test.speakers)
     errors = [expected_calibration_error(test.labels, probabilities) for probabilities in test.probabilities]
     return {
-        "ece": spread_numbers(errors),
+        "ece": Spread(tuple(errors)).numbers(),
         "bins": [{**asdict(each), "interval": bounds_of(each.interval)} for each in bins],
         "note": "confidence is the probability of the predicted class; bins (low, high] hold the predictions of all "
         "seeds",
     }
 
 
-def spread_numbers(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and deviation over the seeds that define a score; `seeds` keeps NaN for the others."""
-    known = [value for value in values if math.isfinite(value)]
-    return {**asdict(Spread.of(known or [math.nan])), "seeds": list(values)}
+def _spread(each: Sequence[Scores], name: str, interval: Interval | None = None) -> Spread:
+    """One score of every seed."""
+    return Spread(tuple(getattr(score, name) for score in each), interval)
 
 
 def bounds_of(interval: Interval) -> list[float]:

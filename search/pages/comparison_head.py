@@ -9,7 +9,7 @@ from typing import Any
 from search.comparison.comparable import Banner, banners
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
-from search.wording import count, interval_words, percent
+from search.wording import NONE, count, interval, percent, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +47,13 @@ SCORES = ("best search UAR", "winner, mean of seeds", "test UAR", "95 % interval
 def _row(run: RunView) -> tuple[str, ...]:
     best = best_trial(run.records)
     facts = (run.name, run.plan["model"], run.plan["corpus"]["name"], str(len(run.plan["corpus"]["classes"])))
-    scores = _result_scores(run.result) if run.result else ("–",) * 4
+    scores = _result_scores(run.result) if run.result else (NONE,) * 4
     trials = f"{len(run.records.trials):,}"
-    return (*facts, run.plan["split"], trials, percent(best.value) if best else "–", *scores)
+    return (*facts, run.plan["split"], trials, percent(best.value) if best else NONE, *scores)
 
 
 def _result_scores(result: Mapping[str, Any]) -> tuple[str, ...]:
     winner = next(f for f in result["finalists"] if f["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
     uar = result["test"]["uar"]
-    spread = "" if uar["std"] is None else f" ± {100 * uar['std']:.1f}"
     accuracy = percent(result["test"]["war"]["mean"])
-    return percent(winner), f"{percent(uar['mean'])}{spread}", interval_words(uar.get("interval")), accuracy
+    return percent(winner), spread(uar["mean"], uar["std"]), interval(uar.get("interval")), accuracy

@@ -11,8 +11,7 @@ from search.comparison.comparable import caveats
 from search.pages.comparison_head import ComparisonHead
 from search.pages.html import build_protocol
 from search.run_folder.run_view import RunView, read_run
-from search.terminal.printing import percent
-from search.wording import count, interval_words
+from search.wording import count, interval, percent, spread
 from ser_core.metrics.paired import Comparison
 from ser_core.whole_file import write_whole
 
@@ -79,8 +78,8 @@ def _rows(model: str, numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _scores(numbers: Mapping[str, Any]) -> tuple[str, ...]:
     uar, war, macro_f1 = (percent(numbers[name]["mean"]) for name in ("uar", "war", "macro_f1"))
-    return uar, interval_words(numbers["uar"]["interval"]), war, macro_f1
+    return uar, interval(numbers["uar"]["interval"]), war, macro_f1
 
 
 def _spread(numbers: Mapping[str, float]) -> str:
-    return f"{percent(numbers['mean'])} ± {percent(numbers['std'])}"
+    return spread(numbers["mean"], numbers["std"])

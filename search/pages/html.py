@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -136,4 +137,15 @@ def _json_for_html(data: Any) -> str:
 
 @cache
 def _templates() -> Environment:
-    return Environment(loader=FileSystemLoader(_PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return Environment(
+        loader=FileSystemLoader(_PARTS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=_unbroken,
+    )
+
+
+def _unbroken(value: object) -> object:
+    """Keep a number on one line with its per cent sign; markup stays as it is."""
+    return re.sub(r"(?<=\d) %", "\u00a0%", value) if type(value) is str else value

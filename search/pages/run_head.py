@@ -9,7 +9,7 @@ from typing import Any
 from search.comparison.comparable import Banner
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial, tally
-from search.wording import NO_INTERVAL, count, duration, interval_words, percent, value_text
+from search.wording import NONE, count, duration, interval, is_number, percent, points, value_text
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,11 @@ def _score_tiles(run: RunView) -> tuple[Tile, ...]:
     best = best_trial(run.records)
     if run.result is None:
         note = f"trial {best.number}, epoch {best.best_epoch}" if best else "no trial has finished an epoch yet"
-        return (Tile("Best validation UAR so far", percent(best.value) if best else "–", note),)
+        return (Tile("Best validation UAR so far", percent(best.value) if best else NONE, note),)
     test, search = run.result["test"], run.result["search"]["best"]
     uar = test["uar"]
     note = f"{count(test['clips'], 'clip')}, mean of {_seeds(uar)}"
-    if (words := interval_words(uar.get("interval"))) != NO_INTERVAL:
+    if (words := interval(uar.get("interval"))) != NONE:
         note = f"95 % interval {words}; {note}"
     return (
         Tile("Test UAR", percent(uar["mean"]), note),
@@ -121,7 +121,7 @@ def _score_tiles(run: RunView) -> tuple[Tile, ...]:
 
 def _seeds(score: Mapping[str, Any]) -> str:
     values = score["seeds"]
-    spread = f" (± {100 * score['std']:.1f})" if len(values) > 1 else ""
+    spread = f" (± {points(score['std'])})" if is_number(score["std"]) else ""
     return count(len(values), "seed") + spread
 
 
@@ -173,17 +173,17 @@ def _settings(run: RunView) -> tuple[Setting, ...]:
     fixed_values: Mapping[str, Any] = run.plan.get("fixed", {})
     first: Mapping[str, Any] = next(iter(run.plan.get("first", ())), {})
     rows = [
-        Setting(name, value_text(value), _range(run.plan["space"].get(name)), value_text(first.get(name, "–")))
+        Setting(name, value_text(value), _range(run.plan["space"].get(name)), value_text(first.get(name, NONE)))
         for name, value in chosen[1].items()
         if name not in fixed_values
     ]
-    fixed = (Setting(name, value_text(value), "fixed", "–") for name, value in fixed_values.items())
+    fixed = (Setting(name, value_text(value), "fixed", NONE) for name, value in fixed_values.items())
     return (*rows, *fixed)
 
 
 def _range(knob: Mapping[str, Any] | None) -> str:
     if knob is None:
-        return "–"
+        return NONE
     if knob["type"] == "choice":
         return ", ".join(value_text(value) for value in knob["values"])
     scale = ", log scale" if knob.get("log") else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -17,6 +16,7 @@ from search.pages.knob_importance import knob_importance
 from search.run_folder.records import TrialRecord, Value
 from search.run_folder.run_view import RunView
 from search.wording import in_percent
+from ser_core.whole_file import defined
 
 COMPARED_SECTIONS = ("Result", "Search")
 """Sections whose figures tell something beside those of another run."""
@@ -168,10 +168,6 @@ def _page_figure(module: ModuleType, info: Any) -> PageFigure:
 
 
 def _table(rows: Sequence[Mapping[str, Value | None]]) -> dict[str, Any]:
-    """Rows with their keys told once; a number that is not finite is none."""
+    """Rows, with their keys named once; a number that is not finite becomes null."""
     columns = list(rows[0]) if rows else []
-    return {"columns": columns, "rows": [[_cell(row[key]) for key in columns] for row in rows]}
-
-
-def _cell(value: Value | None) -> Value | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return {"columns": columns, "rows": [[defined(row[key]) for key in columns] for row in rows]}

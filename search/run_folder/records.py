@@ -19,6 +19,7 @@ from typing import Any
 from search.run_folder.append_file import AppendFile
 from ser_core.config import ConfigError
 from ser_core.training.report import EpochReport
+from ser_core.whole_file import defined
 
 Value = float | int | str | bool
 
@@ -299,7 +300,7 @@ class RecordWriter:
         Raises:
             OSError: a full or read-only disk; nothing of the event is written or applied.
         """
-        line = _finite({"event": event, "time": self._clock(), **values})
+        line = defined({"event": event, "time": self._clock(), **values})
         self._file.append([json.dumps(line, allow_nan=False)])
         apply(self.records, line)
 
@@ -310,17 +311,6 @@ class RecordWriter:
 def report_fields(report: EpochReport) -> dict[str, Any]:
     """An epoch as plain values for an event."""
     return asdict(report)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: not-finite numbers become null, which readers take as NaN."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 NO_MEMORY = "out of memory"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from search.comparison.leaderboard import Leaderboard, Score
-from search.wording import count
+from search.comparison.leaderboard import Leaderboard
+from search.wording import count, interval, percent, points
 from ser_core.metrics.paired import Comparison, verdict
-from ser_core.metrics.scores import Interval
 
 
 def print_leaderboard(board: Leaderboard, console: Console) -> None:
@@ -27,10 +25,9 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
         title=escape(title), title_justify="left",
     )  # fmt: skip
     for rank, entry in enumerate(board.entries, start=1):
-        interval = _interval(entry.uar.interval)
-        table.add_row(
-            str(rank), escape(entry.name), _percent(entry.uar), _spread(entry.uar), interval, _percent(entry.war)
-        )
+        uar = entry.uar.numbers()
+        scores = (percent(uar["mean"]), points(uar["std"]), interval(uar["interval"]), percent(entry.war.mean))
+        table.add_row(str(rank), escape(entry.name), *scores)
     console.print(table)
     for each in board.comparisons:
         _say(console, f"{verdict(each)}; {_mcnemar(each)}")
@@ -48,26 +45,14 @@ def print_ensemble(numbers: Mapping[str, Any], console: Console) -> None:
     uar, war = numbers["test"]["uar"], numbers["test"]["war"]
     _say(
         console,
-        f"Ensemble ({shares}; weights from validation clips): UAR {100 * uar['value']:.1f} %, 95 % interval "
-        f"{_interval(Interval(*uar['interval']))}, accuracy {100 * war['value']:.1f} %",
+        f"Ensemble ({shares}; weights from validation clips): UAR {percent(uar['value'])}, 95 % interval "
+        f"{interval(uar['interval'])}, accuracy {percent(war['value'])}",
     )
 
 
 def _mcnemar(each: Comparison) -> str:
     test = each.mcnemar
     return f"McNemar {test.only_first} to {test.only_second} clips, p = {each.mcnemar_p_holm:.2g}"
-
-
-def _percent(score: Score) -> str:
-    return f"{100 * score.mean:.1f} %"
-
-
-def _spread(score: Score) -> str:
-    return "-" if score.std is None else f"{100 * score.std:.1f}"
-
-
-def _interval(interval: Interval) -> str:
-    return "-" if math.isnan(interval.low) else f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
 
 
 def _say(console: Console, text: str) -> None:

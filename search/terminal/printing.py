@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.table import Table
 from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.rungs import GRACE_TRIALS
+from search.wording import interval, percent, points, times
 from ser_core.clips import Manifest
 from ser_core.config import setting_help
 from ser_core.models import default_config
@@ -130,13 +130,12 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
         f"[bold]{result['model']}[/] on {corpus['name']}{' (synthetic)' if corpus['synthetic'] else ''}, split "
         f"{split['kind']}{'' if split['speaker_independent'] else ' (not speaker-independent)'}"
         f"{', transductive' if result['transductive'] else ''}: {test['clips']} test "
-        f"clips of {test['speakers']} speakers, test set read {_times(result['test_reads'])}"
+        f"clips of {test['speakers']} speakers, test set read {times(result['test_reads'])}"
     )
     table = Table("Test", "Mean over seeds", "± over seeds", "95 % interval over speakers")
     for name, label in (("uar", "UAR"), ("war", "accuracy (WAR)"), ("macro_f1", "macro F1")):
         score = test[name]
-        low, high = score["interval"]
-        table.add_row(label, percent(score["mean"]), percent(score["std"]), f"{percent(low)} to {percent(high)}")
+        table.add_row(label, percent(score["mean"]), points(score["std"]), interval(score["interval"]))
     console.print(table)
     counts = search["trials"]
     console.print(
@@ -146,12 +145,3 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
     )
     for name in (DASHBOARD_FILE, RESULT_FILE, FINAL_FOLDER):
         console.print(f"  {(folder / name).resolve()}", soft_wrap=True, highlight=False)
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
-
-
-def percent(share: float | None) -> str:
-    """A share in [0, 1] as it is printed; "-" where there is none."""
-    return "-" if share is None or math.isnan(share) else f"{100 * share:.1f} %"

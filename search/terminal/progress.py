@@ -21,6 +21,7 @@ from rich.text import Text
 
 from search.run_folder.records import Phase, RunRecords, TrialRecord
 from search.run_folder.standing import Standing, Tally
+from search.wording import NONE, percent, value_text
 
 FRAME_SECONDS = 0.25
 FRAME_SHARE = 0.02
@@ -164,16 +165,16 @@ class Progress:
         if self._records.trials:
             parts += [_states(counted, self._plan.limits.trials).plain, _epochs(counted)]
         if best is not None:
-            parts.append(f"best {100 * best.value:.1f} % (trial {best.number}, epoch {best.best_epoch})")
+            parts.append(f"best {percent(best.value)} (trial {best.number}, epoch {best.best_epoch})")
         return " | ".join([*parts, self._times(counted)])
 
     def _best(self) -> Text:
         best = self._standing.best
         if best is None:
             return Text("no epoch has ended yet", style="dim")
-        head = f"{100 * best.value:.1f} % UAR"
+        head = f"{percent(best.value)} UAR"
         text = Text.assemble((head, "bold green"), f"  trial {best.number}, epoch {best.best_epoch}")
-        values = "  ".join(f"{name}={_short(value)}" for name, value in best.params.items())
+        values = "  ".join(f"{name}={value_text(value)}" for name, value in best.params.items())
         return text.append(f"\n{values}", style="dim")
 
     def _stages(self) -> Text:
@@ -262,10 +263,6 @@ def _epochs(counted: Tally) -> str:
 
 def _scores(trial: TrialRecord) -> tuple[str, str]:
     if not trial.epochs or not math.isfinite(trial.value):
-        return "–", "–"
+        return NONE, NONE
     last = trial.epochs[-1].val_uar
-    return (f"{100 * last:.1f} %" if math.isfinite(last) else "NaN", f"{100 * trial.value:.1f} %")
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return (percent(last) if math.isfinite(last) else "NaN", percent(trial.value))

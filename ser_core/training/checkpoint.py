@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ser_core.tensor_file import write_tensors
 from ser_core.training.report import EpochReport
+from ser_core.whole_file import defined
 
 FORMAT = "ser-checkpoint-1"
 
@@ -63,7 +64,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     header = {
         "identity": checkpoint.identity,
         "best_epoch": checkpoint.best_epoch,
-        "reports": [_without_nan(asdict(report)) for report in checkpoint.reports],
+        "reports": [defined(asdict(report)) for report in checkpoint.reports],
     }
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -117,10 +118,6 @@ def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, An
         )
 
 
-def _without_nan(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: it becomes null."""
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}
-
-
 def _with_nan(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a report as `defined` left them: null was NaN."""
     return {key: math.nan if value is None else value for key, value in fields.items()}

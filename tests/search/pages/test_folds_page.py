@@ -43,9 +43,9 @@ def test_every_fold_stands_in_the_table_and_all_clips_in_the_figures(
         [model, name] for model in runs for name in ("all clips", "mean ± deviation", "emobox:1", "emobox:2")
     ]
     uar = document["models"]["ast"]["pooled"]["uar"]["mean"]
-    assert f"{100 * uar:.1f} %" in rows[0]
+    assert f"{100 * uar:.1f}\u00a0%" in rows[0]
     over = document["models"]["mlp"]["over_folds"]["uar"]
-    assert f"{100 * over['mean']:.1f} % ± {100 * over['std']:.1f} %" in rows[5]
+    assert f"{100 * over['mean']:.1f} ± {100 * over['std']:.1f}\u00a0%" in rows[5]
     assert "Transductive." in opened.page.locator("header").inner_text()
     assert opened.drawn("forest")["data"]
     assert opened.drawn("differences")["data"]

@@ -248,7 +248,7 @@ def test_durations_say_what_is_cut(shown: RunView) -> None:
     assert info is not None
     assert sum(sum(bar.y) for bar in durations.figure(info).data) == 24
     assert [shape.x0 for shape in durations.figure(info).layout.shapes] == [3.0]
-    assert "given 3 s of each, so 0.0\u00a0% are cut and the rest is padded" in durations.reading(info)
+    assert "given 3 s of each, so 0.0 % are cut and the rest is padded" in durations.reading(info)
     assert "cut away (below 40 dB of the peak)" in durations.reading(replace(info, trim_db=40.0))
     whole = replace(info, taken=None)
     assert "each clip as a whole" in durations.reading(whole)

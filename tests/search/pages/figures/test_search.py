@@ -345,7 +345,7 @@ def test_distribution_reads_median_and_best_tenth() -> None:
     run = edf.Distribution("one", tuple(index / 100 for index in range(1, 101)))
     better = edf.Distribution("two", tuple(score + 0.1 for score in run.uar[:80]))
     assert edf.reading(edf.EdfInfo(runs=(run,))).startswith(
-        "Half of 100 trials stayed at or below 50.0\u00a0% validation UAR, nine tenths at or below 90.0\u00a0%"
+        "Half of 100 trials stayed at or below 50.0 % validation UAR, nine tenths at or below 90.0 %"
     )
     text = edf.reading(edf.EdfInfo(runs=(run, better)))
     assert "median is highest in one (50.0" in text or "median is highest in two (50.0" in text
