@@ -31,12 +31,12 @@ from search.study.samplers import SAMPLERS
 from search.study.search import SearchStopped
 from search.study.storage import absolute_storage
 from search.terminal.printing import plain, print_plan, print_result, print_warm_start, print_warnings
+from ser_core.architectures import architectures, default_config
 from ser_core.artifact import ArtifactError
 from ser_core.clips import CorpusError
-from ser_core.config import ConfigError
+from ser_core.config import ConfigError, setting_help
 from ser_core.features.audio import AudioError
 from ser_core.features.store import FeatureStoreError
-from ser_core.models import architectures
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.splits import SplitError
 from spaces.knobs import KnobError
@@ -314,7 +314,8 @@ def _run_one(given: dict[str, Any], console: Console) -> bool:
     plan, manifest, split = prepare(given, old, cache_dir, console)
     folder = given["resume"] if old is not None else given.get("run_dir") or default_folder(plan)
     if given["dry_run"]:
-        print_plan(plan, manifest, split, folder, console)
+        meaning = setting_help(default_config(plan.model, plan.fixed))
+        print_plan(plan, manifest, split, folder, console, meaning=meaning)
         return True
     if old is None and read_records(folder / RECORDS_FILE).trials:
         raise ConfigError(f"{folder} holds a run already; --resume {folder} goes on with it, or name another --run-dir")

@@ -19,12 +19,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ser_core.architectures import architecture, build_model, without_pretrained
 from ser_core.config import Config
 from ser_core.errors import UserError
 from ser_core.features.device_clips import DeviceClips, Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
-from ser_core.models import architecture, build_model, without_pretrained
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.tensor_file import write_tensors
 from ser_core.training.inference import evaluate

@@ -164,7 +164,7 @@ class AugmentConfig:
 class Config:
     """All that decides a training run but the data and the device.
 
-    `model` is the `Config` of `ser_core.models.<architecture>`; `ser_core.models.default_config` builds the whole.
+    `model` is the `Config` of `ser_core.models.<architecture>`; `ser_core.architectures.default_config` builds it all.
     """
 
     architecture: str

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ser_core.architectures import default_config
 from ser_core.corpora import load_corpus
 from ser_core.features.store import feature_store
 from ser_core.metrics.scores import Scores, scores
-from ser_core.models import default_config
 from ser_core.splits import make_split
 from ser_core.training.run import train
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from search.run import app
-from ser_core.models import architectures
+from ser_core.architectures import architectures
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -27,11 +27,11 @@ from search.jobs import derived_seed
 from search.run_folder.append_file import AppendFile
 from search.simulation.curve_tables import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
 from search.study.samplers import make_sampler, suggest
+from ser_core.architectures import default_config
 from ser_core.config import ConfigError
 from ser_core.corpora import load_corpus
 from ser_core.features.store import FeatureStore, feature_store
 from ser_core.features.transforms import settings_key
-from ser_core.models import default_config
 from ser_core.splits import Fold, make_split
 from ser_core.training.run import Diverged, train
 from spaces.knobs import Space, Value

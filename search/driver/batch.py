@@ -15,8 +15,8 @@ from typing import Any
 
 from search.driver.options import LIMIT_OPTIONS, SEARCH_OPTIONS, absolute_data, own_options, shown_location
 from search.run_folder.paths import BATCH_FILE, PLAN_FILE, RESULT_FILE
+from ser_core.architectures import architectures
 from ser_core.config import ConfigError
-from ser_core.models import architectures
 from ser_core.splits import PUBLISHED_FOLDS
 from ser_core.whole_file import write_whole
 

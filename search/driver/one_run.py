@@ -54,12 +54,12 @@ from search.workers.placement import Demand, Request, gpu_kinds
 from search.workers.ray_session import check_fits, gpus_available, live_nodes, on_gpus, ray_session, trials_at_once
 from search.workers.run_jobs import run_jobs
 from search.workers.shared_features import clear_stores, local_store_bytes, share_stores
+from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.features.store import Compute, FeatureStore, feature_store
 from ser_core.features.transforms import settings_key
-from ser_core.models import default_config
 from ser_core.splits import Fold, Split, inner_folds
 from ser_core.whole_file import write_json
 

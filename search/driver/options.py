@@ -19,10 +19,10 @@ from search.run_folder.plan import Limits, SearchPlan, WarmStart
 from search.run_folder.rungs import default_grace_epochs
 from search.study.storage import absolute_storage, without_password
 from search.study.warm_start import warm_start, winner_of
+from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.corpora import corpora, load_corpus, progress_bars
-from ser_core.models import default_config
 from ser_core.splits import Split, inner_folds, make_split
 from spaces.knobs import Space, Value, knob_to_json
 

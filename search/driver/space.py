@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ser_core.architectures import default_config
 from ser_core.config import Config, ConfigError, raise_problems
 from ser_core.features.transforms import settings_key
-from ser_core.models import default_config
 from spaces import space_for
 from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value
 

@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from search.run_folder.paths import INSIGHT_FILE
+from ser_core.architectures import takes_raw_features
 from ser_core.artifact import Predictor, load_model
 from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
 from ser_core.features.audio import duration_seconds
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds
-from ser_core.models import takes_raw_features
 from ser_core.modules.explain import explain, explained_by
 from ser_core.splits import PARTS, Split
 from ser_core.training.augment import augment

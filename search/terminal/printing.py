@@ -14,8 +14,6 @@ from search.run_folder.plan import SearchPlan
 from search.run_folder.rungs import GRACE_TRIALS
 from search.wording import interval, percent, points, times
 from ser_core.clips import Manifest
-from ser_core.config import setting_help
-from ser_core.models import default_config
 from ser_core.splits import Split
 
 
@@ -66,13 +64,15 @@ def print_warm_start(plan: SearchPlan, console: Console) -> None:
         console.print(plain(line), soft_wrap=True, highlight=False)
 
 
-def print_plan(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path, console: Console) -> None:
-    """The plan and the space of a run that is not started."""
+def print_plan(
+    plan: SearchPlan, manifest: Manifest, split: Split, folder: Path, console: Console, *, meaning: Mapping[str, str]
+) -> None:
+    """The plan and the space of a run that is not started; `meaning` is that of every knob by its name."""
     table = Table("Plan", "", title="Dry run: nothing is trained", title_justify="left")
     for name, fact in _plan_facts(plan, manifest, split, folder).items():
         table.add_row(name, plain(fact))
     console.print(table)
-    console.print(_space_table(plan))
+    console.print(_space_table(plan, meaning))
     print_warm_start(plan, console)
     print_warnings(plan, console)
 
@@ -104,9 +104,8 @@ def _asha_facts(plan: SearchPlan) -> str:
     return f"first rung {where}, one in {plan.reduction:g} goes on"
 
 
-def _space_table(plan: SearchPlan) -> Table:
+def _space_table(plan: SearchPlan, meaning: Mapping[str, str]) -> Table:
     table = Table("Knob", "Range", "First tried", "Meaning")
-    meaning = setting_help(default_config(plan.model, plan.fixed))
     warm = plan.warm_start.configurations if plan.warm_start is not None else ()
     for name, knob in plan.space.items():
         first = ", ".join(str(params[name]) for params in (*plan.first, *warm) if name in params)

@@ -8,8 +8,8 @@ from typing import Any
 
 from search.jobs import Job
 from search.workers.shared_features import SharedStore
+from ser_core.architectures import default_config
 from ser_core.config import Config
-from ser_core.models import default_config
 from ser_core.splits import Fold
 
 

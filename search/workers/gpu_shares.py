@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from search.workers.placement import Node, Request, gpu_kinds, jobs_per_gpu
+from ser_core.architectures import default_config
 from ser_core.config import ConfigError
 from ser_core.features.transforms import settings_key
-from ser_core.models import default_config
 from ser_core.splits import Fold
 from ser_core.training.folds import train_folds
 from spaces.knobs import Choice, Float, Knob, Space, Value

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ser_core.architectures import architecture, build_model, takes_raw_features
 from ser_core.config import Config, OptimConfig
 from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds, settings_key
 from ser_core.metrics import scores as metrics
-from ser_core.models import architecture, build_model, takes_raw_features
 from ser_core.splits import Fold
 from ser_core.training.augment import augment, random_shifts
 from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, write_checkpoint
@@ -66,7 +66,7 @@ def train(
     Raises:
         ValueError: fewer than two clips to fit, or features other than `config` asks for.
         CheckpointError: a checkpoint that cannot be read or belongs to another run.
-        ConfigError, PretrainedError: see `ser_core.models.build_model`.
+        ConfigError, PretrainedError: see `ser_core.architectures.build_model`.
     """
     return TrainingRun(config, fold, store, torch.device(device), resume)
 

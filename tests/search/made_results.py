@@ -14,12 +14,12 @@ import torch
 from search.finals.insight import count_parts, draw_pictures, picture_rows
 from search.finals.test_scores import score_test
 from search.run_folder.predictions import Predictions
+from ser_core.architectures import build_model, default_config
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest
 from ser_core.features.device_clips import normalisation_of
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, extractor
-from ser_core.models import build_model, default_config
 from ser_core.splits import PARTS, make_split
 from ser_core.training.seeding import seeded
 from ser_core.whole_file import defined

@@ -20,10 +20,10 @@ from typer.testing import CliRunner, Result
 from search.interruption import request_stop
 from search.run import app
 from search.run_folder.records import RecordWriter, TrialState, read_records
+from ser_core.architectures import architectures
 from ser_core.artifact import load_model
 from ser_core.ensemble import load_predictor
 from ser_core.features.store import feature_store
-from ser_core.models import architectures
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK = ["--trials", "3", "--max-epochs", "3", "--finalists", "1", "--seeds", "1"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ser_core.architectures import build_model, default_config
 from ser_core.config import Config
-from ser_core.models import build_model, default_config
 
 SMALL = {"ast": {"model.size": "tiny"}}
 """Settings that keep an architecture small; those not named are tried as they are."""

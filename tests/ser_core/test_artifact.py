@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from ser_core.architectures import default_config
 from ser_core.artifact import ArtifactError, load_model, save_model
 from ser_core.config import Config
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import extractor
-from ser_core.models import default_config
 from ser_core.splits import Fold
 from ser_core.training.run import TrainingRun, train
 

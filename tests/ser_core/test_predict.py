@@ -15,11 +15,11 @@ from torchaudio.functional import resample
 from typer.testing import CliRunner
 
 import ser_core
+from ser_core.architectures import default_config
 from ser_core.artifact import Predictor, save_model
 from ser_core.features.audio import read_audio
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import extractor
-from ser_core.models import default_config
 from ser_core.predict import (
     Form,
     Printer,

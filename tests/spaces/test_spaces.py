@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import spaces
+from ser_core.architectures import architectures, build_model, default_config
 from ser_core.config import Config
-from ser_core.models import architectures, build_model, default_config
 from spaces import space_for
 from spaces.common import COMMON
 from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value

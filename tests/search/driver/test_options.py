@@ -11,10 +11,10 @@ import pytest
 from search.driver.options import make_plan
 from search.driver.space import feature_settings, resolve_space
 from search.run_folder.plan import Limits, SearchPlan
+from ser_core.architectures import default_config
 from ser_core.clips import Clip, Manifest
 from ser_core.config import ConfigError
 from ser_core.features.transforms import settings_key
-from ser_core.models import default_config
 from ser_core.splits import make_split
 from spaces import space_for
 from spaces.knobs import Choice, Float

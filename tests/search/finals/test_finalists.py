@@ -26,11 +26,11 @@ from search.finals.test_set import ledger_readings as readings_of
 from search.finals.test_set import read_test_set
 from search.run_folder.plan import Limits
 from search.run_folder.records import FinalRun, Phase, RunRecords, Session, TrialRecord, TrialState
+from ser_core.architectures import default_config
 from ser_core.artifact import save_model
 from ser_core.clips import Clip, Manifest
 from ser_core.features.store import FeatureStore
 from ser_core.metrics.scores import Interval
-from ser_core.models import default_config
 from ser_core.splits import Split
 from ser_core.training.report import EpochReport
 from ser_core.training.run import train

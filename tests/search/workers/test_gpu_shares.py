@@ -12,9 +12,9 @@ import torch
 
 from search.workers.context import WorkerContext
 from search.workers.gpu_shares import hold_to_share, is_out_of_memory, measure, peak_bytes
+from ser_core.architectures import default_config
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, settings_key
-from ser_core.models import default_config
 from ser_core.splits import Fold
 from spaces import space_for
 

@@ -21,10 +21,10 @@ from search.workers.placement import Demand, Request
 from search.workers.ray_session import check_fits, ray_session
 from search.workers.run_jobs import run_jobs
 from search.workers.shared_features import share_stores
+from ser_core.architectures import default_config
 from ser_core.artifact import load_model
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import settings_key
-from ser_core.models import default_config
 from ser_core.splits import Fold
 
 EPOCHS = 6

@@ -20,10 +20,10 @@ from search.jobs import Chunk, Job, Outcome
 from search.run_folder.records import failure_kind
 from search.workers.context import WorkerContext
 from search.workers.training_actor import TrainingActor
+from ser_core.architectures import architecture, default_config
 from ser_core.artifact import load_model
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import settings_key
-from ser_core.models import architecture, default_config
 from ser_core.splits import Fold
 from tests.search.disks import mount
 

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from transformers import ASTFeatureExtractor, Wav2Vec2Model
 
+from ser_core.architectures import default_config
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.features.transforms import (
     clip_frames,
@@ -22,7 +23,6 @@ from ser_core.features.transforms import (
     trim,
     with_deltas,
 )
-from ser_core.models import default_config
 from ser_core.modules.pretrained import PretrainedError
 
 AST = default_config("ast").features

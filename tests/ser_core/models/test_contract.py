@@ -9,8 +9,7 @@ import safetensors.torch
 import torch
 from torch.nn.functional import cross_entropy
 
-from ser_core.config import Config, ConfigError
-from ser_core.models import (
+from ser_core.architectures import (
     architecture,
     architectures,
     build_model,
@@ -18,6 +17,7 @@ from ser_core.models import (
     takes_raw_features,
     without_pretrained,
 )
+from ser_core.config import Config, ConfigError
 
 EVERY = pytest.mark.parametrize("name", architectures())
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ser_core.models import architectures, build_model, default_config
+from ser_core.architectures import architectures, build_model, default_config
 from ser_core.modules.explain import (
     AttentionRollout,
     FrameAttention,

@@ -13,8 +13,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from transformers import ASTConfig, ASTForAudioClassification, ASTModel, Wav2Vec2Config
 
+from ser_core.architectures import build_model, default_config
 from ser_core.config import ConfigError
-from ser_core.models import ast, build_model, default_config, resnet18
+from ser_core.models import ast, resnet18
 from ser_core.models._ast_weights import fit_positions, initial_weights, timm_names
 from ser_core.modules.pretrained import PretrainedError, load_weights
 

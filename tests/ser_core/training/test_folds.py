@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ser_core.architectures import default_config
 from ser_core.features.store import FeatureStore
-from ser_core.models import default_config
 from ser_core.splits import Fold
 from ser_core.training.checkpoint import CheckpointError
 from ser_core.training.folds import FoldsRun, train_folds

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ser_core.architectures import default_config
 from ser_core.config import Config
 from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
-from ser_core.models import default_config
 from ser_core.splits import Fold
 from ser_core.training import run as train_module
 from ser_core.training.checkpoint import CheckpointError

@@ -18,10 +18,10 @@ from search.finals import insight
 from search.pages.figures import durations, explained, model_input, parts
 from search.pages.figures._insight import full_rows
 from search.run_folder.run_view import RunFolderError, RunView, read_run
+from ser_core.architectures import architectures, default_config
 from ser_core.clips import Clip, Manifest
 from ser_core.features.store import FeatureStore, feature_store
 from ser_core.features.transforms import mel_filters
-from ser_core.models import architectures, default_config
 from ser_core.modules.explain import explain
 from ser_core.splits import Split
 from ser_core.training.augment import augment

@@ -1,0 +1,76 @@
+"""Architectures by name: what there are, their configurations, their modules. What one consists of: `ser_core.models`.
+
+Names come from the files of that folder; only what needs an architecture itself imports it, and torch with it.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from ser_core import models
+from ser_core.config import Config, ConfigError, Value
+from ser_core.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn  # loads for seconds, and names of architectures are wanted at once
+
+
+def architectures() -> tuple[str, ...]:
+    """Names of all architectures, alphabetically."""
+    return tuple(sorted(info.name for info in pkgutil.iter_modules(models.__path__) if not info.name.startswith("_")))
+
+
+def architecture(name: str) -> ModuleType:
+    """The module of an architecture.
+
+    Raises:
+        ConfigError: no such architecture; the known ones are listed.
+    """
+    if name not in architectures():
+        raise ConfigError(
+            f"unknown model {name!r}; known: {', '.join(architectures())}{did_you_mean(name, architectures())}"
+        )
+    return import_module(f"{models.__name__}.{name}")
+
+
+def default_config(name: str, params: Mapping[str, Value] | None = None) -> Config:
+    """The architecture's defaults with `params` changed, and the features that its settings ask for.
+
+    Raises:
+        ConfigError: unknown architecture or settings, values out of bounds.
+    """
+    module = architecture(name)
+    config = Config(architecture=name, model=module.Config()).with_params({**module.DEFAULTS, **(params or {})})
+    if hasattr(module, "features_for"):
+        features = module.features_for(config.model, config.features)
+        config = config.with_params({f"features.{k}": v for k, v in vars(features).items()})
+    return config
+
+
+def takes_raw_features(config: Config) -> bool:
+    """True when the model's features must reach it as they are stored, not normalised per bin."""
+    module = architecture(config.architecture)
+    return hasattr(module, "takes_raw_features") and module.takes_raw_features(config.model)
+
+
+def without_pretrained(config: Config) -> Config:
+    """The configuration of the same module with nothing fetched, for callers who load saved weights into it."""
+    module = architecture(config.architecture)
+    if not hasattr(module, "without_pretrained"):
+        return config
+    return replace(config, model=module.without_pretrained(config.model))
+
+
+def build_model(config: Config, *, frames: int, bins: int, classes: int) -> nn.Module:
+    """The architecture's module for clips of (frames, bins) and that many classes, on the CPU.
+
+    Raises:
+        ConfigError: an input that the architecture cannot take.
+        PretrainedError: weights that cannot be loaded.
+    """
+    return architecture(config.architecture).build(config.model, frames=frames, bins=bins, classes=classes)
