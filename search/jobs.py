@@ -61,6 +61,7 @@ class Chunk:
         outcome, reason: whether the job goes on, is done, or has failed and why ("diverged: …", "out of memory: …").
         worker: node and process.
         setup_seconds: building model and data before the first of these epochs; 0 in later chunks.
+        precision_note: why the job trains in fp32 although bf16 was to be used, in the first chunk; "" otherwise.
         restored: reports up to this epoch come from the checkpoint that the worker went on from, and may have been
             reported before; 0 for none.
         disk_error: what the disk said when the worker could not write its checkpoint or model, None otherwise. That is
@@ -73,6 +74,7 @@ class Chunk:
     worker: str
     reason: str = ""
     setup_seconds: float = 0.0
+    precision_note: str = ""
     restored: int = 0
     disk_error: OSError | None = None
 
@@ -154,4 +156,5 @@ def chunk_event(chunk: Chunk, known: int) -> dict[str, Any] | None:
     reports = [vars(r) for r in chunk.reports if r.epoch > min(known, chunk.restored)]
     if not reports:
         return None
-    return {"worker": chunk.worker, "setup_seconds": chunk.setup_seconds, "reports": reports}
+    note = {"precision_note": chunk.precision_note} if chunk.precision_note else {}
+    return {"worker": chunk.worker, "setup_seconds": chunk.setup_seconds, **note, "reports": reports}

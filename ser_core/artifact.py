@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,10 +25,12 @@ from ser_core.errors import UserError
 from ser_core.features.device_clips import DeviceClips, Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
+from ser_core.inference import evaluate
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.tensor_file import write_tensors
-from ser_core.training.inference import evaluate
-from ser_core.training.run import TrainingRun
+
+if TYPE_CHECKING:
+    from ser_core.training.run import TrainingRun  # who predicts needs no training
 
 FORMAT = "ser-model-1"
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -171,7 +173,7 @@ class Predictor:
     def _predict(self, frames: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """(total_frames, bins), (clips + 1,) -> (clips, classes)."""
         rows = torch.arange(len(offsets) - 1, device=self.device)
-        logits = evaluate(self.model, self._clips(frames, offsets), rows, "fp32")
+        logits = evaluate(self.model, self._clips(frames, offsets), rows)
         return logits.softmax(dim=1).cpu().numpy()
 
     def _clips(self, frames: np.ndarray, offsets: np.ndarray) -> DeviceClips:

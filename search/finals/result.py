@@ -56,6 +56,7 @@ def make_result(
             "fixed": plan.fixed,
             "epochs": len(next(f for f in reversed(records.finals) if f.trial == winner).epochs),
             "models": list(models),
+            "precision_note": next((f.precision_note for f in reversed(records.finals) if f.trial == winner), ""),
         },
         "test": score_test(test),
         "test_reads": readings,

@@ -96,6 +96,9 @@ def _banners(run: RunView) -> tuple[Banner, ...]:
             f"({', '.join(warm['test_speakers'])}). Its test score is not one on speakers that nothing was tuned on."
         )
         banners.append(Banner("Tuned on test speakers.", text))
+    if notes := run.records.precision_notes():
+        runs = count(len(notes), "training run")
+        banners.append(Banner("Not in bf16.", f"{runs} of the search and the finals {notes[0]}."))
     if run.result and int(run.result["test_reads"]) > 1:
         text = f"It was read {run.result['test_reads']} times; its scores may flatter."
         banners.append(Banner("The test set was read more than once.", text))

@@ -44,6 +44,7 @@ class _Trained:
     """What follows from the epochs of a training run."""
 
     epochs: list[EpochReport]
+    precision_note: str
 
     @property
     def value(self) -> float:
@@ -75,6 +76,7 @@ class TrialRecord(_Trained):
         worker: node and process that trained it last.
         started, ended: seconds since 1970; `ended` is None while it runs.
         setup_seconds: building the model and placing the data, before the first epoch.
+        precision_note: why it trained in fp32 although bf16 was to be used; "" otherwise.
     """
 
     number: int
@@ -87,6 +89,7 @@ class TrialRecord(_Trained):
     worker: str = ""
     ended: float | None = None
     setup_seconds: float = 0.0
+    precision_note: str = ""
 
 
 @dataclass
@@ -104,6 +107,7 @@ class FinalRun(_Trained):
     epochs: list[EpochReport] = field(default_factory=list)
     ended: float | None = None
     reason: str = ""
+    precision_note: str = ""
 
 
 @dataclass
@@ -164,6 +168,10 @@ class RunRecords:
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.best_epoch
         ]
         return sorted(ended, key=lambda t: (*_rung(t), -t.value, t.number))
+
+    def precision_notes(self) -> list[str]:
+        """Why trials and runs of the finals trained in fp32 although bf16 was to be used, one note each."""
+        return [run.precision_note for run in (*self.trials.values(), *self.finals) if run.precision_note]
 
     def final(self, phase: Phase, trial: int, seed: int) -> FinalRun | None:
         """The run of the finals with these three, or None."""
@@ -241,6 +249,7 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
     elif kind == "epochs":
         trial = records.trials[event["trial"]]
         trial.worker, trial.setup_seconds = event["worker"], trial.setup_seconds + event["setup_seconds"]
+        trial.precision_note = event.get("precision_note", trial.precision_note)
         _extend(trial.epochs, event["reports"])
         records.arrivals.append((trial.number, len(trial.epochs)))
     elif kind == "trial_end":
@@ -260,6 +269,7 @@ def apply(records: RunRecords, event: Mapping[str, Any]) -> None:
         if final is None:
             raise ValueError(f"{kind} of a final run that never started")
         if kind == "final_epochs":
+            final.precision_note = event.get("precision_note", final.precision_note)
             _extend(final.epochs, event["reports"])
         else:
             final.ended, final.reason = event["time"], event["reason"]

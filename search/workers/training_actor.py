@@ -90,7 +90,7 @@ class TrainingActor(Trainable):
         self._unreported: list[EpochReport] = []
         self._restored = 0
         self._refused: list[OSError] = []  # by the disk, since the last report
-        self._setup_seconds = 0.0
+        self._setup_seconds, self._precision_note = 0.0, ""
         self._saved_at = time.monotonic()
         self._save_seconds = FIRST_CHECKPOINT_SECONDS * CHECKPOINT_SHARE
 
@@ -161,6 +161,7 @@ class TrainingActor(Trainable):
             run = train_folds(*data, device=self._context.device)
         self._unreported = list(run.reports)
         self._restored = len(run.reports)
+        self._precision_note = run.precision_note
         self._setup_seconds = time.monotonic() - began
         return run
 
@@ -179,10 +180,11 @@ class TrainingActor(Trainable):
             reason=reason,
             worker=self._worker,
             setup_seconds=self._setup_seconds,
+            precision_note=self._precision_note,
             restored=self._restored,
             disk_error=self._refused[0] if self._refused else None,
         )
-        self._unreported, self._setup_seconds = [], 0.0
+        self._unreported, self._setup_seconds, self._precision_note = [], 0.0, ""
         return chunk
 
     # -- after a job -------------------------------------------------------------------------------------------------

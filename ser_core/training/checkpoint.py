@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -10,9 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ser_core.config import Config
+from ser_core.splits import Fold
 from ser_core.tensor_file import write_tensors
 from ser_core.training.report import EpochReport
 from ser_core.whole_file import defined
@@ -37,6 +41,8 @@ class Checkpoint:
         weights: the model's state after the last epoch.
         best: the model's state after `best_epoch`; empty when that is 0.
         optimizer: state tensors by "<parameter index>.<name>".
+        precision: what the optimiser's steps compute in; "" in a checkpoint of an earlier version.
+        precision_note: see `TrainingRun`.
     """
 
     identity: Mapping[str, Any]
@@ -45,6 +51,8 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
+    precision: str = ""
+    precision_note: str = ""
 
 
 _GROUPS = ("weights", "best", "optimizer")
@@ -64,6 +72,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     header = {
         "identity": checkpoint.identity,
         "best_epoch": checkpoint.best_epoch,
+        "precision": checkpoint.precision,
+        "precision_note": checkpoint.precision_note,
         "reports": [defined(asdict(report)) for report in checkpoint.reports],
     }
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -101,7 +111,27 @@ def read_checkpoint(path: Path) -> Checkpoint:
         group, _, leaf = name.partition("/")
         groups[group][leaf] = tensor
     reports = [EpochReport(**_with_nan(fields)) for fields in header["reports"]]
-    return Checkpoint(identity=header["identity"], reports=reports, best_epoch=header["best_epoch"], **groups)
+    return Checkpoint(
+        identity=header["identity"],
+        reports=reports,
+        best_epoch=header["best_epoch"],
+        precision=header.get("precision", ""),
+        precision_note=header.get("precision_note", ""),
+        **groups,
+    )
+
+
+def run_identity(config: Config, fold: Fold, features: str) -> dict[str, Any]:
+    """What two runs must share for one to go on from the other's checkpoint, as JSON values.
+
+    Args:
+        features: fingerprint of the feature store.
+    """
+    digests = {
+        f"rows to {name}": hashlib.sha256(np.asarray(rows, dtype="<i8").tobytes()).hexdigest()[:16]
+        for name, rows in (("fit", fold.fit), ("evaluate", fold.evaluate))
+    }
+    return {"architecture": config.architecture, **config.params(), "features": features, **digests}
 
 
 def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -53,6 +53,7 @@ class FoldsRun(Iterator[EpochReport]):
     Attributes:
         reports: every epoch so far: losses and scores are means over the folds, seconds their sum.
         best_epoch: the first epoch with the highest mean validation UAR, counted from 1.
+        precision_note: of the first fold that has one, see `TrainingRun`.
         setup_seconds: building the models and placing the data.
     """
 
@@ -65,6 +66,7 @@ class FoldsRun(Iterator[EpochReport]):
             for number, fold in enumerate(folds, 1)
         ]
         self.setup_seconds = sum(run.setup_seconds for run in self._runs)
+        self.precision_note = next((run.precision_note for run in self._runs if run.precision_note), "")
         self.reports: list[EpochReport] = []
         self.best_epoch = 0
         for own in zip(*(run.reports for run in self._runs), strict=False):  # a fold may have been saved later

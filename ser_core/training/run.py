@@ -11,7 +11,6 @@ epoch, and the number of threads is the caller's business (`torch.set_num_thread
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -27,12 +26,13 @@ from ser_core.config import Config, OptimConfig
 from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds, settings_key
+from ser_core.inference import evaluate
 from ser_core.metrics import scores as metrics
 from ser_core.splits import Fold
 from ser_core.training.augment import augment, random_shifts
-from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, write_checkpoint
-from ser_core.training.inference import evaluate, logits_of, resolve_precision
+from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, run_identity, write_checkpoint
 from ser_core.training.optim import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
+from ser_core.training.precision import bf16_fault, logits_of, resolve_precision
 from ser_core.training.report import EpochReport
 from ser_core.training.seeding import seeded
 
@@ -83,7 +83,9 @@ class TrainingRun(Iterator[EpochReport]):
         best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 without validation.
         normalisation: mean and deviation per bin, from `fold.fit` alone; 0 and 1 for a model that takes raw features.
         model: the module with the weights after the last epoch.
-        precision: "fp32" or "bf16", as `config.precision` came out on this device.
+        precision: "fp32" or "bf16", what the optimiser's steps compute in: `config.precision` as it came out on this
+            device. Validation and prediction compute in fp32, as the saved model does.
+        precision_note: why it is fp32 although bf16 was to be used; "" otherwise.
         setup_seconds: building the model and placing the data.
     """
 
@@ -94,11 +96,12 @@ class TrainingRun(Iterator[EpochReport]):
         _check(config, fold, store)
         self.config, self.classes, self.device = config, store.classes, device
         self.reports, self.best_epoch = list[EpochReport](), 0
-        self._identity = _identity(config, fold, store)
+        self._identity = run_identity(config, fold, store.fingerprint)
         self._place(fold, store)
         self._build(store.bins)
         if resume is not None:
             self._restore(resume)
+        self._check_precision()
         self.setup_seconds = time.perf_counter() - started
 
     def _place(self, fold: Fold, store: FeatureStore) -> None:
@@ -126,14 +129,22 @@ class TrainingRun(Iterator[EpochReport]):
 
     def _build(self, bins: int) -> None:
         """The model with its first weights, and its optimiser."""
-        module, frames = architecture(self.config.architecture), clip_frames(self.config.features)
-        self.precision = resolve_precision(self.config.precision, module.PRECISION, self.device)
-        with seeded(self.config.seed, 0, self.device):
-            model = build_model(self.config, frames=frames, bins=bins, classes=len(self.classes))
+        config = self.config
+        module, frames = architecture(config.architecture), clip_frames(config.features)
+        self.precision, self.precision_note = resolve_precision(config.precision, module.PRECISION, self.device), ""
+        with seeded(config.seed, 0, self.device):
+            model = build_model(config, frames=frames, bins=bins, classes=len(self.classes))
         memory = torch.channels_last if module.CHANNELS_LAST else torch.preserve_format
         self.model: nn.Module = model.to(memory_format=memory).to(self.device)  # type: ignore[call-overload]
-        self._optimizer = build_optimizer(self.model, self.config.optim)
+        self._optimizer = build_optimizer(self.model, config.optim)
         self._best: dict[str, Tensor] = {}
+
+    def _check_precision(self) -> None:
+        """Train in fp32 where bf16 computes the first batch wrongly: once found, it holds for the whole run."""
+        if self.precision == "bf16":
+            batch = self._clips.batch(self._fit_rows[: self.config.optim.batch_size])
+            if fault := bf16_fault(self.model, *batch):
+                self.precision, self.precision_note = "fp32", f"trained in fp32, since in bf16 {fault}"
 
     def __next__(self) -> EpochReport:
         """Train one epoch and validate.
@@ -216,7 +227,7 @@ class TrainingRun(Iterator[EpochReport]):
         """Loss, UAR and WAR on the clips to evaluate, with the present weights; NaN when there are none."""
         if not len(self._evaluate_rows):
             return math.nan, math.nan, math.nan
-        logits = evaluate(self.model, self._clips, self._evaluate_rows, self.precision)
+        logits = evaluate(self.model, self._clips, self._evaluate_rows)
         labels = self._labels[self._evaluate_rows]
         loss = F.cross_entropy(logits, labels).item()
         if not math.isfinite(loss):
@@ -229,7 +240,7 @@ class TrainingRun(Iterator[EpochReport]):
         """Class probabilities (rows, classes) float32 of any clips (rows,) of the store, with the best weights."""
         present = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self._best or present)
-        logits = evaluate(self.model, self._clips, torch.tensor(rows, device=self.device), self.precision)
+        logits = evaluate(self.model, self._clips, torch.tensor(rows, device=self.device))
         self.model.load_state_dict(present)
         return logits.softmax(dim=1).cpu().numpy()
 
@@ -253,6 +264,8 @@ class TrainingRun(Iterator[EpochReport]):
             identity=self._identity,
             reports=self.reports,
             best_epoch=self.best_epoch,
+            precision=self.precision,
+            precision_note=self.precision_note,
             weights=self.model.state_dict(),
             best=self._best,
             optimizer=optimizer_tensors(self._optimizer),
@@ -263,6 +276,8 @@ class TrainingRun(Iterator[EpochReport]):
         checkpoint = read_checkpoint(path)
         check_identity(path, checkpoint.identity, self._identity)
         self.reports, self.best_epoch = list(checkpoint.reports), checkpoint.best_epoch
+        if checkpoint.precision:
+            self.precision, self.precision_note = checkpoint.precision, checkpoint.precision_note
         self.model.load_state_dict(checkpoint.weights)
         self._best = {name: tensor.to(self.device) for name, tensor in checkpoint.best.items()}
         load_optimizer_tensors(self._optimizer, checkpoint.optimizer)
@@ -298,12 +313,3 @@ def _check(config: Config, fold: Fold, store: FeatureStore) -> None:
         raise ValueError(f"training needs at least two clips to fit; got {len(fold.fit)}")
     if settings_key(store.settings) != settings_key(config.features):
         raise ValueError(f"the store holds features of {store.settings}, but the run asks for {config.features}")
-
-
-def _identity(config: Config, fold: Fold, store: FeatureStore) -> dict[str, object]:
-    """What two runs must share for one to go on from the other's checkpoint, as JSON values."""
-    digests = {
-        f"rows to {name}": hashlib.sha256(np.asarray(rows, dtype="<i8").tobytes()).hexdigest()[:16]
-        for name, rows in (("fit", fold.fit), ("evaluate", fold.evaluate))
-    }
-    return {"architecture": config.architecture, **config.params(), "features": store.fingerprint, **digests}

@@ -70,6 +70,7 @@ def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
     parts = [set(result["split"][f"{part}_speakers"]) for part in ("fit", "validation", "test")]
     assert not (parts[0] & parts[1] | parts[1] & parts[2] | parts[0] & parts[2])
     winner = result["winner"]
+    assert winner["precision_note"] in ("", *records.precision_notes())
     assert load_model(folder / winner["models"][0]).config.architecture == model
     seeds = json.loads((folder / "final" / "ensemble.json").read_text())["members"]
     assert [f"final/{member['folder']}" for member in seeds] == winner["models"]

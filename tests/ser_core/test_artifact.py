@@ -52,9 +52,10 @@ def trained(model: str, **settings: float | str) -> TrainingRun:
     return run
 
 
-@pytest.fixture(scope="module")
-def run() -> TrainingRun:
-    return trained("shallow_cnn", model__width=2)
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def run(request: pytest.FixtureRequest) -> TrainingRun:
+    """Trained in each precision that a machine may choose by itself."""
+    return trained("shallow_cnn", model__width=2, precision=request.param)
 
 
 @pytest.fixture
@@ -114,7 +115,9 @@ def test_a_model_of_one_vector_per_clip(tmp_path: Path) -> None:
 
 
 def test_loading_fetches_no_pretrained_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = trained("ast", model__size="tiny", model__pretrained="none", model__stride=16, optim__epochs=1)
+    run = trained(
+        "ast", model__size="tiny", model__pretrained="none", model__stride=16, optim__epochs=1, precision="bf16"
+    )
     save_model(tmp_path, run, about=ABOUT)
     edit(tmp_path, lambda document: document["settings"].update({"model.pretrained": "imagenet"}))
 

@@ -23,9 +23,12 @@ from search.dashboard import command
 from search.pages.comparison_head import comparison_head
 from search.pages.figures import history
 from search.pages.html import build_page
+from search.pages.run_head import page_head
 from search.pages.sections import run_sections
 from search.pages.write import write_comparison, write_dashboard
+from search.run_folder.records import report_fields
 from search.run_folder.run_view import RunFolderError, read_run
+from ser_core.training.report import EpochReport
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>joy</b>"
 SCRIPT = Path(__file__).parents[3] / "search" / "dashboard.py"
@@ -49,6 +52,16 @@ def test_page_from_disk_shows_the_numbers_of_the_result(open_page: Open, run_mak
     check_table_behind_a_figure(opened, maker.folder)
     check_pictures(opened)
     assert opened.problems == []
+
+
+def test_the_page_says_which_runs_were_not_to_be_trusted_to_bf16(run_maker: Maker) -> None:
+    note = "trained in fp32, since in bf16 layer conv is off by 98 %"
+    maker = run_maker("study").search(3, fail_every=0)
+    maker.start(3)
+    reports = [report_fields(EpochReport.of_uar(1, 0.4))]
+    maker.writer.write("epochs", trial=3, worker="w", setup_seconds=0.1, precision_note=note, reports=reports)
+    (banner,) = page_head(read_run(maker.folder)).banners
+    assert (banner.word, banner.text) == ("Not in bf16.", f"1 training run of the search and the finals {note}.")
 
 
 def check_trial_table(opened: Any, records: Any) -> None:

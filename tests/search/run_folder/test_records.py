@@ -51,6 +51,22 @@ def write_run(path: Path) -> RunRecords:
     return writer.records
 
 
+def test_why_a_run_trained_in_fp32_is_kept_beyond_its_first_report(tmp_path: Path) -> None:
+    note = "trained in fp32, since in bf16 layer conv is off by 98 %"
+    writer = RecordWriter(tmp_path / "records.jsonl")
+    writer.write("trial_start", trial=0, params={}, origin="first")
+    writer.write("final_start", phase=Phase.REFIT, trial=0, seed=1)
+    for epoch, noted in ((1, {"precision_note": note}), (2, {})):
+        writer.write("epochs", trial=0, worker="w", setup_seconds=0.5, **noted, reports=fields(report(epoch)))
+        writer.write("final_epochs", phase=Phase.REFIT, trial=0, seed=1, **noted, reports=fields(report(epoch)))
+    writer.close()
+    records = read_records(tmp_path / "records.jsonl")
+    assert records == writer.records
+    assert records.precision_notes() == [note, note]
+    assert records.final(Phase.REFIT, 0, 1).precision_note == note
+    assert write_run(tmp_path / "other.jsonl").precision_notes() == []
+
+
 def test_a_reader_sees_what_the_writer_holds(tmp_path: Path) -> None:
     written, read = write_run(tmp_path / "records.jsonl"), read_records(tmp_path / "records.jsonl")
 

@@ -148,9 +148,10 @@ def make_actor(run_folder: Path, first: Job, *, model: str = "saboteur", device:
     return Worker({"job": first, "share": 0.0})
 
 
-def job(name: str, how: str = "never", *, batch: int = 10, **changes: Any) -> Job:
+def job(name: str, how: str = "never", *, batch: int = 10, precision: str = "fp32", **changes: Any) -> Job:
     """Four batches an epoch, so that batch 10 lies in epoch 3, after the pause."""
     params = {"optim.epochs": EPOCHS, "optim.batch_size": 8, "seed": 1, "model.how": how, "model.batch": batch}
+    params["precision"] = precision
     values: dict[str, Any] = {"folds": "search", "last_epoch": EPOCHS, "pauses": (2,), **changes}
     return Job(name=name, params=params, **values)
 
@@ -231,6 +232,25 @@ def test_a_job_restored_from_a_checkpoint_reports_what_its_dead_worker_could_not
     rest = finish(second)
     assert scores([on_rung, *rest]) == whole
     assert all(chunk.restored == 2 for chunk in rest)
+
+
+def test_the_first_report_says_why_a_job_trains_in_fp32(
+    saboteur: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linear layers give NaN in bf16 here, as convolutions do on some processors."""
+    expected = finish(make_actor(tmp_path / "fp32", job("one", precision="fp32")))
+    computed = torch.nn.Linear.forward
+
+    def broken(self: torch.nn.Linear, values: torch.Tensor) -> torch.Tensor:
+        right = computed(self, values)
+        return right * math.nan if right.dtype == torch.bfloat16 else right
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", broken)
+    chunks = finish(make_actor(tmp_path / "run", job("one", precision="bf16")))
+    assert scores(chunks) == scores(expected)
+    reason = "trained in fp32, since in bf16 layer layers.0 gives values that are not finite"
+    assert [chunk.precision_note for chunk in chunks] == [reason, ""]
+    assert {chunk.precision_note for chunk in expected} == {""}
 
 
 def test_a_torn_checkpoint_costs_its_epochs_and_not_the_job(saboteur: Any, tmp_path: Path) -> None:

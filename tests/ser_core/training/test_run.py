@@ -22,7 +22,6 @@ from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training import run as train_module
 from ser_core.training.checkpoint import CheckpointError
-from ser_core.training.inference import resolve_precision
 from ser_core.training.optim import build_optimizer, learning_rate
 from ser_core.training.run import Diverged, TrainingRun, inverse_frequencies, train
 
@@ -307,25 +306,6 @@ def test_fused_steps_follow_the_memory_layout_of_weights() -> None:
         torch.testing.assert_close(fused, expected, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@pytest.mark.parametrize(("setting", "preferred", "expected"), [("fp32", "bf16", "fp32"), ("bf16", "fp32", "bf16")])
-def test_an_explicit_precision_is_taken(setting: str, preferred: str, expected: str) -> None:
-    assert resolve_precision(setting, preferred, torch.device("cpu")) == expected
-
-
-@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
-def test_auto_precision_follows_the_hardware(monkeypatch: pytest.MonkeyPatch, native: bool, expected: str) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
-    assert resolve_precision("auto", "bf16", torch.device("cpu")) == expected
-    assert resolve_precision("auto", "fp32", torch.device("cpu")) == "fp32"
-
-
-def test_bf16_trains() -> None:
-    run = start(precision="bf16", optim__epochs=1)
-    assert run.precision == "bf16"
-    assert math.isfinite(next(run).train_loss)
-    assert run.predict(FOLD.evaluate).dtype == np.float32
-
-
 # -- same seed, same result --------------------------------------------------------------------------------------------
 
 
@@ -352,7 +332,7 @@ def test_another_process_gets_the_same(finished: TrainingRun) -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import torch; torch.set_num_threads(1)\n"
-        "import test_train as t; run = t.start(); list(run)\n"
+        "import test_run as t; run = t.start(); list(run)\n"
         "print(run.predict(t.FOLD.evaluate).tobytes().hex())"
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
