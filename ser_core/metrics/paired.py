@@ -123,7 +123,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     probabilities has right.
 
     Args:
-        first, second: (clips,) bool, whether each clip is right.
+        first: (clips,) bool, whether the first classifier has each clip right.
+        second: the same of the second.
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     differing = only_first + only_second

@@ -1,0 +1,168 @@
+"""Parts of the pages that are made from the code when the pages are built, so that they cannot disagree with it.
+
+A hook of MkDocs: where a page has a line `<!-- generated: NAME -->`, the function NAME of `PARTS` puts its text there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from search.pages.figures import figure_modules
+from search.run import app
+from ser_core.architectures import architecture, architectures, default_config
+from ser_core.corpora import corpora, corpus_module
+from spaces import space_for
+from spaces.knobs import Choice, Knob
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+_MARK = re.compile(r"^<!-- generated: ([a-z_]+) -->$", flags=re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """MkDocs asks for every page.
+
+    Raises:
+        KeyError: a mark that names no part.
+    """
+    return _MARK.sub(lambda match: PARTS[match[1]](), markdown)
+
+
+def options() -> str:
+    """A table of the options of `ser search` for each group of its help."""
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for param in typer.main.get_command(app).params:
+        help_text = param.help.replace("\\[", "[")  # type: ignore[attr-defined]
+        meaning, _, default = help_text.partition(" [default: ")
+        names = ", ".join(f"`{name}`" for name in (*param.opts, *param.secondary_opts))
+        panel = getattr(param, "rich_help_panel", None) or "Other"
+        groups.setdefault(panel, []).append((names, meaning, default.removesuffix("]")))
+    return "\n\n".join(
+        f"## {panel}\n\n{_table(('option', 'meaning', 'default'), rows)}" for panel, rows in groups.items()
+    )
+
+
+def settings() -> str:
+    """Every setting that all architectures share, with type, bounds and default."""
+    config = default_config(architectures()[0])
+    parts = {"": config, "features.": config.features, "optim.": config.optim, "augment.": config.augment}
+    defaults = {
+        "features.": type(config.features)(),
+        "optim.": type(config.optim)(),
+        "augment.": type(config.augment)(),
+    }
+    return _settings_table(
+        (prefix, field, getattr(defaults.get(prefix, part), field.name))
+        for prefix, part in parts.items()
+        for field in fields(part)
+        if "help" in field.metadata
+    )
+
+
+def models() -> str:
+    """Of every architecture: its source, its own settings, and where it departs from the general defaults."""
+    return "\n\n".join(_model(name) for name in architectures())
+
+
+def _model(name: str) -> str:
+    module = architecture(name)
+    own = module.Config()
+    changed = [(f"`{setting}`", f"`{value}`") for setting, value in module.DEFAULTS.items()]
+    return "\n\n".join(
+        [
+            f"### {name}",
+            f"{module.CITATION}",
+            _settings_table(("model.", field, getattr(own, field.name)) for field in fields(own)),
+            "Defaults that differ from the general ones:",
+            _table(("setting", "value"), changed),
+        ]
+    )
+
+
+def spaces() -> str:
+    """The knobs of every architecture, with the values of its first configurations."""
+    return "\n\n".join(f"### {name}\n\n{_space(name)}" for name in architectures())
+
+
+def _space(name: str) -> str:
+    space = space_for(name)
+    rows = []
+    for knob_name, knob in space.knobs.items():
+        first = dict.fromkeys(f"{params[knob_name]}" for params in space.first if knob_name in params)
+        rows.append((f"`{knob_name}`", _range(knob), ", ".join(first) or "drawn"))
+    return _table(("knob", "range", "tried first"), rows)
+
+
+def corpora_known() -> str:
+    """Every corpus that is known by name, with licence and citation."""
+    modules = {name: corpus_module(name) for name in corpora()}
+    rows = [(f"`{name}`", module.LICENCE, module.CITATION) for name, module in modules.items()]
+    return _table(("corpus", "licence", "source"), rows)
+
+
+def figures() -> str:
+    """The titles of all figures by section, in the order of the page."""
+    titles: dict[str, list[str]] = {}
+    for module in figure_modules():
+        titles.setdefault(module.SECTION, []).append(f"- {module.TITLE}")
+    return "\n\n".join(f"### {section}\n\n" + "\n".join(lines) for section, lines in titles.items())
+
+
+def readme() -> str:
+    """The README, whose links start at the repository's root."""
+    return _from_docs((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+
+
+def contributing() -> str:
+    """CONTRIBUTING.md."""
+    return _from_docs((REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+
+
+def changelog() -> str:
+    """CHANGELOG.md."""
+    return _from_docs((REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"))
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    part.__name__: part
+    for part in (options, settings, models, spaces, corpora_known, figures, readme, contributing, changelog)
+}
+
+
+def _from_docs(text: str) -> str:
+    """Links of a file in the repository's root, as a page of docs/ has them."""
+    pages = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md"}
+    for file, page in pages.items():
+        text = text.replace(f"]({file}", f"]({page}")
+    text = re.sub(r"\]\(examples/[a-z_.]*\)", "](examples.md)", text)
+    return text.replace("](docs/", "](").replace("[MIT licence](LICENSE)", "MIT licence")
+
+
+def _settings_table(found: Iterable[tuple[str, Any, Any]]) -> str:
+    rows = []
+    for prefix, field, default in found:
+        low, high, choices = (field.metadata[key] for key in ("low", "high", "choices"))
+        bounds = ", ".join(map(str, choices)) if choices else "" if low is None else f"{low:g} to {high:g}"
+        rows.append((f"`{prefix}{field.name}`", field.metadata["help"], bounds, f"`{default}`"))
+    return _table(("setting", "meaning", "bounds", "default"), rows)
+
+
+def _range(knob: Knob) -> str:
+    if isinstance(knob, Choice):
+        text = ", ".join(map(str, knob.values))
+    else:
+        text = f"{knob.low:g} to {knob.high:g}{', log scale' if knob.log else ''}"
+    return text if knob.when is None else f"{text}; if `{knob.when.name}` is {', '.join(map(str, knob.when.values))}"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown; a bar in a cell would end it."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in lines
+    )

@@ -1,0 +1,36 @@
+"""The examples do what their first lines promise, each as a person starts it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run(script: str, *arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "examples" / script), *map(str, arguments)],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_architecture_of_ones_own_is_trained() -> None:
+    assert "epoch 6: loss" in run("own_architecture.py")
+
+
+def test_an_architecture_of_ones_own_is_searched_once_its_file_is_copied(tmp_path: Path) -> None:
+    for package in ("search", "ser_core", "spaces"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "examples" / "models" / "mean_gru.py", tmp_path / "ser_core" / "models")
+    command = [
+        sys.executable, "-m", "search.run", "--model", "mean_gru", "--data", "demo", "--trials", "2",
+        "--max-epochs", "2", "--finalists", "1", "--seeds", "1", "--concurrency", "1", "--run-dir", "run",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "run" / "result.json").exists()
