@@ -59,7 +59,7 @@ class Limits:
                 f"--address must be that of a cluster that this machine is part of, such as auto; got {self.address}. "
                 f"Through ray:// (Ray Client), Ray Tune would judge trials and write records on the cluster's head, "
                 f"without this machine's run folder and features: run the search there, by `ray submit`, `ray exec` or "
-                f"`ray job submit` (README, Clusters)",
+                f"`ray job submit` (docs/clusters.md)",
             ),
         ]
         return [message for holds, message in rules if not holds]
