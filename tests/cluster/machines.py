@@ -171,6 +171,18 @@ class Cluster:
         return shlex.join(["--address", "auto", "--run-dir", str(run), "--cache-dir", str(cache), *options])
 
 
+ENDLESS = ("--trials", "100000")
+"""Of a search that is stopped before its end, however fast the machine: `enough_trials` gives it one afterwards."""
+
+
+def enough_trials(run: Path) -> int:
+    """How many trials a search is to have that goes on only to finish those it began.
+
+    One more than are recorded: a driver that was killed may have asked Optuna for it already.
+    """
+    return len(records_of(run).trials) + 1
+
+
 def await_true(what: str, ask: Callable[[], object], seconds: float, *, every: float = 1.0) -> float:
     """Ask until it holds -> how many seconds that took."""
     began = time.monotonic()

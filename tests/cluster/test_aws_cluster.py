@@ -6,6 +6,7 @@ Not shown here: that AWS itself has the machines, images and permissions, spot p
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,19 @@ from typing import Any
 import pytest
 import yaml
 
+from search.interruption import request_stop
 from tests.cluster.fake_aws import REGION
-from tests.cluster.machines import ROOT, Cluster, Hosts, await_true, check_exact, hosts_up, workers_of
+from tests.cluster.machines import (
+    ENDLESS,
+    ROOT,
+    Cluster,
+    Hosts,
+    await_true,
+    check_exact,
+    enough_trials,
+    hosts_up,
+    workers_of,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -90,13 +102,7 @@ def test_from_create_instances_to_a_search_on_machines_that_come_and_go(cluster:
     assert (head["type"], head["spot"], head["groups"]) == ("m7i.xlarge", False, ["ser-search"])
     assert account_of(cluster)["ssh_from"] == [f"{NET}.1/32"]  # Ray has opened nothing to others
     run = hosts.shared / "runs" / "first"
-    options = cluster.search(
-        run, "--model", "cnn_lstm", "--data", "demo", "--trials", "6", "--max-epochs", "20", "--finalists", "1",
-        "--seeds", "1", "--concurrency", "2", "--gpus-per-trial", "0",  # these hosts have none
-    )  # fmt: skip
-    hosts.run("op", f"ray submit {cluster.file} search/run.py -- {options}", timeout=400)
-    assert sum(check_exact(run, 6).values()) == 6
-    assert workers_of(run) == {"worker1", "worker2"}
+    search_on_two_machines(cluster, run)
     workers = [instance for instance in account_of(cluster)["instances"] if instance["type"] == "g5.xlarge"]
     assert [worker["spot"] for worker in workers] == [True, True]
     assert REGION in cluster.file.read_text(encoding="utf-8")
@@ -104,3 +110,24 @@ def test_from_create_instances_to_a_search_on_machines_that_come_and_go(cluster:
     print(f"idle machines were given back after {waited:.0f} s")
     cluster.down()
     assert alive(cluster) == []
+
+
+def search_on_two_machines(cluster: Cluster, run: Path) -> None:
+    """A search that lasts until both machines have trained, however late the second one comes, and then ends."""
+    hosts, submit = cluster.hosts, f"ray submit {cluster.file} search/run.py --"
+    options = cluster.search(
+        run, "--model", "cnn_lstm", "--data", "demo", *ENDLESS, "--max-epochs", "20", "--finalists", "1",
+        "--seeds", "1", "--concurrency", "2", "--gpus-per-trial", "0",  # these hosts have none
+    )  # fmt: skip
+    endless = hosts.start("op", f"exec {submit} {options}", hosts.folder / "submit.log")
+    try:
+        await_true("both machines train", lambda: workers_of(run) == {"worker1", "worker2"}, 400)
+        request_stop(run)
+        endless.wait(120)
+    finally:
+        endless.kill()
+        endless.wait(30)
+    trials = enough_trials(run)
+    resume = shlex.join(["--resume", str(run), "--trials", str(trials), "--cache-dir", str(hosts.shared / "cache")])
+    hosts.run("op", f"{submit} {resume}", timeout=400)
+    assert sum(check_exact(run, trials).values()) == trials

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.machines import (
+    ENDLESS,
     Cluster,
     await_true,
     check_exact,
+    enough_trials,
     epochs_of,
     hosts_up,
     local_file,
@@ -23,8 +25,8 @@ from tests.cluster.machines import (
 
 pytestmark = pytest.mark.cluster
 
-NOTICED_SECONDS = 20.0
-"""A dead node is noticed after about 10 s, on a busy machine a little later. Ray's own settings need 65 s."""
+RAYS_OWN_SECONDS = 65.0
+"""How long Ray's own settings need to notice a dead node; those of the cluster file about 10 s on a quiet machine."""
 SMALL = ("--finalists", "1", "--seeds", "1")
 
 
@@ -96,12 +98,10 @@ def test_a_run_folder_that_workers_do_not_see_stops_the_run(cluster: Cluster) ->
 def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None:
     """One worker's power is cut in the middle of its trial and comes back; then the driver is killed, and resumed.
 
-    The search is long enough to be under way when the worker is back, after about half a minute.
+    The search would go on for ever, so that it is under way whenever the worker is back.
     """
     hosts, run = cluster.hosts, cluster.hosts.shared / "runs" / "cut"
-    options = cluster.search(
-        run, "--model", "cnn_lstm", "--data", "demo", "--trials", "6", "--max-epochs", "60", *SMALL
-    )
+    options = cluster.search(run, "--model", "cnn_lstm", "--data", "demo", *ENDLESS, "--max-epochs", "60", *SMALL)
     driver = hosts.start("head", f"echo $$ >~/driver.pid; exec ser-search {options}", hosts.folder / "driver.log")
     try:
         await_true("both workers train", lambda: workers_of(run) == {"worker1", "worker2"}, 120)
@@ -111,7 +111,7 @@ def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None
         await_true("the dead node is noticed", lambda: cluster.seen(2, since=cut), 90)
         noticed = (cluster.seen(2, since=cut) or cut) - cut
         print(f"a worker without power was noticed after {noticed:.1f} s")
-        assert noticed <= NOTICED_SECONDS
+        assert noticed < RAYS_OWN_SECONDS
         hosts.power_on("worker1")
         back = await_true("the worker is back", lambda: cluster.seen(3, since=cut + noticed), 300)
         print(f"a worker that came back had joined after {back:.1f} s")
@@ -123,9 +123,12 @@ def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None
         driver.kill()
         driver.wait(30)
     known = {number: list(trial.epochs) for number, trial in records_of(run).trials.items()}
-    shown = hosts.run("head", f"ser-search --resume {run} --cache-dir {hosts.shared / 'cache'}", timeout=600)
+    trials = enough_trials(run)
+    shown = hosts.run(
+        "head", f"ser-search --resume {run} --trials {trials} --cache-dir {hosts.shared / 'cache'}", timeout=600
+    )
     assert "error" not in shown
-    check_complete(run, 6)
+    check_complete(run, trials)
     for number, epochs in known.items():  # what was recorded before the kill stands
         assert records_of(run).trials[number].epochs[: len(epochs)] == epochs
 
