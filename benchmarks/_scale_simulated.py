@@ -24,7 +24,7 @@ from spaces.knobs import Value
 WINDOWS = 10
 EPOCH_SECONDS = 5.0
 CHUNK_SECONDS = 1.0
-"""As in search.workers.training_actor, which would import torch."""
+"""As in search.workers._job_run, which would import torch."""
 MB = 2**20
 
 

@@ -25,7 +25,7 @@ class SleepContext:
     Attributes:
         run_folder: of the run; they write nothing there.
         curves: validation UAR after every epoch, of every recorded configuration.
-        chunk_seconds: a real worker's time between reports, search.workers.training_actor.CHUNK_SECONDS.
+        chunk_seconds: a real worker's time between reports, search.workers._job_run.CHUNK_SECONDS.
     """
 
     run_folder: str

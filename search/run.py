@@ -19,9 +19,10 @@ from rich.console import Console
 from search.comparison.leaderboard import ComparisonError
 from search.driver.batch import Batch, batch_of, default_batch_folder, run_batch
 from search.driver.batch_summary import sum_up
-from search.driver.one_run import Interrupted, execute
+from search.driver.one_run import execute
 from search.driver.options import DEFAULTS, default_folder, prepare
 from search.finals.finalists import FinalsError
+from search.interruption import Interrupted
 from search.run_folder.paths import BATCH_FILE, RECORDS_FILE
 from search.run_folder.plan import Limits, SearchPlan
 from search.run_folder.records import read_records

@@ -1,71 +1,53 @@
-"""One run from its plan to its result: features, search, finals, refit, one reading of the test set."""
+"""One run from its plan to its result: features, training (search, finals, refit), conclusion."""
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from search.driver.heartbeat import Heartbeat
 from search.driver.space import feature_settings
 from search.driver.time_budget import search_clock
-from search.finals.finalists import (
-    FinalJobs,
-    check_refits,
-    choose_finalists,
-    choose_winner,
-    finalist_scores,
-    refit_epochs,
-)
-from search.finals.insight import write_insight
-from search.finals.result import make_result
-from search.finals.test_set import ledger_readings, read_test_set
-from search.interruption import Interrupted, Interruption, interrupts
+from search.finals.conclusion import conclude
+from search.finals.finalists import FinalChoice
+from search.finals.phases import Finals
+from search.interruption import Interruption, interrupts
 from search.jobs import Chain, JobSource
-from search.pages.write import write_dashboard
-from search.run_folder.paths import (
-    CHECKPOINTS_FOLDER,
-    DASHBOARD_FILE,
-    LOCK_FILE,
-    RECORDS_FILE,
-    RESULT_FILE,
-    model_folder,
-)
+from search.run_folder.paths import LOCK_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
-from search.run_folder.records import Phase, RecordWriter, TrialRecord
+from search.run_folder.records import RecordWriter
 from search.study.asha import Asha
 from search.study.search import Search
 from search.study.storage import open_study, sole_writer
 from search.terminal.progress import Progress, Stage
-from search.workers.computed_features import compute_on_workers, worth_spreading
-from search.workers.context import WorkerContext
-from search.workers.gpu_shares import measure, share_requests
-from search.workers.placement import Demand, Request, gpu_kinds
-from search.workers.ray_session import check_fits, gpus_available, live_nodes, on_gpus, ray_session, trials_at_once
-from search.workers.run_jobs import run_jobs
-from search.workers.shared_features import clear_stores, local_store_bytes, share_stores
-from ser_core.architectures import default_config
+from search.workers.pool import Training, clear_leftovers, feature_compute, worker_pool
 from ser_core.clips import Manifest
-from ser_core.config import ConfigError, FeatureConfig
-from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
-from ser_core.features.store import Compute, FeatureStore, feature_store
-from ser_core.features.transforms import settings_key
-from ser_core.splits import Fold, Split, inner_folds
-from ser_core.whole_file import write_json
+from ser_core.config import ConfigError
+from ser_core.features.store import FeatureStore, feature_store
+from ser_core.splits import Split, inner_folds
 
-DASHBOARD_SECONDS = 30.0
-DASHBOARD_SHARE = 0.02
-"""The page of a running search is written at most this often, and for at most this share of the driver's time."""
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What all stages of a run share.
+
+    Attributes:
+        plan, folder: what is to be done, and where.
+        writer: of the records, which grow meanwhile.
+        progress: what the user sees.
+    """
+
+    plan: SearchPlan
+    folder: Path
+    writer: RecordWriter
+    progress: Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,218 +89,116 @@ def execute(
             plan.save(folder)
             writer.write("session")
             with Progress(plan, writer.records, console) as progress:
-                run = _Run(plan, folder, writer, progress, interrupted)
-                data = Data(manifest=manifest, split=split, stores=run.features(manifest, cache_dir))
-                run.train(data, study, flush)
-                return run.test(data, allow_second)
+                run = Run(plan=plan, folder=folder, writer=writer, progress=progress)
+                heartbeat = Heartbeat(folder, writer.records, progress, interrupted)
+                stores = compute_features(run, manifest, cache_dir, heartbeat)
+                data = Data(manifest=manifest, split=split, stores=stores)
+                choice = train(run, data, study, flush, heartbeat)
+                progress.phase(Stage.TEST)
+                result = conclude(
+                    folder, plan, writer.records, choice, manifest, split, stores,
+                    allow_second=allow_second, log=progress.message,
+                )  # fmt: skip
+                heartbeat.draw_page()
+                return result
         finally:
             writer.close()
 
 
-class _Run:
-    """The stages, in order, with what they share."""
+def compute_features(run: Run, manifest: Manifest, cache_dir: Path, heartbeat: Heartbeat) -> dict[str, FeatureStore]:
+    """Every kind of features that the space can ask for, by `settings_key`.
 
-    def __init__(
-        self, plan: SearchPlan, folder: Path, writer: RecordWriter, progress: Progress, interrupted: Callable[[], bool]
-    ) -> None:
-        self._plan, self._folder, self._writer, self._progress = plan, folder, writer, progress
-        self._interrupted = interrupted
-        self._stopping = False
-        self._dashboard_due = time.monotonic() + DASHBOARD_SECONDS
-        self._grace_told = writer.records.grace
+    Raises:
+        Interrupted: somebody asked to stop; what is computed of a kind so far is lost.
+    """
+    plan, progress = run.plan, run.progress
+    progress.phase(Stage.FEATURES)
 
-    def features(self, manifest: Manifest, cache_dir: Path) -> dict[str, FeatureStore]:
-        """Every kind of features that the space can ask for, by `settings_key`."""
-        self._progress.phase(Stage.FEATURES)
-        stores = {}
-        for key, config in feature_settings(self._plan.model, self._plan.knobs, self._plan.fixed).items():
-            stores[key] = feature_store(
-                manifest,
-                config.features,
-                cache_dir=cache_dir,
-                compute=self._compute(len(manifest.clips), config.features),
-                progress=self._features_done,
-            )
-            if self._interrupted():  # also where they came from the cache
-                raise Interrupted
-        return stores
+    def done(ready: int, clips: int) -> None:
+        progress.features(ready, clips)
+        heartbeat.check()
 
-    def _compute(self, clips: int, settings: FeatureConfig) -> Compute | None:
-        """Who computes features: the workers of a cluster where there is one and it pays, else this process."""
-        address, gpus = self._plan.limits.address, self._plan.limits.gpus_per_trial
-        if address is None or not worth_spreading(clips, settings):
-            return None
-        return partial(compute_on_workers, address=address, on_gpus=bool(gpus), tell=self._progress.message)
-
-    def _features_done(self, done: int, clips: int) -> None:
-        self._progress.features(done, clips)
-        if self._interrupted():
-            raise Interrupted
-
-    def train(self, data: Data, study: optuna.Study, flush: Callable[[], None]) -> None:
-        """Search, finals and refit on Ray; only development clips go there."""
-        limits = self._plan.limits
-        store_bytes = local_store_bytes(data.stores, data.split.development)
-        with ray_session(limits.address, object_store_bytes=store_bytes):
-            gpus = limits.gpus_per_trial
-            gpus = float(gpus_available()) if gpus is None else gpus
-            context = self._context(data, "cuda" if gpus else "cpu")
-            demand = Demand(
-                requests=self._requests(gpus, context),
-                concurrency=limits.concurrency,
-                surplus=int(limits.address is not None),
-            )
-            check_fits(demand)
-            stages = self._stages(study, flush, lambda: trials_at_once(demand))
-            run_jobs(Chain(stages), context, demand, tell=self._progress.message)
-        if self._interrupted():
-            raise Interrupted
-        # Every job has ended: what is left here was saved by workers of an earlier session as they were sent home.
-        shutil.rmtree(self._folder / CHECKPOINTS_FOLDER, ignore_errors=True)
-        clear_stores(self._folder)
-
-    def test(self, data: Data, allow_second: bool) -> dict[str, Any]:
-        """Read the test set with the refitted winner, and write the result and the last page."""
-        plan, records = self._plan, self._writer.records
-        finalists = choose_finalists(records, plan.finalists)
-        spreads = finalist_scores(records, [trial.number for trial in finalists])
-        winner = choose_winner(spreads)
-        check_refits(records, winner, plan.seeds)
-        self._progress.phase(Stage.TEST)
-        models = [model_folder(winner, seed) for seed in range(1, plan.seeds + 1)]
-        settings = default_config(plan.model, {**plan.fixed, **records.trials[winner].params}).features
-        store = data.stores[settings_key(settings)]
-        test = read_test_set(
-            self._folder,
-            models,
-            data.manifest,
-            data.split,
-            store,
-            allow_second=allow_second,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+    stores = {}
+    for key, config in feature_settings(plan.model, plan.knobs, plan.fixed).items():
+        stores[key] = feature_store(
+            manifest,
+            config.features,
+            cache_dir=cache_dir,
+            compute=feature_compute(len(manifest.clips), config.features, plan.limits, progress.message),
+            progress=done,
         )
-        readings = len(ledger_readings(self._folder))
-        result = make_result(plan, records, finalists, spreads, winner, test, readings=readings, models=models)
-        write_json(self._folder / RESULT_FILE, result)
-        seeds = {Path(name).name: 1 / len(models) for name in models}
-        write_json((self._folder / models[0]).parent / ENSEMBLE_FILE, ensemble_document(seeds))
-        from search.finals.model_card import write_model_cards  # its libraries take two seconds to import
+        heartbeat.check()  # also where they came from the cache
+    return stores
 
-        write_model_cards(self._folder, result)
-        write_insight(self._folder, models[0], data.manifest, data.split, store, tell=self._progress.message)
-        self._write_dashboard()
-        return result
 
-    # -- stages ------------------------------------------------------------------------------------------------------
+def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], heartbeat: Heartbeat) -> FinalChoice:
+    """Search, finals and refit; only development clips go to the workers.
 
-    def _requests(self, gpus: float | str, context: WorkerContext) -> Sequence[Request]:
-        """What a trial asks for: the same everywhere, or a share of each kind of GPU that was measured on it."""
-        plan, cpus = self._plan, self._plan.limits.cpus_per_trial
-        if not isinstance(gpus, str):
-            return [Request(cpus=cpus, gpus=gpus)]
-        kinds = gpu_kinds(live_nodes())
-        if not kinds:
-            raise ConfigError(
-                "--gpus-per-trial auto measures on the GPUs that the cluster has now, and Ray sees none; give a "
-                "number, or start a machine with a GPU first"
-            )
-        self._progress.message("Measuring how much of a GPU a trial needs …")
-        measured = on_gpus(kinds, cpus, partial(measure, context, plan.knobs, plan.fixed), self._interrupted)
-        if self._interrupted():
-            raise Interrupted
-        return share_requests(cpus, measured, live_nodes(), self._progress.message)
+    Raises:
+        Interrupted: somebody asked to stop; the workers have saved what they had.
+    """
+    finals = Finals(run.plan, run.writer, heartbeat.tick)
+    with worker_pool(
+        training_of(run, data), run.plan.limits, log=run.progress.message, interrupted=heartbeat.interrupted
+    ) as pool:
 
-    def _context(self, data: Data, device: str) -> WorkerContext:
-        rows = data.split.development
+        def stages() -> Iterator[JobSource]:
+            run.progress.phase(Stage.SEARCH)
+            yield search_of(run, study, flush, pool.trials_at_once, heartbeat)
+            run.progress.phase(Stage.FINALS)
+            yield finals.repeats()
+            run.progress.phase(Stage.REFIT)
+            yield finals.refits()
 
-        def within(fold: Fold) -> Fold:
-            return Fold(fit=np.searchsorted(rows, fold.fit), evaluate=np.searchsorted(rows, fold.evaluate))
+        pool.run(Chain(stages()))
+    heartbeat.check()
+    clear_leftovers(run.folder)
+    return finals.choice
 
-        search = inner_folds(data.manifest, data.split, self._plan.folds, self._plan.seed)
-        return WorkerContext(
-            run_folder=str(self._folder.resolve()),
-            model=self._plan.model,
-            stores=share_stores(data.stores, rows, self._folder, self._progress.message),
-            folds={"search": [within(fold) for fold in search], "refit": [within(data.split.refit_fold())]},
-            device=device,
-            threads=max(1, int(self._plan.limits.cpus_per_trial)),
-            about={
-                "corpus": self._plan.corpus,
-                "split": self._plan.split,
-                "speaker_independent": self._plan.speaker_independent,
-                "command": self._plan.command,
-            },
-        )
 
-    def _stages(
-        self, study: optuna.Study, flush: Callable[[], None], concurrency: Callable[[], int]
-    ) -> Iterator[JobSource]:
-        self._progress.phase(Stage.SEARCH)
-        yield self._search(study, flush, concurrency)
-        records, plan = self._writer.records, self._plan
-        finalists = choose_finalists(records, plan.finalists)
-        self._progress.phase(Stage.FINALS)
-        yield self._final_jobs(Phase.FINALIST, finalists, plan.max_epochs)
-        winner = choose_winner(finalist_scores(records, [trial.number for trial in finalists]))
-        self._progress.phase(Stage.REFIT)
-        yield self._final_jobs(Phase.REFIT, [records.trials[winner]], refit_epochs(records, winner))
+def training_of(run: Run, data: Data) -> Training:
+    """What the workers of a run train."""
+    plan = run.plan
+    return Training(
+        run_folder=run.folder,
+        model=plan.model,
+        space=plan.knobs,
+        fixed=plan.fixed,
+        stores=data.stores,
+        development=data.split.development,
+        folds={
+            "search": inner_folds(data.manifest, data.split, plan.folds, plan.seed),
+            "refit": [data.split.refit_fold()],
+        },
+        about={
+            "corpus": plan.corpus,
+            "split": plan.split,
+            "speaker_independent": plan.speaker_independent,
+            "command": plan.command,
+        },
+    )
 
-    def _search(self, study: optuna.Study, flush: Callable[[], None], concurrency: Callable[[], int]) -> Search:
-        plan, limits = self._plan, self._plan.limits
-        return Search(
-            study=study,
-            space=plan.knobs,
-            writer=self._writer,
-            asha=Asha(plan.max_epochs, plan.first_rung, plan.reduction),
-            sampler=plan.sampler,
-            seed=plan.seed,
-            fixed=plan.fixed,
-            trials=limits.trials,
-            warm=plan.warm_start.configurations if plan.warm_start is not None else (),
-            epochs_total=limits.epochs_total,
-            time_left=search_clock(plan, self._writer.records, concurrency),
-            flush=flush,
-            interrupted=self._tick,
-        )
 
-    def _final_jobs(self, phase: Phase, trials: list[TrialRecord], last_epoch: int) -> FinalJobs:
-        return FinalJobs(
-            phase=phase,
-            trials=trials,
-            seeds=self._plan.seeds,
-            seed=self._plan.seed,
-            fixed=self._plan.fixed,
-            writer=self._writer,
-            last_epoch=last_epoch,
-            interrupted=self._tick,
-        )
-
-    # -- between the epochs ------------------------------------------------------------------------------------------
-
-    def _tick(self) -> bool:
-        self._progress.update()
-        if self._writer.records.grace is not self._grace_told:
-            self._grace_told = self._writer.records.grace
-            self._progress.message(f"ASHA: {self._grace_told}")
-        if time.monotonic() >= self._dashboard_due:
-            self._write_dashboard()
-        if self._interrupted() and not self._stopping:
-            self._stopping = True
-            self._progress.message("Stopping: the workers end their epoch and save. Ctrl-C again ends them at once.")
-        return self._stopping
-
-    def _write_dashboard(self) -> None:
-        """Draw the page. It can be drawn again at any time, so no search and no result may be lost for it."""
-        began = time.monotonic()
-        try:
-            write_dashboard(self._folder)
-        except Exception as error:
-            self._progress.message(
-                f"{DASHBOARD_FILE} could not be drawn ({type(error).__name__}: {error}); the run goes on. "
-                f"python search/dashboard.py {self._folder} draws it again"
-            )
-        took = time.monotonic() - began
-        self._dashboard_due = began + max(DASHBOARD_SECONDS, took / DASHBOARD_SHARE)
+def search_of(
+    run: Run, study: optuna.Study, flush: Callable[[], None], concurrency: Callable[[], int], heartbeat: Heartbeat
+) -> Search:
+    """The search that the plan describes, as far as the records do not hold it already."""
+    plan = run.plan
+    return Search(
+        study=study,
+        space=plan.knobs,
+        writer=run.writer,
+        asha=Asha(plan.max_epochs, plan.first_rung, plan.reduction),
+        sampler=plan.sampler,
+        seed=plan.seed,
+        fixed=plan.fixed,
+        trials=plan.limits.trials,
+        warm=plan.warm_start.configurations if plan.warm_start is not None else (),
+        epochs_total=plan.limits.epochs_total,
+        time_left=search_clock(plan, run.writer.records, concurrency),
+        flush=flush,
+        interrupted=heartbeat.tick,
+    )
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""From the search's best trials to one number: finalists over seeds, winner, refit, one reading of the test set."""
+"""Who reaches the finals and who wins them, and the training runs of one of their phases."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from search.finals.test_scores import Spread
@@ -17,6 +18,21 @@ from spaces.knobs import Value
 
 class FinalsError(UserError, RuntimeError):
     """The finals cannot end with a number; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalChoice:
+    """What the finals chose.
+
+    Attributes:
+        finalists: the best trials of the search, the best first.
+        scores: trial number -> validation UAR over seeds, of every finalist that finished one.
+        winner: number of the trial with the best mean.
+    """
+
+    finalists: Sequence[TrialRecord]
+    scores: Mapping[int, Spread]
+    winner: int
 
 
 def choose_finalists(records: RunRecords, count: int) -> list[TrialRecord]:
@@ -46,7 +62,7 @@ def finalist_scores(records: RunRecords, trials: Sequence[int]) -> dict[int, Spr
     return scores
 
 
-def choose_winner(scores: dict[int, Spread]) -> int:
+def choose_winner(scores: Mapping[int, Spread]) -> int:
     """The finalist with the best mean validation UAR over seeds; of equals the earliest trial.
 
     Raises:

@@ -48,20 +48,20 @@ TICKS_HZ = (250, 1000, 2000, 4000, 8000)
 
 
 def write_insight(
-    folder: Path, model: str, manifest: Manifest, split: Split, store: FeatureStore, *, tell: Callable[[str], None]
+    folder: Path, model: str, manifest: Manifest, split: Split, store: FeatureStore, *, log: Callable[[str], None]
 ) -> None:
-    """Write `insight.json` into a run folder. No result may be lost for it, so what goes wrong is told, not raised.
+    """Write `insight.json` into a run folder. No result may be lost for it, so what goes wrong is logged, not raised.
 
     Args:
         model: folder of the model to show, relative to `folder`.
         store: features of the whole manifest, made with the model's own settings.
-        tell: shows a message to the user.
+        log: gets a line on what went wrong.
     """
     try:
         document = {"model": model, **make_insight(load_model(folder / model), manifest, split, store)}
         write_whole(folder / INSIGHT_FILE, json.dumps(document, allow_nan=False) + "\n")
     except Exception as error:
-        tell(
+        log(
             f"{INSIGHT_FILE} could not be written ({type(error).__name__}: {error}); the dashboard will lack its part "
             f"on data and model. result.json is complete"
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from search.finals.finalists import FinalChoice
 from search.finals.test_scores import Spread, score_test
 from search.run_folder.plan import SPEAKER_NORMALISATION, SearchPlan
 from search.run_folder.predictions import Predictions
@@ -18,15 +19,14 @@ from search.run_folder.standing import best_trial
 def make_result(
     plan: SearchPlan,
     records: RunRecords,
-    finalists: Sequence[TrialRecord],
-    finalist_spreads: Mapping[int, Spread],
-    winner: int,
+    choice: FinalChoice,
     test: Predictions,
     *,
     readings: int,
     models: Sequence[str],
 ) -> dict[str, Any]:
     """All of `result.json`. Scores are shares in [0, 1]; times are in seconds."""
+    winner = choice.winner
     return {
         "model": plan.model,
         "corpus": plan.corpus,
@@ -46,9 +46,9 @@ def make_result(
                 "trial": trial.number,
                 "params": trial.params,
                 "search_val_uar": trial.value,
-                "val_uar": _finalist_numbers(finalist_spreads.get(trial.number)),
+                "val_uar": _finalist_numbers(choice.scores.get(trial.number)),
             }
-            for trial in finalists
+            for trial in choice.finalists
         ],
         "winner": {
             "trial": winner,

@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from search.workers.ray_session import gpus_available, in_order, nodes_without, ray_session
+from search.workers._remote_calls import in_order, nodes_without
+from search.workers.ray_session import gpus_available, ray_session
 from ser_core.clips import Clip
 from ser_core.config import FeatureConfig
 from ser_core.features.store import compute_in_threads, features_of_clips
@@ -27,7 +28,7 @@ def worth_spreading(clips: int, settings: FeatureConfig) -> bool:
 
 
 def compute_on_workers(
-    clips: Sequence[Clip], settings: FeatureConfig, *, address: str, on_gpus: bool, tell: Callable[[str], None]
+    clips: Sequence[Clip], settings: FeatureConfig, *, address: str, on_gpus: bool, log: Callable[[str], None]
 ) -> Generator[list[np.ndarray], None, None]:
     """The features of clips, in order, by the nodes of the cluster at `address`; see `ser_core.features.store.Compute`.
 
@@ -35,7 +36,7 @@ def compute_on_workers(
 
     Args:
         on_gpus: an encoder runs on GPUs, also where the cluster has none up yet.
-        tell: hears who computes.
+        log: gets a line that says who computes.
 
     Raises:
         ConnectionError: no such cluster, or it lost the same clips again and again.
@@ -43,13 +44,13 @@ def compute_on_workers(
     """
     with ray_session(address, object_store_bytes=0):
         if blind := nodes_without(clips[0].path):
-            tell(
+            log(
                 f"{', '.join(blind)} cannot read {clips[0].path}: this machine alone computes the features. With the "
                 f"corpus on storage of all nodes they would share the work"
             )
             yield from compute_in_threads(clips, settings)
             return
-        tell(f"The workers compute the features of {len(clips):,} clips.")
+        log(f"The workers compute the features of {len(clips):,} clips.")
         batches = (clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK))
         gpus = float(settings.kind == "wav2vec2" and (on_gpus or gpus_available()))
         compute = partial(features_of_clips, settings=settings, device="cuda" if gpus else "cpu")

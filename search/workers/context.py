@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from search.jobs import Job
-from search.workers.shared_features import SharedStore
 from ser_core.architectures import default_config
 from ser_core.config import Config
+from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
+
+
+class StoreHandle(Protocol):
+    """Where a `FeatureStore` lies; small, so that it travels with every job."""
+
+    def open(self) -> FeatureStore:
+        """The store, in this process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,7 @@ class WorkerContext:
 
     run_folder: str
     model: str
-    stores: Mapping[str, SharedStore]
+    stores: Mapping[str, StoreHandle]
     folds: Mapping[str, Sequence[Fold]]
     device: str
     threads: int

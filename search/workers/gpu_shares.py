@@ -1,7 +1,7 @@
 """How much of a GPU a trial needs, measured on the GPU itself: what `--gpus-per-trial auto` does.
 
 Ray hands out shares of a GPU without keeping anybody inside its own. So a worker's allocator is held to its share
-(`hold_to_share`), and a trial that runs out of memory there is done anew with a larger one (`search.workers.run_jobs`).
+(`hold_to_share`), and a trial that runs out of memory there is done anew with a larger one (`_dispatch`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from search.workers.context import WorkerContext
 from search.workers.placement import Node, Request, gpu_kinds, jobs_per_gpu
 from ser_core.architectures import default_config
 from ser_core.config import ConfigError
@@ -21,9 +21,6 @@ from ser_core.features.transforms import settings_key
 from ser_core.splits import Fold
 from ser_core.training.folds import train_folds
 from spaces.knobs import Choice, Float, Knob, Space, Value
-
-if TYPE_CHECKING:
-    from search.workers.context import WorkerContext
 
 HELD_SHARE = 0.95
 """Of its share, that a worker may allocate: CUDA itself takes some beside it."""
@@ -66,7 +63,7 @@ class GpuMemory:
 
 
 def share_requests(
-    cpus: float, measured: Mapping[str, GpuMemory], nodes: Sequence[Node], tell: Callable[[str], None]
+    cpus: float, measured: Mapping[str, GpuMemory], nodes: Sequence[Node], log: Callable[[str], None]
 ) -> list[Request]:
     """What a trial is to ask for on each kind of GPU.
 
@@ -74,14 +71,14 @@ def share_requests(
         cpus: of one trial.
         measured: by kind.
         nodes: of the cluster; no more trials are put on a GPU than the cores beside it can feed.
-        tell: hears what was found.
+        log: gets a line on what was found for each kind.
     """
     requests = []
     for kind, memory in measured.items():
         beside = max(node["CPU"] / node["GPU"] for node in nodes if node.get("GPU") and kind in gpu_kinds([node]))
         count = jobs_per_gpu(memory.total, memory.typical, memory.largest, most=max(1, int(beside / cpus)))
         requests.append(Request(cpus=cpus, gpus=math.floor(1e4 / count) / 1e4, kind=kind))
-        tell(f"GPU {kind or 'of this machine'}: {memory}; {count} at once on each")
+        log(f"GPU {kind or 'of this machine'}: {memory}; {count} at once on each")
     return requests
 
 

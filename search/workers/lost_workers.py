@@ -10,47 +10,49 @@ from typing import Any
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial
 
-MAX_WORKER_LOSSES = 3
+MOST_LOST_WORKERS = 3
 """How often a job may lose its worker and go on elsewhere before it has failed."""
 
-MAX_MEMORY_KILLS = 1
+MOST_MEMORY_KILLS = 1
 """How often Ray may end a job's worker because the node runs out of memory. Ray may have picked an innocent one, so the
 job is tried once more; then it has failed, since every try also endangers its neighbours."""
 
 
 @dataclass
-class _Losses:
-    """Workers that one job lost: how many, how many for lack of memory, and what Ray said last."""
+class _Lost:
+    """Workers that one job lost: how many, how many for lack of memory, and what Ray said of the last one."""
 
     count: int = 0
     memory: int = 0
     last: str = ""
 
+    def __str__(self) -> str:
+        if self.memory > MOST_MEMORY_KILLS:
+            return f"out of memory: Ray ended {self.memory} workers with this trial. {self.last}"
+        return f"worker lost: {self.count} workers died with this trial. {self.last}"
 
-class LossLog:
-    """What every job lost, by Ray's id of its trial."""
+
+class LostWorkers:
+    """The workers that every job at work has lost, by Ray's id of its trial."""
 
     def __init__(self) -> None:
-        self._losses: defaultdict[str, _Losses] = defaultdict(_Losses)
+        self._lost: defaultdict[str, _Lost] = defaultdict(_Lost)
 
     def add(self, trial_id: str, error: Exception) -> bool:
-        """Note a loss; False when the job must not be tried again, be its losses few."""
-        losses = self._losses[trial_id]
-        losses.count += 1
-        losses.memory += isinstance(error, OutOfMemoryError)
-        losses.last = gist(error)
-        return losses.memory <= MAX_MEMORY_KILLS
+        """Count a lost worker; False when the job must not be tried again, however few it lost."""
+        lost = self._lost[trial_id]
+        lost.count += 1
+        lost.memory += isinstance(error, OutOfMemoryError)
+        lost.last = gist(error)
+        return lost.memory <= MOST_MEMORY_KILLS
 
-    def reason(self, trial_id: str) -> str:
-        """Why a job has failed that lost its workers."""
-        losses = self._losses.pop(trial_id)
-        if losses.memory > MAX_MEMORY_KILLS:
-            return f"out of memory: Ray ended {losses.memory} workers with this trial. {losses.last}"
-        return f"worker lost: {losses.count} workers died with this trial. {losses.last}"
+    def take(self, trial_id: str) -> str:
+        """A job has ended -> why it failed, if it did because it lost its workers."""
+        return str(self._lost.pop(trial_id, _Lost()))
 
 
-def watch_workers(controller: Any, log: LossLog) -> None:
-    """Make Ray Tune survive the loss of any worker, and log what Ray says on it.
+def watch_workers(controller: Any, log: LostWorkers) -> None:
+    """Make Ray Tune survive the loss of any worker, and log what Ray reports of it.
 
     Two faults of Ray Tune 2.60 are mended here. Its actor manager knows a dead worker by `RayActorError` alone and ends
     the whole run on anything else, such as the `OutOfMemoryError` for a worker that Ray's memory monitor killed. And
@@ -72,7 +74,7 @@ def watch_workers(controller: Any, log: LossLog) -> None:
     manager._actor_task_failed, manager._actor_start_failed = on_task, on_start
 
 
-def _noted(controller: Any, log: LossLog, actor: Any, error: Exception) -> Exception:
+def _noted(controller: Any, log: LostWorkers, actor: Any, error: Exception) -> Exception:
     """Log a failed worker, or a failed task on it -> the error in the form that Tune understands."""
     trial = controller._actor_to_trial.get(actor)
     if trial is not None:
@@ -88,7 +90,7 @@ def _noted(controller: Any, log: LossLog, actor: Any, error: Exception) -> Excep
 
 
 def gist(error: Exception) -> str:
-    """What Ray says on a loss, in a line: the last one of a traceback, else the first one that is no heading."""
+    """The line of a Ray error that says what happened: the last of a traceback, else the first that is no heading."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
     if isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed):
         lines.reverse()

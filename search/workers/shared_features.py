@@ -53,7 +53,7 @@ class SharedStore:
 
 
 def share_stores(
-    stores: Mapping[str, FeatureStore], rows: np.ndarray, folder: Path, tell: Callable[[str], None]
+    stores: Mapping[str, FeatureStore], rows: np.ndarray, folder: Path, log: Callable[[str], None]
 ) -> dict[str, SharedStore]:
     """Put the clips `rows` of every store where all workers can read them.
 
@@ -61,7 +61,7 @@ def share_stores(
         stores: any keys, which the result has too.
         rows: of the development clips, in every store.
         folder: of the run, on storage that all nodes reach.
-        tell: hears where they went.
+        log: gets a line that says where they went.
 
     Raises:
         FeatureStoreError: they are too large for memory, and the run folder cannot be written.
@@ -70,9 +70,9 @@ def share_stores(
     room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]])
     size, limit = f"{needed / 2**20:,.0f} MiB of features", f"{room / 2**20:,.0f} MiB"
     if needed <= room:
-        tell(f"{size} in Ray's object store: one copy per node")
+        log(f"{size} in Ray's object store: one copy per node")
         return {key: SharedStore(ray.put(store.select(rows))) for key, store in stores.items()}
-    tell(
+    log(
         f"{size} are more than the {limit} that the smallest object store of a node has for them: they are "
         f"memory-mapped from {folder / FEATURES_FOLDER}, which every node must reach"
     )

@@ -45,11 +45,11 @@ def job(corpus: Path, folder: Path, cache: Path) -> tuple[list[Any], dict[str, A
     assert done.exit_code == 0, done.output
     records = read_records(folder / "records.jsonl")
     trained = [*records.trials.values(), *records.finals]
-    told = [
+    did = [
         [[(e.epoch, e.train_loss, e.val_loss, e.val_uar) for e in run.epochs], getattr(run, "params", None)]
         for run in trained
     ]
-    return told, json.loads((folder / "result.json").read_text())
+    return did, json.loads((folder / "result.json").read_text())
 
 
 def test_other_test_clips_change_nothing_but_the_test(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ import soundfile
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
-from search.workers import computed_features as spread_features
+from search.workers import computed_features
+from search.workers._remote_calls import in_order, nodes_without
 from search.workers.computed_features import compute_on_workers, worth_spreading
-from search.workers.ray_session import in_order, nodes_without, ray_session
+from search.workers.ray_session import ray_session
 from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
 from ser_core.features.audio import AudioError
@@ -93,11 +94,11 @@ def test_what_a_call_raises_arrives_as_it_was(cluster: Cluster) -> None:
 def test_workers_compute_what_the_driver_would(
     cluster: Cluster, corpus: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spread_features, "CLIPS_PER_TASK", 3)
-    told: list[str] = []
+    monkeypatch.setattr(computed_features, "CLIPS_PER_TASK", 3)
+    log: list[str] = []
     done: list[tuple[int, int]] = []
     alone = feature_store(corpus, LOG_MEL, cache_dir=tmp_path / "alone")
-    compute = partial(compute_on_workers, address=cluster.address, on_gpus=False, tell=told.append)
+    compute = partial(compute_on_workers, address=cluster.address, on_gpus=False, log=log.append)
     for _ in range(2):  # the second time from the cache, which asks nobody
         spread = feature_store(
             corpus,
@@ -109,7 +110,7 @@ def test_workers_compute_what_the_driver_would(
         np.testing.assert_array_equal(spread.frames, alone.frames)
         np.testing.assert_array_equal(spread.offsets, alone.offsets)
         assert spread.fingerprint == alone.fingerprint
-    assert told == ["The workers compute the features of 24 clips."]
+    assert log == ["The workers compute the features of 24 clips."]
     assert done == [(ready, 24) for ready in range(3, 25, 3)]
     corpus.clips[7].path.write_bytes(b"RIFF")
     with pytest.raises(AudioError, match=r"7\.wav"):
@@ -123,12 +124,12 @@ def test_where_a_node_does_not_see_the_corpus_the_driver_computes(
     with ray_session(cluster.address, object_store_bytes=0):
         assert nodes_without(corpus.clips[0].path) == []
         assert nodes_without(Path("/no/such/file")) == [os.uname().nodename] * 2
-    monkeypatch.setattr(spread_features, "nodes_without", lambda _: ["worker-1"])
-    told: list[str] = []
-    computed = list(compute_on_workers(corpus.clips, LOG_MEL, address=cluster.address, on_gpus=False, tell=told.append))
+    monkeypatch.setattr(computed_features, "nodes_without", lambda _: ["worker-1"])
+    log: list[str] = []
+    computed = list(compute_on_workers(corpus.clips, LOG_MEL, address=cluster.address, on_gpus=False, log=log.append))
     assert sum(map(len, computed)) == 24
-    assert told[0].startswith("worker-1 cannot read ")
-    assert "this machine alone computes the features" in told[0]
+    assert log[0].startswith("worker-1 cannot read ")
+    assert "this machine alone computes the features" in log[0]
 
 
 def process(number: int) -> int:

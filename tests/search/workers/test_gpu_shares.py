@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,53 +11,24 @@ import torch
 from search.workers.context import WorkerContext
 from search.workers.gpu_shares import hold_to_share, is_out_of_memory, measure, peak_bytes
 from ser_core.architectures import default_config
-from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, settings_key
-from ser_core.splits import Fold
 from spaces import space_for
+from tests.search.workers.contexts import make_context, store_of
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use")
 CLIPS = 400
 MODEL = "shallow_cnn"
 
 
-@dataclass
-class Held:
-    """A store that is in this process."""
-
-    store: FeatureStore
-
-    def open(self) -> FeatureStore:
-        return self.store
-
-
-def make_context(folder: Path) -> WorkerContext:
-    features = default_config(MODEL).features
-    frames, rows = clip_frames(features), np.arange(CLIPS)
-    store = FeatureStore(
-        frames=np.random.default_rng(0).normal(size=(CLIPS * frames, features.n_mels)).astype(np.float32),
-        offsets=np.arange(CLIPS + 1) * frames,
-        labels=rows % 2,
-        clip_ids=tuple(map(str, rows)),
-        classes=("calm", "happy"),
-        settings=features,
-        fingerprint="test",
-    )
-    held: Any = Held(store)
-    return WorkerContext(
-        run_folder=str(folder),
-        model=MODEL,
-        stores={settings_key(features): held},
-        folds={"search": [Fold(fit=rows[:300], evaluate=rows[300:])]},
-        device="cuda",
-        threads=1,
-        about={},
-    )
+def cuda_context(folder: Path) -> WorkerContext:
+    features, labels = default_config(MODEL).features, np.arange(CLIPS) % 2
+    frames = np.random.default_rng(0).normal(size=(CLIPS * clip_frames(features), features.n_mels))
+    return make_context(folder, store_of(frames, labels, features), model=MODEL, device="cuda")
 
 
 @needs_cuda
 def test_larger_configurations_need_more_and_the_largest_needs_most(tmp_path: Path) -> None:
-    context = make_context(tmp_path)
+    context = cuda_context(tmp_path)
     small, large = (peak_bytes(context, {"model.width": 12, "optim.batch_size": size}) for size in (16, 64))
     store_bytes = context.stores[settings_key(default_config(MODEL).features)].open().frames.nbytes
     assert store_bytes < small < large < torch.cuda.mem_get_info()[1]
@@ -83,7 +52,7 @@ def test_a_process_without_a_gpu_measures_nothing(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("needs a machine without a GPU")
     with pytest.raises(RuntimeError, match="sees one; give a number instead of auto"):
-        measure(make_context(tmp_path), space_for(MODEL), {})
+        measure(cuda_context(tmp_path), space_for(MODEL), {})
 
 
 def test_what_counts_as_a_lack_of_memory() -> None:

@@ -19,8 +19,9 @@ from ray.cluster_utils import Cluster
 from ray.tune import Trainable
 
 from search.jobs import Chunk, Job, Outcome, Wait
+from search.workers._remote_calls import on_gpus
 from search.workers.placement import KIND_PREFIX, Demand, Request
-from search.workers.ray_session import on_gpus, ray_session, trials_at_once
+from search.workers.ray_session import ray_session, trials_at_once
 from search.workers.run_jobs import run_jobs
 from ser_core.config import ConfigError
 from ser_core.training.report import EpochReport
@@ -117,7 +118,7 @@ def cluster_of(**head: Any) -> Iterator[Cluster]:
 
 @pytest.mark.slow  # a cluster of three nodes, half a minute
 def test_trials_at_once_follow_the_cluster_as_it_grows_and_shrinks(tmp_path: Path) -> None:
-    told: list[str] = []
+    log: list[str] = []
     most = {"alone": 0, "grown": 0}
     stage, given_before, added = "alone", 0, list[Any]()
 
@@ -131,7 +132,7 @@ def test_trials_at_once_follow_the_cluster_as_it_grows_and_shrinks(tmp_path: Pat
         elif stage == "grown" and len(source.at_work) == 3 and len(source.nodes(6)) == 2:
             cluster.remove_node(added.pop(), allow_graceful=False)
             stage = "shrinking"
-        elif stage == "shrinking" and len(told) == 2:
+        elif stage == "shrinking" and len(log) == 2:
             stage, given_before = "shrunk", len(source.given)
         # The two jobs of the lost node end before any new one begins.
         return stage == "shrunk" and len(source.given) > given_before + 1
@@ -139,12 +140,12 @@ def test_trials_at_once_follow_the_cluster_as_it_grows_and_shrinks(tmp_path: Pat
     with cluster_of(num_cpus=1) as cluster:
         demand = Demand(requests=[Request(cpus=1, gpus=0)])
         source = Endless(enough)
-        run_jobs(source, Folder(str(tmp_path)), demand, actor=Sleeper, tell=told.append)
+        run_jobs(source, Folder(str(tmp_path)), demand, actor=Sleeper, log=log.append)
         assert trials_at_once(demand) == 1
     assert most == {"alone": 1, "grown": 3}
     assert list(source.at_work) == [source.given[-1]]
     assert source.losses == {}
-    assert told == [
+    assert log == [
         "The cluster changed: 3 trials fit at once (1 before)",
         "The cluster changed: 1 trials fit at once (3 before)",
     ]
@@ -162,7 +163,7 @@ def fail() -> None:
 @pytest.mark.slow
 def test_shared_gpus_of_two_kinds_and_a_job_that_needs_more(tmp_path: Path) -> None:
     """The GPUs are logical: Ray counts them, nobody uses them."""
-    told: list[str] = []
+    log: list[str] = []
     big, huge = job("big", needs=0.9), job("huge", needs=1.5)
 
     def enough(source: Endless) -> bool:
@@ -179,7 +180,7 @@ def test_shared_gpus_of_two_kinds_and_a_job_that_needs_more(tmp_path: Path) -> N
         with pytest.raises(ConfigError, match=r"measuring failed: .*no such thing.* Give a number instead"):
             on_gpus({"A"}, 1, fail, lambda: False)
         assert on_gpus({"C"}, 1, here, lambda: True) == {}  # nobody waits for a GPU that nobody wants any more
-        run_jobs(source, Folder(str(tmp_path)), Demand(requests=requests), actor=Sleeper, tell=told.append)
+        run_jobs(source, Folder(str(tmp_path)), Demand(requests=requests), actor=Sleeper, log=log.append)
     assert called == {"A": KIND_PREFIX + "A", "B": KIND_PREFIX + "B"}
     share_of: dict[str, set[str]] = {}
     for chunk in source.chunks:
@@ -194,7 +195,7 @@ def test_shared_gpus_of_two_kinds_and_a_job_that_needs_more(tmp_path: Path) -> N
     assert last["huge"].reason == OUT_OF_MEMORY
     assert [chunk.outcome for chunk in source.chunks if chunk.job == "huge"] == [
         Outcome.FAILED
-    ]  # told once, at the end
-    assert all("ran out of memory with 0." in text for text in told)
-    assert 2 <= len(told) <= 4  # from a half, or from a quarter by way of a half
+    ]  # reported once, at the end
+    assert all("ran out of memory with 0." in text for text in log)
+    assert 2 <= len(log) <= 4  # from a half, or from a quarter by way of a half
     assert source.losses == {}

@@ -142,11 +142,11 @@ def test_every_kind_of_gpu_gets_its_own_share_and_no_more_trials_than_cores() ->
         "A100": GpuMemory(total=80.0 * GIB, typical=4.0 * GIB, largest=30.0 * GIB),
         "T4": GpuMemory(total=16.0 * GIB, typical=4.0 * GIB, largest=5.0 * GIB),
     }
-    told: list[str] = []
-    requests = share_requests(2, measured, nodes, told.append)
+    log: list[str] = []
+    requests = share_requests(2, measured, nodes, log.append)
     # 18 typical ones would fit on an A100, 2 of the largest; 8 cores beside each GPU feed 4: half of them is safe
     assert requests == [Request(cpus=2, gpus=0.5, kind="A100"), Request(cpus=2, gpus=0.5, kind="T4")]
-    assert told[0] == (
+    assert log[0] == (
         "GPU A100: 80 GiB; a typical configuration needs 4.0 GiB, the largest 30.0 GiB; 2 at once on each"
     )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +14,16 @@ import pytest
 import torch
 
 from search.jobs import Chain, Chunk, Job, Outcome, Wait
-from search.workers import run_jobs as tuner
-from search.workers.context import WorkerContext
+from search.workers import _tune_parts
 from search.workers.placement import Demand, Request
-from search.workers.ray_session import check_fits, ray_session
+from search.workers.ray_session import check_fits
 from search.workers.run_jobs import run_jobs
 from search.workers.shared_features import share_stores
-from ser_core.architectures import default_config
 from ser_core.artifact import load_model
-from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import settings_key
-from ser_core.splits import Fold
+from tests.search.workers.contexts import make_context, two_classes
 
 EPOCHS = 6
-
-
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    with ray_session(None, object_store_bytes=256 * 2**20):
-        yield
-
-
-def make_context(folder: Path) -> WorkerContext:
-    """Forty clips of two classes that MFCC statistics tell apart."""
-    config = default_config("mlp")
-    labels = np.arange(40) % 2
-    frames = np.random.default_rng(0).normal(size=(40, 160)).astype(np.float32) + 2 * labels[:, None]
-    store = FeatureStore(
-        frames=frames.astype(np.float32),
-        offsets=np.arange(41),
-        labels=labels.astype(np.int64),
-        clip_ids=tuple(map(str, range(40))),
-        classes=("calm", "happy"),
-        settings=config.features,
-        fingerprint="test",
-    )
-    rows = np.arange(40)
-    return WorkerContext(
-        run_folder=str(folder),
-        model="mlp",
-        stores=share_stores({settings_key(config.features): store}, rows, folder, print),
-        folds={
-            "search": (Fold(fit=rows[:30], evaluate=rows[30:]),),
-            "refit": (Fold(fit=rows, evaluate=rows[:0]),),
-        },
-        device="cpu",
-        threads=1,
-        about={"corpus": "test"},
-    )
 
 
 class Jobs:
@@ -100,8 +61,9 @@ def job(name: str, last_epoch: int = EPOCHS, **changes: Any) -> Job:
 
 
 def run(source: Any, folder: Path, concurrency: int = 1, device: str = "cpu") -> None:
-    folder.mkdir(exist_ok=True)
-    context = replace(make_context(folder), device=device)
+    store = two_classes(apart=2.0)
+    shared = share_stores({settings_key(store.settings): store}, np.arange(len(store.labels)), folder, print)
+    context = make_context(folder, store, device=device, about={"corpus": "test"}, shared=shared)
     run_jobs(source, context, Demand(requests=[Request(cpus=1, gpus=0)], concurrency=concurrency))
 
 
@@ -170,7 +132,9 @@ def test_a_killed_worker_loses_no_epoch_that_was_saved(ray_here: None, tmp_path:
     assert len(workers) == 2
     first = next(chunk for chunk in source.chunks if chunk.worker == workers[1])
     assert first.restored > 1  # it went on from the checkpoint …
-    assert [report.epoch for report in first.reports] == list(range(1, len(first.reports) + 1))  # … and tells all of it
+    assert [report.epoch for report in first.reports] == list(
+        range(1, len(first.reports) + 1)
+    )  # … and reports all of it
     assert not checkpoint.exists()  # and the job's end cleared it away
 
 
@@ -256,13 +220,13 @@ def test_stages_follow_one_another_on_the_same_worker(ray_here: None, tmp_path: 
 
 
 def test_tune_does_not_keep_what_has_ended(ray_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forget, held = tuner._forget_ended, []
+    forget, held = _tune_parts.forget_ended, []
 
     def count(controller: Any) -> None:
         forget(controller)
         held.append((len(controller.get_trials()), len(controller._trials_to_cache), len(controller._stopped_trials)))
 
-    monkeypatch.setattr(tuner, "_forget_ended", count)
+    monkeypatch.setattr(_tune_parts, "forget_ended", count)
     run(Jobs([job(str(number), last_epoch=2) for number in range(5)]), tmp_path / "run")
     assert held == [(1, 0, 0)] * 5
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import ray
 from ray import cloudpickle
 
 from search.workers import shared_features as shared_stores
-from search.workers.ray_session import ray_session
 from search.workers.shared_features import SharedStore, clear_stores, local_store_bytes, share_stores, usable_bytes
 from ser_core.config import FeatureConfig
 from ser_core.features.store import FeatureStore
@@ -23,11 +21,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not fi
 MB = 2**20
 OBJECT_STORE_BYTES = 80 * MB
 
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_here() -> Iterator[None]:
-    with ray_session(None, object_store_bytes=OBJECT_STORE_BYTES):
-        yield
+pytestmark = pytest.mark.usefixtures("ray_here")
 
 
 def make_store(megabytes: int) -> FeatureStore:
@@ -83,11 +77,11 @@ class Reader:
     ],
 )
 def test_all_workers_of_a_node_read_the_same_memory(megabytes: int, where: str, tmp_path: Path) -> None:
-    store, told = make_store(megabytes), list[str]()
+    store, log = make_store(megabytes), list[str]()
     rows = np.arange(1, len(store.clip_ids))  # all but a test clip
-    [shared] = share_stores({"key": store}, rows, tmp_path, told.append).values()
-    assert len(told) == 1
-    assert where in told[0]
+    [shared] = share_stores({"key": store}, rows, tmp_path, log.append).values()
+    assert len(log) == 1
+    assert where in log[0]
     assert bool(shared.frames) == (where == "memory-mapped from")
     readers = [Reader.remote() for _ in range(2)]
     found = ray.get([reader.read.remote(shared) for reader in readers])
@@ -108,16 +102,16 @@ def test_all_workers_of_a_node_read_the_same_memory(megabytes: int, where: str, 
 def test_what_is_mapped_is_written_once_and_deleted_at_the_end(tmp_path: Path) -> None:
     store = make_store(80)
     rows = np.arange(0, len(store.clip_ids), 2)
-    told = list[str]()
-    small = share_stores({"key": store}, rows[:100], tmp_path, told.append)["key"]
+    log = list[str]()
+    small = share_stores({"key": store}, rows[:100], tmp_path, log.append)["key"]
     assert not small.frames  # few rows of a large store fit
     all_rows = np.arange(len(store.clip_ids))
-    first = share_stores({"key": store}, all_rows, tmp_path, told.append)["key"]
+    first = share_stores({"key": store}, all_rows, tmp_path, log.append)["key"]
     written = os.stat(first.frames)
-    again = share_stores({"key": store}, all_rows, tmp_path, told.append)["key"]
+    again = share_stores({"key": store}, all_rows, tmp_path, log.append)["key"]
     assert os.stat(again.frames).st_mtime_ns == written.st_mtime_ns
-    assert "80 MiB of features are more than the 64 MiB that the smallest object store" in told[-1]
-    other = share_stores({"key": store}, all_rows[1:], tmp_path, told.append)["key"]
+    assert "80 MiB of features are more than the 64 MiB that the smallest object store" in log[-1]
+    other = share_stores({"key": store}, all_rows[1:], tmp_path, log.append)["key"]
     assert other.frames != first.frames
     assert not (other.open().frames == 0).any()  # the clip that was left out is in no file of the workers
     clear_stores(tmp_path)

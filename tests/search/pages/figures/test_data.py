@@ -186,7 +186,7 @@ def test_what_goes_wrong_is_told(
     corpus: tuple[Manifest, Split], store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    insight.write_insight(tmp_path, "final/gone", *corpus, store, tell=told.append)
+    insight.write_insight(tmp_path, "final/gone", *corpus, store, log=told.append)
     assert "insight.json could not be written (ArtifactError: " in told[0]
     assert told[0].endswith("result.json is complete")
 
@@ -196,7 +196,7 @@ def test_what_goes_wrong_is_told(
     monkeypatch.setattr(insight, "load_model", lambda folder: None)
     monkeypatch.setattr(insight, "make_insight", lambda *_: {"parts": 1})
     monkeypatch.setattr("os.replace", full)
-    insight.write_insight(tmp_path, "final", *corpus, store, tell=told.append)
+    insight.write_insight(tmp_path, "final", *corpus, store, log=told.append)
     assert "no space left on device" in told[1]
     assert list(tmp_path.iterdir()) == []
 

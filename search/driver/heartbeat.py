@@ -1,0 +1,66 @@
+"""What the driver does between the epochs: draw, report, and notice that it is to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from search.interruption import Interrupted
+from search.pages.write import write_dashboard
+from search.run_folder.paths import DASHBOARD_FILE
+from search.run_folder.records import RunRecords
+from search.terminal.progress import Progress
+
+DASHBOARD_SECONDS = 30.0
+DASHBOARD_SHARE = 0.02
+"""The page of a running search is written at most this often, and for at most this share of the driver's time."""
+
+
+class Heartbeat:
+    """Keeps terminal and page up to date while the driver waits for its workers.
+
+    Args:
+        interrupted: True as soon as anybody has asked to stop.
+    """
+
+    def __init__(self, folder: Path, records: RunRecords, progress: Progress, interrupted: Callable[[], bool]) -> None:
+        self._folder, self._records, self._progress, self.interrupted = folder, records, progress, interrupted
+        self._stopping = False
+        self._page_due = time.monotonic() + DASHBOARD_SECONDS
+        self._known_grace = records.grace
+
+    def tick(self) -> bool:
+        """Called many times a second; True when the workers are to end their epoch and save."""
+        self._progress.update()
+        if self._records.grace is not self._known_grace:
+            self._known_grace = self._records.grace
+            self._progress.message(f"ASHA: {self._known_grace}")
+        if time.monotonic() >= self._page_due:
+            self.draw_page()
+        if self.interrupted() and not self._stopping:
+            self._stopping = True
+            self._progress.message("Stopping: the workers end their epoch and save. Ctrl-C again ends them at once.")
+        return self._stopping
+
+    def check(self) -> None:
+        """Between steps that are short or save nothing.
+
+        Raises:
+            Interrupted: somebody has asked to stop.
+        """
+        if self.interrupted():
+            raise Interrupted
+
+    def draw_page(self) -> None:
+        """Draw the dashboard. It can be drawn again at any time, so no search and no result may be lost for it."""
+        began = time.monotonic()
+        try:
+            write_dashboard(self._folder)
+        except Exception as error:
+            self._progress.message(
+                f"{DASHBOARD_FILE} could not be drawn ({type(error).__name__}: {error}); the run goes on. "
+                f"python search/dashboard.py {self._folder} draws it again"
+            )
+        took = time.monotonic() - began
+        self._page_due = began + max(DASHBOARD_SECONDS, took / DASHBOARD_SHARE)

@@ -1,0 +1,67 @@
+"""The end of a run: its test set read once, and all that is written of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search.finals.finalists import FinalChoice, check_refits
+from search.finals.insight import write_insight
+from search.finals.result import make_result
+from search.finals.test_set import ledger_readings, read_test_set
+from search.run_folder.paths import RESULT_FILE, model_folder
+from search.run_folder.plan import SearchPlan
+from search.run_folder.records import RunRecords
+from ser_core.architectures import default_config
+from ser_core.clips import Manifest
+from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
+from ser_core.features.store import FeatureStore
+from ser_core.features.transforms import settings_key
+from ser_core.splits import Split
+from ser_core.whole_file import write_json
+
+
+def conclude(
+    folder: Path,
+    plan: SearchPlan,
+    records: RunRecords,
+    choice: FinalChoice,
+    manifest: Manifest,
+    split: Split,
+    stores: Mapping[str, FeatureStore],
+    *,
+    allow_second: bool,
+    log: Callable[[str], None],
+) -> dict[str, Any]:
+    """Read the test set with the refitted winner -> `result.json`, which is written with all that goes with it.
+
+    Args:
+        folder: of the run.
+        choice: what the finals chose.
+        stores: `settings_key` of the features -> those of the whole corpus.
+        allow_second: read the test set again although other models have read it.
+        log: gets a line on what could not be drawn.
+
+    Raises:
+        FinalsError: a refit failed, or other models have read the test set.
+        OSError: a folder that cannot be written.
+    """
+    check_refits(records, choice.winner, plan.seeds)
+    models = [model_folder(choice.winner, seed) for seed in range(1, plan.seeds + 1)]
+    settings = default_config(plan.model, {**plan.fixed, **records.trials[choice.winner].params}).features
+    store = stores[settings_key(settings)]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    test = read_test_set(folder, models, manifest, split, store, allow_second=allow_second, device=device)
+    readings = len(ledger_readings(folder))
+    result = make_result(plan, records, choice, test, readings=readings, models=models)
+    write_json(folder / RESULT_FILE, result)
+    weights = {Path(name).name: 1 / len(models) for name in models}
+    write_json((folder / models[0]).parent / ENSEMBLE_FILE, ensemble_document(weights))
+    from search.finals.model_card import write_model_cards  # its libraries take two seconds to import
+
+    write_model_cards(folder, result)
+    write_insight(folder, models[0], manifest, split, store, log=log)
+    return result

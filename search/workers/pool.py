@@ -1,0 +1,151 @@
+"""The workers of a run, and the only way to them: all of Ray stands behind this module."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.interruption import Interrupted
+from search.jobs import JobSource
+from search.run_folder.paths import CHECKPOINTS_FOLDER
+from search.run_folder.plan import Limits
+from search.workers._remote_calls import on_gpus
+from search.workers.computed_features import compute_on_workers, worth_spreading
+from search.workers.context import WorkerContext
+from search.workers.gpu_shares import measure, share_requests
+from search.workers.placement import Demand, Request, gpu_kinds
+from search.workers.ray_session import check_fits, gpus_available, live_nodes, ray_session, trials_at_once
+from search.workers.run_jobs import run_jobs
+from search.workers.shared_features import clear_stores, local_store_bytes, share_stores
+from ser_core.config import ConfigError, FeatureConfig
+from ser_core.features.store import Compute, FeatureStore
+from ser_core.splits import Fold
+from spaces.knobs import Space, Value
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What the workers of a run train, and on what.
+
+    Attributes:
+        run_folder: on storage that all nodes reach.
+        model: architecture.
+        space, fixed: from which its configurations come.
+        stores: `settings_key` of the features -> those of the whole corpus.
+        development: the rows that workers may have, in ascending order: no test clip.
+        folds: "search" and "refit", rows of the corpus; a search may have several, which are trained side by side.
+        about: facts on the corpus for the model folder.
+    """
+
+    run_folder: Path
+    model: str
+    space: Space
+    fixed: Mapping[str, Value]
+    stores: Mapping[str, FeatureStore]
+    development: np.ndarray
+    folds: Mapping[str, Sequence[Fold]]
+    about: Mapping[str, Any]
+
+
+class WorkerPool:
+    """Workers that train, while `worker_pool` keeps Ray up."""
+
+    def __init__(self, context: WorkerContext, demand: Demand, log: Log) -> None:
+        self._context, self._demand, self._log = context, demand, log
+
+    def trials_at_once(self) -> int:
+        """How many jobs are at work at once, on the machines as they are now."""
+        return trials_at_once(self._demand)
+
+    def run(self, source: JobSource) -> None:
+        """Run all jobs of a source; returns when it has no more, or as soon as its `tick` says to stop.
+
+        Raises:
+            Exception: whatever the source raised, after the workers were stopped.
+        """
+        run_jobs(source, self._context, self._demand, log=self._log)
+
+
+@contextmanager
+def worker_pool(
+    training: Training, limits: Limits, *, log: Log, interrupted: Callable[[], bool]
+) -> Iterator[WorkerPool]:
+    """Ray with the development clips, on this machine or at the address of the limits, while the block lasts.
+
+    Args:
+        log: gets a line on what the user should know of the machines.
+        interrupted: asked while memory is measured.
+
+    Raises:
+        ConfigError: no trial fits, or what one needs of a GPU cannot be measured.
+        ConnectionError: no cluster at the address, or Ray cannot be started here.
+        Interrupted: while memory was measured.
+    """
+    store_bytes = local_store_bytes(training.stores, training.development)
+    with ray_session(limits.address, object_store_bytes=store_bytes):
+        gpus = limits.gpus_per_trial
+        gpus = float(gpus_available()) if gpus is None else gpus
+        context = _context(training, limits, device="cuda" if gpus else "cpu", log=log)
+        if isinstance(gpus, str):
+            requests = _measured_requests(training, context, limits.cpus_per_trial, log, interrupted)
+        else:
+            requests = [Request(cpus=limits.cpus_per_trial, gpus=gpus)]
+        demand = Demand(requests=requests, concurrency=limits.concurrency, surplus=int(limits.address is not None))
+        check_fits(demand)
+        yield WorkerPool(context, demand, log)
+
+
+def feature_compute(clips: int, settings: FeatureConfig, limits: Limits, log: Log) -> Compute | None:
+    """Who computes the features of so many clips: a cluster's workers where that pays; None for this process."""
+    if limits.address is None or not worth_spreading(clips, settings):
+        return None
+    return partial(compute_on_workers, address=limits.address, on_gpus=bool(limits.gpus_per_trial), log=log)
+
+
+def clear_leftovers(run_folder: Path) -> None:
+    """Delete what workers left in a run folder all of whose jobs have ended, those of earlier sessions too."""
+    shutil.rmtree(run_folder / CHECKPOINTS_FOLDER, ignore_errors=True)
+    clear_stores(run_folder)
+
+
+def _context(training: Training, limits: Limits, *, device: str, log: Log) -> WorkerContext:
+    rows = training.development
+
+    def within(fold: Fold) -> Fold:
+        return Fold(fit=np.searchsorted(rows, fold.fit), evaluate=np.searchsorted(rows, fold.evaluate))
+
+    return WorkerContext(
+        run_folder=str(training.run_folder.resolve()),
+        model=training.model,
+        stores=share_stores(training.stores, rows, training.run_folder, log),
+        folds={name: [within(fold) for fold in folds] for name, folds in training.folds.items()},
+        device=device,
+        threads=max(1, int(limits.cpus_per_trial)),
+        about=training.about,
+    )
+
+
+def _measured_requests(
+    training: Training, context: WorkerContext, cpus: float, log: Log, interrupted: Callable[[], bool]
+) -> Sequence[Request]:
+    """What a trial asks for: a share of each kind of GPU, by what was measured on it."""
+    kinds = gpu_kinds(live_nodes())
+    if not kinds:
+        raise ConfigError(
+            "--gpus-per-trial auto measures on the GPUs that the cluster has now, and Ray sees none; give a number, or "
+            "start a machine with a GPU first"
+        )
+    log("Measuring how much of a GPU a trial needs …")
+    measured = on_gpus(kinds, cpus, partial(measure, context, training.space, training.fixed), interrupted)
+    if interrupted():
+        raise Interrupted
+    return share_requests(cpus, measured, live_nodes(), log)

@@ -1,0 +1,79 @@
+"""What the workers of a small run share: a store of made clips, and the context around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.workers.context import StoreHandle, WorkerContext
+from ser_core.architectures import default_config
+from ser_core.config import FeatureConfig
+from ser_core.features.store import FeatureStore
+from ser_core.features.transforms import settings_key
+from ser_core.splits import Fold
+
+
+@dataclass(frozen=True)
+class StoreHere:
+    """A store that is in this process."""
+
+    store: FeatureStore
+
+    def open(self) -> FeatureStore:
+        return self.store
+
+
+def two_classes(*, clips: int = 40, apart: float = 1.0) -> FeatureStore:
+    """Clips of two classes, a row of MFCC statistics each, whose means lie that many deviations apart."""
+    labels = np.arange(clips) % 2
+    frames = np.random.default_rng(0).normal(size=(clips, 160)) + apart * labels[:, None]
+    return store_of(frames, labels, default_config("mlp").features)
+
+
+def store_of(frames: np.ndarray, labels: np.ndarray, settings: FeatureConfig) -> FeatureStore:
+    """Clips of equally many frames each."""
+    clips = len(labels)
+    return FeatureStore(
+        frames=frames.astype(np.float32),
+        offsets=np.arange(clips + 1) * (len(frames) // clips),
+        labels=labels.astype(np.int64),
+        clip_ids=tuple(map(str, range(clips))),
+        classes=("calm", "happy"),
+        settings=settings,
+        fingerprint="test",
+    )
+
+
+def make_context(
+    run_folder: Path,
+    store: FeatureStore,
+    *,
+    model: str = "mlp",
+    device: str = "cpu",
+    about: Mapping[str, Any] | None = None,
+    shared: Mapping[str, StoreHandle] | None = None,
+) -> WorkerContext:
+    """Three quarters of the clips to fit and a quarter to evaluate; a refit fits all.
+
+    Args:
+        shared: where workers in other processes find the store.
+    """
+    run_folder.mkdir(exist_ok=True)
+    rows = np.arange(len(store.labels))
+    fit = 3 * len(rows) // 4
+    return WorkerContext(
+        run_folder=str(run_folder),
+        model=model,
+        stores=shared or {settings_key(store.settings): StoreHere(store)},
+        folds={
+            "search": (Fold(fit=rows[:fit], evaluate=rows[fit:]),),
+            "refit": (Fold(fit=rows, evaluate=rows[:0]),),
+        },
+        device=device,
+        threads=1,
+        about=about or {},
+    )

@@ -1,0 +1,139 @@
+"""Jobs and places between a source and its workers, without either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from search.jobs import Chunk, Job, Outcome, Wait
+from search.workers._dispatch import Assignment, Dispatcher, Places
+from search.workers.placement import Demand, Request
+
+NO_ROOM = "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB."
+
+
+@dataclass
+class Source:
+    """Hands out the jobs that it was given; raises an error of its own at the next report."""
+
+    jobs: list[Job]
+    raises: Exception | None = None
+    chunks: list[Chunk] = field(default_factory=list)
+    lost_jobs: dict[str, str] = field(default_factory=dict)
+
+    def next_job(self) -> Job | Wait | None:
+        return self.jobs.pop(0) if self.jobs else None
+
+    def report(self, chunk: Chunk) -> bool:
+        if self.raises is not None:
+            raise self.raises
+        self.chunks.append(chunk)
+        return chunk.outcome is Outcome.GOING
+
+    def lost(self, job: str, reason: str) -> None:
+        self.lost_jobs[job] = reason
+
+    def tick(self) -> bool:
+        return False
+
+
+def job(name: str) -> Job:
+    return Job(name=name, params={}, folds="search", last_epoch=5)
+
+
+def chunk(name: str, outcome: Outcome = Outcome.GOING, reason: str = "", **more: OSError) -> Chunk:
+    return Chunk(job=name, reports=[], outcome=outcome, worker="h:1", reason=reason, **more)
+
+
+def dispatcher_of(source: Source, folder: Path, *, gpus: float = 0.0, log: list[str] | None = None) -> Dispatcher:
+    """Two nodes of one CPU and one GPU each; every job that the source has may be at work."""
+    places = Places(
+        Demand(requests=[Request(cpus=0, gpus=gpus)], concurrency=9), lambda: [{"CPU": 1.0, "GPU": 1.0}] * 2, print
+    )
+    return Dispatcher(source, places, folder, (log if log is not None else []).append)
+
+
+def names(*assignments: Assignment | Wait | None) -> list[str]:
+    return [each.job.name if isinstance(each, Assignment) else type(each).__name__ for each in assignments]
+
+
+def checkpoint(folder: Path, name: str) -> Path:
+    path = folder / "checkpoints" / name / "last.safetensors"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
+
+
+def test_there_is_no_last_word_while_a_job_is_at_work(tmp_path: Path) -> None:
+    """It may have to be done anew, and after the last word nobody asks again."""
+    dispatcher = dispatcher_of(Source([job("one")]), tmp_path)
+    assert names(dispatcher.assign("a"), dispatcher.assign("b")) == ["one", "Wait"]
+    dispatcher.end("a")
+    assert names(dispatcher.assign("b")) == ["NoneType"]
+
+
+def test_the_end_of_a_job_takes_its_checkpoint_and_no_other(tmp_path: Path) -> None:
+    source = Source([job("one"), job("two")])
+    dispatcher = dispatcher_of(source, tmp_path)
+    first, second = checkpoint(tmp_path, "one"), checkpoint(tmp_path, "two")
+    dispatcher.assign("a")
+    dispatcher.assign("b")
+    dispatcher.end("a", lost="worker lost: 4 workers died with this trial.")
+    assert source.lost_jobs == {"one": "worker lost: 4 workers died with this trial."}
+    assert not first.parent.exists()
+    assert second.exists()
+
+
+def test_what_the_source_raises_ends_everything_and_keeps_the_checkpoints(tmp_path: Path) -> None:
+    """The source may not have come to record the end of the job."""
+    source = Source([job("one"), job("two")], raises=OSError(28, "No space left on device", "records.jsonl"))
+    dispatcher = dispatcher_of(source, tmp_path)
+    kept = checkpoint(tmp_path, "one")
+    dispatcher.assign("a")
+    assert not dispatcher.stops()
+    assert not dispatcher.report("a", chunk("one", Outcome.DONE))
+    assert dispatcher.stops()
+    assert dispatcher.assign("b") is None
+    dispatcher.end("a")
+    assert kept.exists()
+    with pytest.raises(OSError, match="No space left on device"):
+        dispatcher.raise_error()
+
+
+def test_what_a_workers_disk_refuses_ends_everything_after_the_report(tmp_path: Path) -> None:
+    source = Source([job("one")])
+    dispatcher = dispatcher_of(source, tmp_path)
+    dispatcher.assign("a")
+    dispatcher.report("a", chunk("one", disk_error=OSError(30, "Read-only file system")))
+    assert len(source.chunks) == 1
+    with pytest.raises(OSError, match="Read-only file system"):
+        dispatcher.raise_error()
+
+
+def test_a_job_that_needs_more_of_a_gpu_is_done_anew_before_any_other(tmp_path: Path) -> None:
+    source, log = Source([job("big"), job("other")]), list[str]()
+    dispatcher = dispatcher_of(source, tmp_path, gpus=0.4, log=log)
+    kept = checkpoint(tmp_path, "big")
+    dispatcher.assign("a")
+    assert not dispatcher.report("a", chunk("big", Outcome.FAILED, NO_ROOM))
+    dispatcher.end("a")
+    assert source.chunks == []  # the source does not hear of the attempt
+    assert kept.exists()
+    assert log == ["big ran out of memory with 0.4 of a GPU; it is done anew with 0.8"]
+    again = dispatcher.assign("b")
+    assert isinstance(again, Assignment)
+    assert (again.job.name, again.request.gpus, again.enlarged) == ("big", 0.8, True)
+    waiting = True
+    dispatcher.watch_waiting("b", lambda: waiting)
+    assert names(dispatcher.assign("c")) == ["Wait"]  # a smaller one would take its place
+    waiting = False
+    assert names(dispatcher.assign("c")) == ["other"]
+    for share in (0.8, 1.0):
+        goes_on = dispatcher.report("b", chunk("big", Outcome.FAILED, NO_ROOM))
+        assert not goes_on
+        assert len(source.chunks) == (share == 1.0)  # with a whole GPU it has failed
+        dispatcher.end("b")
+        if share < 1.0:
+            dispatcher.assign("b")
