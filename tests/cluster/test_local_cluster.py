@@ -101,7 +101,7 @@ def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None
     The search would go on for ever, so that it is under way whenever the worker is back.
     """
     hosts, run = cluster.hosts, cluster.hosts.shared / "runs" / "cut"
-    options = cluster.search(run, "--model", "cnn_lstm", "--data", "demo", *ENDLESS, "--max-epochs", "60", *SMALL)
+    options = cluster.search(run, "--model", "cnn_lstm", "--data", "demo", *ENDLESS, "--max-epochs", "30", *SMALL)
     driver = hosts.start("head", f"echo $$ >~/driver.pid; exec ser-search {options}", hosts.folder / "driver.log")
     try:
         await_true("both workers train", lambda: workers_of(run) == {"worker1", "worker2"}, 120)
@@ -125,7 +125,7 @@ def test_a_power_cut_and_a_killed_driver_cost_no_trial(cluster: Cluster) -> None
     known = {number: list(trial.epochs) for number, trial in records_of(run).trials.items()}
     trials = enough_trials(run)
     shown = hosts.run(
-        "head", f"ser-search --resume {run} --trials {trials} --cache-dir {hosts.shared / 'cache'}", timeout=600
+        "head", f"ser-search --resume {run} --trials {trials} --cache-dir {hosts.shared / 'cache'}", timeout=1800
     )
     assert "error" not in shown
     check_complete(run, trials)
