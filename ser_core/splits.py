@@ -1,7 +1,7 @@
 """Who trains, who validates, who tests.
 
-Every split but `random` keeps speakers apart: the same model scores 10 to 20 points higher on voices that it has heard.
-A split is a function of the clips' ids, speakers and emotions and of the seed, not of their order.
+Every split but `random` keeps speakers apart: the same model scores 10 to 21 points of UAR higher on voices that it has
+heard. A split is a function of the clips' ids, speakers and emotions and of the seed, not of their order.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from search.run_folder.caveat_facts import facts_of_run
 from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.run_view import RunView, read_run
-from search.wording import count
+from search.wording import caveats_of_several, count
 
 
 def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
@@ -109,7 +110,7 @@ def banners(runs: Sequence[RunView]) -> list[Banner]:
     if protocol := differences(runs, PROTOCOL):
         text = " ".join(sentence(name, values) for name, values in protocol.items())
         found.append(Banner("These test scores cannot be compared.", f"The runs differ in protocol. {text}"))
-    found += [*budget_banners(runs), *caveats(runs)]
+    found += [*budget_banners(runs), *caveat_banners(runs)]
     if names := [run.name for run in runs if run.result is None]:
         found.append(Banner("Not finished:", f"{', '.join(names)}."))
     return found
@@ -122,42 +123,9 @@ def budget_banners(runs: Sequence[RunView]) -> list[Banner]:
     return [Banner("The runs had different budgets.", text)] if budget else []
 
 
-def caveats(runs: Sequence[RunView]) -> list[Banner]:
-    """What the scores of some runs do not tell, each with the names of those runs."""
-    found = []
-    for word, text, holds in _CAVEATS:
-        if names := dict.fromkeys(run.name for run in runs if holds(run)):
-            found.append(Banner(word, f"{text}: {', '.join(names)}."))
-    return found
-
-
-def _transductive(run: RunView) -> bool:
-    return bool(run.result and run.result.get("transductive"))
-
-
-def _knows_test_speakers(run: RunView) -> bool:
-    return bool((run.plan.get("warm_start") or {}).get("test_speakers"))
-
-
-_CAVEATS: tuple[tuple[str, str, Callable[[RunView], bool]], ...] = (
-    (
-        "Synthetic corpus.",
-        "No person spoke this audio. It says nothing about speech",
-        lambda run: bool(run.plan["synthetic"]),
-    ),
-    (
-        "Not speaker-independent.",
-        "Clips of one speaker stand in both training and test",
-        lambda run: not run.plan["speaker_independent"],
-    ),
-    ("Transductive.", "Features are normalised by all clips of each test speaker", _transductive),
-    ("Tuned on test speakers.", "The configurations come from an earlier search on them", _knows_test_speakers),
-    (
-        "The test set was read more than once.",
-        "These scores may flatter",
-        lambda run: run.result is not None and int(run.result["test_reads"]) > 1,
-    ),
-)
+def caveat_banners(runs: Sequence[RunView]) -> list[Banner]:
+    """What readers of the runs' scores must not overlook, each with the names of the runs that it concerns."""
+    return [Banner(*words) for words in caveats_of_several([(run.name, facts_of_run(run)) for run in runs])]
 
 
 def sentence(name: str, values: Mapping[str, Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from search.finals.test_scores import SCORES, score_test
+from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.paths import PREDICTIONS_FILE, RESULT_FILE
 from search.run_folder.predictions import Predictions, pooled, read_predictions
 from ser_core.config import ConfigError
@@ -44,6 +45,7 @@ def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
     if len(corpora) > 1:
         raise ConfigError("the folds are of different corpora; run them on the same --data")
     tests = [predictions_of(folder) for folder in folders]
+    facts = [facts_of_result(result) for result in results]
     return {
         "model": results[0]["model"],
         "corpus": results[0]["corpus"],
@@ -51,8 +53,8 @@ def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
         "over_folds": {name: _over_folds([result["test"][name]["mean"] for result in results]) for name in SCORES},
         "pooled": score_test(pooled(tests)),
         "test_reads": max(result["test_reads"] for result in results),
-        "transductive": any(result["transductive"] for result in results),
-        "tuned_on_test_speakers": any(_tuned_on_test(result) for result in results),
+        "transductive": any(own.transductive for own in facts),
+        "tuned_on_test_speakers": any(own.tuned_on for own in facts),
     }
 
 
@@ -75,7 +77,3 @@ def _fold_numbers(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _over_folds(means: Sequence[float]) -> dict[str, float | None]:
     return {"mean": fmean(means), "std": stdev(means) if len(means) > 1 else None}
-
-
-def _tuned_on_test(result: Mapping[str, Any]) -> bool:
-    return bool(result["warm_start"] and result["warm_start"]["test_speakers"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from search.comparison.comparable import PROTOCOL, budget_banners, caveats, differences, sentence
+from search.comparison.comparable import PROTOCOL, budget_banners, caveat_banners, differences, sentence
 from search.finals.test_scores import Spread, bounds_of
 from search.run_folder.paths import PREDICTIONS_FILE
 from search.run_folder.predictions import Predictions, pooled, read_predictions
@@ -119,7 +119,7 @@ def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str,
     entries = [_entry(name, runs[name], groups[name], own) for name, own in tests.items()]
     named = {name: [replace(run, name=name) for run in own] for name, own in runs.items()}
     searched = [own[0] for own in named.values()]  # of folds with one configuration, the first has the search
-    warnings = [*budget_banners(searched), *caveats([run for own in named.values() for run in own])]
+    warnings = [*budget_banners(searched), *caveat_banners([run for own in named.values() for run in own])]
     return Leaderboard(
         protocol={name: "; ".join(dict.fromkeys(map(fact, first))) for name, fact in PROTOCOL.items()},
         clips=len(test.clip_ids),

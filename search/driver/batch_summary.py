@@ -18,7 +18,7 @@ from search.pages.write import write_comparison
 from search.run_folder.paths import COMPARISON_FILE, LEADERBOARD_FILE, PROTOCOL_FILE, PROTOCOL_PAGE_FILE, RESULT_FILE
 from search.terminal.leaderboard_table import _say, print_ensemble, print_leaderboard
 from search.terminal.printing import plain
-from search.wording import count, interval, percent, spread
+from search.wording import TRANSDUCTIVE, TUNED_ON_TEST_SPEAKERS, count, interval, percent, spread
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.metrics.paired import Comparison
@@ -65,7 +65,7 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
     for model, own in numbers.items():
         uar = own["over_folds"]["uar"]
         table.add_row(
-            f"{model}{' (transductive)' if own['transductive'] else ''}",
+            f"{model} ({TRANSDUCTIVE.tag})" if own["transductive"] else model,
             spread(uar["mean"], uar["std"]),
             percent(own["over_folds"]["war"]["mean"]),
             percent(own["over_folds"]["macro_f1"]["mean"]),
@@ -74,15 +74,10 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
         )
     console.print(table)
     for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):
-        why = "came from a run that knew test speakers"
+        why = "comes from an earlier search on them"
         if not batch.search_per_fold:
-            why = (
-                "was searched on one fold, whose training speakers test in others (--search-per-fold has no such flaw)"
-            )
-        console.print(
-            f"[yellow]The configuration of {model} {why}: its score is not one on speakers that nothing was tuned "
-            f"on.[/]"
-        )
+            why = "was searched on one fold, whose training speakers test in others; --search-per-fold avoids that"
+        console.print(f"[yellow]{TUNED_ON_TEST_SPEAKERS} The configuration of {model} {why}.[/]")
     console.print(f"  {(folder / PROTOCOL_FILE).resolve()}", soft_wrap=True, highlight=False)
     return document
 

@@ -17,7 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from search.wording import Bounds, count, interval, percent, points, spread, times
+from search.run_folder.caveat_facts import facts_of_result
+from search.wording import Bounds, caveats, count, interval, percent, points, spread, times
 from ser_core.whole_file import replacing, write_whole
 
 CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
@@ -50,7 +51,7 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) 
     parts = [
         f"---\n{_metadata(result, seed).to_yaml()}\n---",
         f"# {result['model']} for speech emotion recognition, trained on {corpus['name']}",
-        *_caveats(result),
+        *(f"> **{caveat.title}** {caveat.long}" for caveat in caveats(facts_of_result(result))),
         _description(result, config, seed),
         f"## Test\n\n{_protocol(result)}\n\n{_score_table(result, seed)}\n\n{result['test']['interval_note']}.",
         f"## By class\n\n{_class_table(result)}\n\n![Confusion of the test clips]({PICTURE_FILE})",
@@ -82,33 +83,6 @@ def _metadata(result: Mapping[str, Any], seed: int) -> ModelCardData:
         model_name=name,
         eval_results=evaluations,
     )
-
-
-def _caveats(result: Mapping[str, Any]) -> list[str]:
-    """What nobody may overlook, each as a quotation."""
-    warm, corpus = result["warm_start"] or {}, result["corpus"]
-    rules = [
-        (corpus["synthetic"], "**Synthetic corpus.** No person spoke this audio: scores mean nothing for speech."),
-        (
-            not result["split"]["speaker_independent"],
-            "**Not speaker-independent.** Test speakers were heard in training, which flatters by 10 to 21 points.",
-        ),
-        (
-            result["transductive"],
-            "**Transductive.** Features are normalised by all clips of a speaker, the test speakers' too; one clip of "
-            "a new speaker cannot be predicted.",
-        ),
-        (
-            warm.get("test_speakers"),
-            f"**Tuned on test speakers.** The configuration comes from {warm.get('source')}, which was tuned on "
-            f"{', '.join(warm.get('test_speakers', ()))}.",
-        ),
-        (
-            result["test_reads"] > 1,
-            f"**The test set was read {result['test_reads']} times.** The scores may flatter.",
-        ),
-    ]
-    return [f"> {text}" for holds, text in rules if holds]
 
 
 def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> str:

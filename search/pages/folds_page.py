@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search.comparison.comparable import caveats
+from search.comparison.comparable import caveat_banners
 from search.pages.comparison_head import ComparisonHead
 from search.pages.html import build_protocol
 from search.run_folder.run_view import RunView, read_run
@@ -56,7 +56,7 @@ def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[
         lead=f"Every speaker is tested once, by models that were not trained on them: "
         f"{count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}. The figures are of all test clips "
         f"together, means over the seeds of the refits; intervals are over speakers.",
-        banners=tuple(caveats(named)),
+        banners=tuple(caveat_banners(named)),
         columns=COLUMNS,
         rows=tuple(row for model, numbers in document["models"].items() for row in _rows(model, numbers)),
         footer="Published tables give mean and deviation over folds; a deviation over folds is no interval.",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.comparison.comparable import Banner
+from search.run_folder.caveat_facts import facts_of_run
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial, tally
-from search.wording import NONE, count, duration, interval, is_number, percent, points, value_text
+from search.wording import NONE, caveats, count, duration, interval, is_number, percent, points, value_text
 
 
 @dataclass(frozen=True)
@@ -72,36 +73,10 @@ def page_head(run: RunView) -> Head:
 
 
 def _banners(run: RunView) -> tuple[Banner, ...]:
-    banners = []
-    if run.plan["synthetic"]:
-        text = "No person spoke this audio. The scores show that the program works, nothing about speech."
-        banners.append(Banner("Synthetic corpus.", text))
-    if not run.plan["speaker_independent"]:
-        text = (
-            "Clips of one speaker stand in both training and test. On unseen speakers the same model scores "
-            "10 to 20 points of UAR lower; do not compare these scores with speaker-independent ones."
-        )
-        banners.append(Banner("Not speaker-independent.", text))
-    if run.result and run.result.get("transductive"):
-        text = (
-            "Features are normalised by all clips of a speaker, the test speakers' unlabelled ones too. The scores do "
-            "not hold for a single clip of a new speaker; do not compare them with those of other systems."
-        )
-        banners.append(Banner("Transductive.", text))
-    warm = run.plan.get("warm_start")
-    if warm and warm["test_speakers"]:
-        text = (
-            f"{'Its configuration is' if warm.get('alone') else 'It began with configurations'} of {warm['source']}, "
-            f"which was tuned on test speakers of this run "
-            f"({', '.join(warm['test_speakers'])}). Its test score is not one on speakers that nothing was tuned on."
-        )
-        banners.append(Banner("Tuned on test speakers.", text))
+    banners = [Banner(caveat.title, caveat.long) for caveat in caveats(facts_of_run(run))]
     if notes := run.records.precision_notes():
         runs = count(len(notes), "training run")
         banners.append(Banner("Not in bf16.", f"{runs} of the search and the finals {notes[0]}."))
-    if run.result and int(run.result["test_reads"]) > 1:
-        text = f"It was read {run.result['test_reads']} times; its scores may flatter."
-        banners.append(Banner("The test set was read more than once.", text))
     return tuple(banners)
 
 

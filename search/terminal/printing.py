@@ -9,10 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from search.run_folder.caveat_facts import facts_of_plan, facts_of_result
 from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.rungs import GRACE_TRIALS
-from search.wording import interval, percent, points, times
+from search.wording import caveats, count, interval, percent, points, tags
 from ser_core.clips import Manifest
 from ser_core.splits import Split
 
@@ -24,29 +25,11 @@ def plain(error: object) -> str:
 
 def print_warnings(plan: SearchPlan, console: Console) -> None:
     """What nobody may overlook: a synthetic corpus, shared speakers, files left out."""
-    if plan.synthetic:
-        console.print(
-            "[yellow]This corpus is synthetic: no person spoke it, and scores on it mean nothing for speech.[/]"
-        )
-    if not plan.speaker_independent:
-        console.print(
-            "[yellow]This split is not speaker-independent: test speakers are heard in training, which flatters scores "
-            "by 10 to 21 points.[/]"
-        )
-    if plan.transductive:
-        console.print(
-            "[yellow]Transductive: features are normalised by all clips of a speaker, the test speakers' unlabelled "
-            "ones too. Such a score does not hold for a single clip of a new speaker.[/]"
-        )
-    if plan.warm_start is not None and plan.warm_start.test_speakers:
-        console.print(
-            f"[yellow]{'The configuration' if plan.warm_start.alone else 'The study of the warm start'} was tuned on "
-            f"test speakers of this run ({plain(', '.join(plan.warm_start.test_speakers))}): its test score is not one "
-            f"on speakers that nothing was tuned on.[/]"
-        )
+    for caveat in caveats(facts_of_plan(plan)):
+        console.print(f"[yellow]{plain(caveat.title)} {plain(caveat.long)}[/]")
     skipped = plan.corpus["skipped"]
     if skipped:
-        console.print(f"[yellow]{len(skipped)} unusable files are left out; result.json lists them.[/]")
+        console.print(f"[yellow]{count(len(skipped), 'unusable file')} left out; result.json names each.[/]")
 
 
 def print_warm_start(plan: SearchPlan, console: Console) -> None:
@@ -126,10 +109,9 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
     """The test scores with their uncertainty, what the search cost, and where everything lies."""
     test, search, corpus, split = (result[key] for key in ("test", "search", "corpus", "split"))
     console.print(
-        f"[bold]{result['model']}[/] on {corpus['name']}{' (synthetic)' if corpus['synthetic'] else ''}, split "
-        f"{split['kind']}{'' if split['speaker_independent'] else ' (not speaker-independent)'}"
-        f"{', transductive' if result['transductive'] else ''}: {test['clips']} test "
-        f"clips of {test['speakers']} speakers, test set read {times(result['test_reads'])}"
+        f"[bold]{result['model']}[/] on {plain(corpus['name'])}, split {plain(split['kind'])}"
+        f"{tags(facts_of_result(result))}: {count(test['clips'], 'test clip')} of {count(test['speakers'], 'speaker')}"
+        f"{', test set read once' if result['test_reads'] == 1 else ''}"
     )
     table = Table("Test", "Mean over seeds", "± over seeds", "95 % interval over speakers")
     for name, label in (("uar", "UAR"), ("war", "accuracy (WAR)"), ("macro_f1", "macro F1")):

@@ -108,7 +108,7 @@ def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache
     assert result["search"]["epochs_without_pruning"] == 9
     if model == "mlp":
         check_resumption_of_a_finished_run(folder, cache, result)
-    assert "synthetic" in out
+    assert "synthetic corpus" in " ".join(out.split())
     assert "test set read once" in " ".join(out.split())
 
 
@@ -128,7 +128,8 @@ def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache
         "--set", "model.size=tiny", "--space", "optim.learning_rate=1e-5:1e-4:log", "--pretrained", "none",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    for text in ("Dry run", "240 clips, 8 speakers", "1e-05 to 0.0001, log scale", "model.size=tiny", "synthetic"):
+    shown = ("Dry run", "240 clips, 8 speakers", "1e-05 to 0.0001, log scale", "model.size=tiny", "Synthetic corpus.")
+    for text in shown:
         assert text in result.output
     assert not (tmp_path / "run").exists()
     late = invoke("--model", "mlp", "--data", "demo", "--cache-dir", cache, "--dry-run", "--grace-epochs", 100)

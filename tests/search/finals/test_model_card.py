@@ -58,10 +58,10 @@ def test_the_card_holds_the_numbers_of_the_result(result: dict[str, Any]) -> Non
         ({"corpus": {"synthetic": True}}, "Synthetic corpus"),
         ({"split": {"speaker_independent": False}}, "Not speaker-independent"),
         ({"transductive": True}, "Transductive"),
-        ({"test_reads": 3}, "The test set was read 3 times"),
+        ({"test_reads": 3}, "It was read 3 times"),
         (
             {"warm_start": {"source": "runs/x", "test_speakers": ["07"], "alone": False}},
-            "comes from runs/x, which was tuned on 07",
+            "began with configurations of runs/x, which was tuned on test speakers of this run (07)",
         ),
     ],
 )
