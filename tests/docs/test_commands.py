@@ -63,7 +63,7 @@ def check(words: list[str]) -> None:
         elif rest[1] == "pytest":
             assert all((REPOSITORY / word).exists() for word in rest[2:])
         else:
-            assert rest[1] == "pip"
+            assert rest[1] in ("pip", "mkdocs")
     elif program == "python":
         assert (REPOSITORY / rest[0]).is_file()
         if rest[0] in OURS:
