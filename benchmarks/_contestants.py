@@ -20,7 +20,8 @@ from search.driver.options import DEFAULTS
 from search.finals.finalists import FinalJobs, choose_finalists, choose_winner, finalist_scores
 from search.jobs import Chain, Chunk, Job, JobSource, Wait
 from search.run_folder.paths import RECORDS_FILE
-from search.run_folder.records import Phase, RecordWriter
+from search.run_folder.records import Phase
+from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import default_grace_epochs
 from search.simulation.simulate import SimulatedClock, simulate
 from search.study.asha import Asha
@@ -216,7 +217,7 @@ def run(contestant: Contestant, objective: Objective, *, workers: int, seed: int
     with TemporaryDirectory() as folder:
         writer = RecordWriter(Path(folder) / RECORDS_FILE, clock=clock)
         try:
-            writer.write("session")
+            writer.session()
             meter = Meter(contestant.make(objective, seed, writer, budget), clock, budget)
             simulate(meter, objective.curve_of, workers=workers, clock=clock, chunk_seconds=0.0)
             if contestant.finals:

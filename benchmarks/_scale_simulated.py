@@ -12,7 +12,7 @@ from pathlib import Path
 
 from search.jobs import Chunk, Job, Wait
 from search.run_folder.paths import JOURNAL_FILE, RECORDS_FILE
-from search.run_folder.records import RecordWriter
+from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import default_grace_epochs
 from search.simulation.curve_tables import Curve, CurveTable
 from search.simulation.simulate import SimulatedClock, simulate
@@ -71,7 +71,7 @@ class SearchFolder:
         self.folder = folder
         self.writer = RecordWriter(folder / RECORDS_FILE)
         study, flush = open_study(folder, "", is_new=True)
-        self.writer.write("session")
+        self.writer.session()
         epochs = table.header.epochs
         self.search = Search(
             study=study,

@@ -28,7 +28,8 @@ from rich.table import Table
 
 from search.pages.write import write_dashboard
 from search.run_folder.paths import PLAN_FILE, RECORDS_FILE
-from search.run_folder.records import RecordWriter, report_fields
+from search.run_folder.records import TrialState
+from search.run_folder.records_writer import RecordWriter
 from search.study.asha import Asha
 from ser_core.training.report import EpochReport
 
@@ -57,24 +58,24 @@ def make_run(folder: Path) -> None:
     (folder / PLAN_FILE).write_text(json.dumps(plan), encoding="utf-8")
     rng, now = random.Random(7), 0.0
     writer = RecordWriter(folder / RECORDS_FILE, clock=lambda: now)
-    writer.write("session")
+    writer.session()
     for number in range(TRIALS):
         params = {name: _value(knob, rng) for name, knob in SPACE.items()}
-        writer.write("trial_start", trial=number, params=params, origin="sampler")
-        top, state = 0.7 - 0.1 * abs(math.log10(float(params["optim.learning_rate"])) + 3.3), "COMPLETE"
+        writer.trial_started(number, params, "sampler")
+        top, state = 0.7 - 0.1 * abs(math.log10(float(params["optim.learning_rate"])) + 3.3), TrialState.COMPLETE
         reports = []
         for epoch in range(1, EPOCHS + 1):
             uar = top * (1 - math.exp(-5 * epoch / EPOCHS)) + rng.gauss(0, 0.02)
             report = EpochReport(
                 epoch=epoch, train_loss=1.0, val_loss=1.2, val_uar=uar, val_war=uar, learning_rate=1e-3, seconds=2.0
             )
-            reports.append(report_fields(report))
+            reports.append(report)
             now += 2.0
             if asha.stops(number, epoch, uar):
-                state = "PRUNED"
+                state = TrialState.PRUNED
                 break
-        writer.write("epochs", trial=number, worker=f"node/{number % 4}", setup_seconds=0.1, reports=reports)
-        writer.write("trial_end", trial=number, state=state, reason="")
+        writer.epochs(number, reports, worker=f"node/{number % 4}", setup_seconds=0.1)
+        writer.trial_ended(number, state)
     writer.close()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -147,14 +147,10 @@ def derived_seed(seed: int, *path: int) -> int:
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0] % 2**31)
 
 
-def chunk_event(chunk: Chunk, known: int) -> dict[str, Any] | None:
-    """A chunk's part of a record event, None when it says nothing new.
+def new_reports(chunk: Chunk, known: int) -> list[EpochReport]:
+    """What a chunk reports that is new, when `known` epochs are recorded.
 
-    Epochs that a checkpoint brought back are left out as far as they are recorded: `known` epochs are. What remains was
-    trained, be it a second time.
+    Epochs that a checkpoint brought back are left out as far as they are recorded. What remains was trained, if only
+    for the second time.
     """
-    reports = [vars(r) for r in chunk.reports if r.epoch > min(known, chunk.restored)]
-    if not reports:
-        return None
-    note = {"precision_note": chunk.precision_note} if chunk.precision_note else {}
-    return {"worker": chunk.worker, "setup_seconds": chunk.setup_seconds, **note, "reports": reports}
+    return [report for report in chunk.reports if report.epoch > min(known, chunk.restored)]

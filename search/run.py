@@ -25,7 +25,7 @@ from search.finals.finalists import FinalsError
 from search.interruption import Interrupted
 from search.run_folder.paths import BATCH_FILE, RECORDS_FILE
 from search.run_folder.plan import Limits, SearchPlan
-from search.run_folder.records import read_records
+from search.run_folder.records_reader import read_records
 from search.run_folder.run_view import RunFolderError
 from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
 from search.study.samplers import SAMPLERS

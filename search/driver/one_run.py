@@ -22,7 +22,7 @@ from search.interruption import Interruption, interrupts
 from search.jobs import Chain, JobSource
 from search.run_folder.paths import LOCK_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
-from search.run_folder.records import RecordWriter
+from search.run_folder.records_writer import RecordWriter
 from search.study.asha import Asha
 from search.study.search import Search
 from search.study.storage import open_study, sole_writer
@@ -87,7 +87,7 @@ def execute(
         try:
             study, flush = open_study(folder, storage, is_new=not writer.records.trials)
             plan.save(folder)
-            writer.write("session")
+            writer.session()
             with Progress(plan, writer.records, console) as progress:
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress)
                 heartbeat = Heartbeat(folder, writer.records, progress, interrupted)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 
 from search.finals.test_scores import Spread
-from search.jobs import Chunk, Job, Outcome, Wait, chunk_event, derived_seed
+from search.jobs import Chunk, Job, Outcome, Wait, derived_seed, new_reports
 from search.run_folder.paths import model_folder, validation_file
-from search.run_folder.records import FinalRun, Phase, RecordWriter, RunRecords, TrialRecord
+from search.run_folder.records import FinalRun, Phase, RunRecords, TrialRecord
+from search.run_folder.records_writer import RecordWriter
 from ser_core.errors import UserError
 from ser_core.metrics.scores import seed_interval
 from spaces.knobs import Value
@@ -119,7 +120,7 @@ class FinalJobs:
         trial, seed = self._open.pop(0)
         name = f"{self._phase}-{trial.number:05d}-seed-{seed}"
         self._running[name] = (trial.number, seed)
-        self._writer.write("final_start", phase=self._phase, trial=trial.number, seed=seed)
+        self._writer.final_started(self._phase, trial.number, seed)
         own_seed = derived_seed(self._seed, 1, seed)
         refit = self._phase is Phase.REFIT
         return Job(
@@ -134,9 +135,16 @@ class FinalJobs:
     def report(self, chunk: Chunk) -> bool:
         trial, seed = self._running[chunk.job]
         final = self._writer.records.final(self._phase, trial, seed)
-        event = chunk_event(chunk, known=len(final.epochs) if final is not None else 0)
-        if event is not None:
-            self._writer.write("final_epochs", phase=self._phase, trial=trial, seed=seed, **event)
+        if reports := new_reports(chunk, known=len(final.epochs) if final is not None else 0):
+            self._writer.final_epochs(
+                self._phase,
+                trial,
+                seed,
+                reports,
+                worker=chunk.worker,
+                setup_seconds=chunk.setup_seconds,
+                precision_note=chunk.precision_note,
+            )
         if chunk.outcome is not Outcome.GOING:
             self._end(chunk.job, chunk.reason)
         return chunk.outcome is Outcome.GOING
@@ -149,7 +157,7 @@ class FinalJobs:
 
     def _end(self, job: str, reason: str) -> None:
         trial, seed = self._running.pop(job)
-        self._writer.write("final_end", phase=self._phase, trial=trial, seed=seed, reason=reason)
+        self._writer.final_ended(self._phase, trial, seed, reason)
 
 
 def check_refits(records: RunRecords, winner: int, seeds: int) -> None:

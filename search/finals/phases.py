@@ -13,7 +13,8 @@ from search.finals.finalists import (
     refit_epochs,
 )
 from search.run_folder.plan import SearchPlan
-from search.run_folder.records import Phase, RecordWriter, TrialRecord
+from search.run_folder.records import Phase, TrialRecord
+from search.run_folder.records_writer import RecordWriter
 
 
 class Finals:

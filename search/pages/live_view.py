@@ -32,7 +32,7 @@ from search.interruption import request_stop, stop_requested
 from search.pages.html import LiveState, build_live_page
 from search.pages.live_server import LiveServer, is_loopback
 from search.run_folder.paths import INSIGHT_FILE, JOURNAL_FILE, PLAN_FILE, RECORDS_FILE, RESULT_FILE, STOP_FILE
-from search.run_folder.records import RecordsReader
+from search.run_folder.records_reader import RecordsReader
 from search.run_folder.run_view import read_run
 from ser_core.errors import UserError
 

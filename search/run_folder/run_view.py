@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from search.run_folder.paths import INSIGHT_FILE, PLAN_FILE, RECORDS_FILE, RESULT_FILE, runs_below
-from search.run_folder.records import RunRecords, read_records
+from search.run_folder.records import RunRecords
+from search.run_folder.records_reader import read_records
 from search.run_folder.rungs import AUTO, rung_epochs
 from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison

@@ -17,7 +17,8 @@ import optuna
 
 from search.jobs import Chunk, Job, JobSource, Outcome, Wait
 from search.run_folder.paths import RECORDS_FILE
-from search.run_folder.records import RecordWriter, RunRecords
+from search.run_folder.records import RunRecords
+from search.run_folder.records_writer import RecordWriter
 from search.simulation.curve_tables import Curve
 from search.study.asha import Asha
 from search.study.search import Search
@@ -140,7 +141,7 @@ def simulate_search(
     study = optuna.create_study(direction="maximize")
     arguments: dict[str, Any] = {"sampler": "tpe", "seed": 0, "fixed": {}, **options}
     try:
-        writer.write("session")
+        writer.session()
         search = Search(study=study, space=space, writer=writer, asha=asha, **arguments)
         simulate(search, curve_of, workers=workers, clock=clock, **timing)
     finally:

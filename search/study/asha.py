@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right, insort
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from search.run_folder.rungs import rung_epochs
@@ -25,7 +26,7 @@ class Asha:
     - NaN ranks below every number and never goes on once a rung can judge.
 
     A trial stands on a rung with the value that it had at that very epoch, however often it is resumed, since epochs
-    are handed in one by one; telling an epoch twice changes nothing.
+    are handed in one by one; an epoch that is handed in again changes nothing.
 
     Args:
         max_epochs: full budget; a trial that reaches it is complete, so no rung lies there.
@@ -81,3 +82,24 @@ class Asha:
             return True
         better = len(ordered) - bisect_right(ordered, best)
         return better >= max(1, math.floor(len(rung) / self.reduction))
+
+    def judge(self, trial: int, values: Sequence[float]) -> int:
+        """Put `trial` on every rung that it has reached -> the first one at which it is to end, 0 when it goes on.
+
+        The verdict of a rung on which it stands already is not asked again: that it trained beyond it was the verdict.
+        Several rungs are new at once where they were placed while the trial was at work.
+
+        Args:
+            trial: trial number.
+            values: after each epoch so far, from the first; NaN counts as nothing.
+        """
+        stopped = 0
+        for epoch, rung in self.rungs.items():
+            if epoch <= len(values) and trial not in rung and self.stops(trial, epoch, best_of(values[:epoch])):
+                stopped = stopped or epoch
+        return stopped
+
+
+def best_of(values: Iterable[float]) -> float:
+    """The largest one, NaN counting as nothing; NaN when there is no number."""
+    return max((value for value in values if not math.isnan(value)), default=math.nan)

@@ -20,7 +20,8 @@ import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.run_folder.records import RunRecords, read_records
+from search.run_folder.records import RunRecords
+from search.run_folder.records_reader import read_records
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "hosts"

@@ -15,7 +15,8 @@ import pandas as pd
 from search.finals.test_scores import score_test
 from search.run_folder.paths import INSIGHT_FILE, PREDICTIONS_FILE
 from search.run_folder.predictions import Predictions, prediction_table, write_table
-from search.run_folder.records import RecordWriter, report_fields
+from search.run_folder.records import Phase, TrialState
+from search.run_folder.records_writer import RecordWriter
 from search.study.asha import Asha
 from ser_core.metrics.scores import seed_interval
 from ser_core.training.report import EpochReport
@@ -82,7 +83,7 @@ class RunMaker:
         (folder / "plan.json").write_text(json.dumps(self.plan))
         self.now = 1_700_000_000.0
         self.writer = RecordWriter(folder / "records.jsonl", clock=lambda: self.now)
-        self.writer.write("session")
+        self.writer.session()
         self.free = [self.now + 2.0, self.now + 2.5]
 
     def params(self, number: int) -> dict[str, Any]:
@@ -103,18 +104,16 @@ class RunMaker:
 
     def start(self, number: int, params: dict[str, Any] | None = None) -> dict[str, Any]:
         params = params or self.params(number)
-        self.writer.write("trial_start", trial=number, params=params, origin="sampler" if number else "first")
+        self.writer.trial_started(number, params, "sampler" if number else "first")
         return params
 
     def epochs(self, number: int, uars: list[float], *, worker: str = "node-a/101", seconds: float = 2.0) -> None:
         done = len(self.writer.records.trials[number].epochs)
-        reports = [report_fields(report(done + i, uar, seconds)) for i, uar in enumerate(uars, start=1)]
-        self.writer.write(
-            "epochs", trial=number, worker=worker, setup_seconds=0.1 if not done else 0.0, reports=reports
-        )
+        reports = [report(done + i, uar, seconds) for i, uar in enumerate(uars, start=1)]
+        self.writer.epochs(number, reports, worker=worker, setup_seconds=0.1 if not done else 0.0)
 
     def end(self, number: int, state: str, reason: str = "") -> None:
-        self.writer.write("trial_end", trial=number, state=state, reason=reason)
+        self.writer.trial_ended(number, TrialState(state), reason)
 
     def search(self, trials: int | None = None, *, fail_every: int = 17) -> RunMaker:
         """Trials with learning curves that depend on the parameters, stopped by real ASHA."""
@@ -160,15 +159,15 @@ class RunMaker:
         for trial in sorted(complete, key=lambda t: -t.value)[:3]:
             scores = []
             for seed in (11, 12, 13):
-                self.writer.write("final_start", phase="finalist", trial=trial.number, seed=seed)
+                self.writer.final_started(Phase.FINALIST, trial.number, seed)
                 scores.append(trial.value - 0.03 + self.rng.gauss(0, 0.018))
-                self._train_final("finalist", trial.number, seed, scores[-1])
+                self._train_final(Phase.FINALIST, trial.number, seed, scores[-1])
             interval = seed_interval(scores)
             val_uar = {**spread(scores), "interval": [interval.low, interval.high]}
             finalists.append({"trial": trial.number, "params": dict(trial.params), "val_uar": val_uar})
         return finalists
 
-    def _train_final(self, phase: str, trial: int, seed: int, best: float) -> None:
+    def _train_final(self, phase: Phase, trial: int, seed: int, best: float) -> None:
         """The epochs of one run of the finals, of which the last but one has the `best` score; NaN in a refit."""
         self.now += 30
         reports = []
@@ -176,17 +175,17 @@ class RunMaker:
             grown = 1 - math.exp(-5 * epoch / max(1, self.max_epochs - 1))
             uar = best if epoch == max(1, self.max_epochs - 1) else 0.125 + (best - 0.125) * grown - 0.02
             losses = {"train_loss": 2.0 - 1.2 * grown, "val_loss": math.nan if math.isnan(best) else 2.1 - 0.8 * grown}
-            reports.append(report_fields(replace(report(epoch, uar, 30.0 / self.max_epochs), **losses)))
-        self.writer.write("final_epochs", phase=phase, trial=trial, seed=seed, reports=reports)
-        self.writer.write("final_end", phase=phase, trial=trial, seed=seed, reason="")
+            reports.append(replace(report(epoch, uar, 30.0 / self.max_epochs), **losses))
+        self.writer.final_epochs(phase, trial, seed, reports, worker="node-a/101", setup_seconds=0.1)
+        self.writer.final_ended(phase, trial, seed)
 
     def finish(self, **test: Any) -> RunMaker:
         """Finals, result.json and insight.json; `test` replaces what the result says on the test."""
         finalists = self.finals()
         winner = max(finalists, key=lambda finalist: finalist["val_uar"]["mean"])
         for seed in (11, 12, 13):
-            self.writer.write("final_start", phase="refit", trial=winner["trial"], seed=seed)
-            self._train_final("refit", winner["trial"], seed, math.nan)
+            self.writer.final_started(Phase.REFIT, winner["trial"], seed)
+            self._train_final(Phase.REFIT, winner["trial"], seed, math.nan)
         trials = list(self.writer.records.trials.values())
         best = max((t for t in trials if t.state != "FAIL"), key=lambda t: t.value)
         result = {

@@ -19,7 +19,9 @@ from typer.testing import CliRunner, Result
 
 from search.interruption import request_stop
 from search.run import app
-from search.run_folder.records import RecordWriter, TrialState, read_records
+from search.run_folder.records import TrialState
+from search.run_folder.records_reader import read_records
+from search.run_folder.records_writer import RecordWriter
 from ser_core.architectures import architectures
 from ser_core.artifact import load_model
 from ser_core.ensemble import load_predictor
@@ -203,7 +205,7 @@ def test_all_mistakes_in_names_and_values_are_told_at_once(cache: Path) -> None:
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path, cache: Path) -> None:
     writer = RecordWriter(tmp_path / "records.jsonl")
-    writer.write("trial_start", trial=0, params={}, origin="sampler")
+    writer.trial_started(0, {}, "sampler")
     writer.close()
     result = invoke("--model", "mlp", "--data", "demo", "--cache-dir", cache, "--run-dir", tmp_path)
     assert result.exit_code == 2

@@ -19,7 +19,8 @@ import optuna
 import pytest
 from safetensors import safe_open
 
-from search.run_folder.records import Phase, TrialRecord, TrialState, read_records
+from search.run_folder.records import Phase, TrialRecord, TrialState
+from search.run_folder.records_reader import read_records
 from search.study.asha import Asha
 from search.study.search import trial_name
 from ser_core.artifact import load_model

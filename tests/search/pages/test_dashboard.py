@@ -26,7 +26,6 @@ from search.pages.html import build_page
 from search.pages.run_head import page_head
 from search.pages.sections import run_sections
 from search.pages.write import write_comparison, write_dashboard
-from search.run_folder.records import report_fields
 from search.run_folder.run_view import RunFolderError, read_run
 from ser_core.training.report import EpochReport
 
@@ -58,8 +57,8 @@ def test_the_page_says_which_runs_were_not_to_be_trusted_to_bf16(run_maker: Make
     note = "trained in fp32, since in bf16 layer conv is off by 98 %"
     maker = run_maker("study").search(3, fail_every=0)
     maker.start(3)
-    reports = [report_fields(EpochReport.of_uar(1, 0.4))]
-    maker.writer.write("epochs", trial=3, worker="w", setup_seconds=0.1, precision_note=note, reports=reports)
+    reports = [EpochReport.of_uar(1, 0.4)]
+    maker.writer.epochs(3, reports, worker="w", setup_seconds=0.1, precision_note=note)
     (banner,) = page_head(read_run(maker.folder)).banners
     assert (banner.word, banner.text) == ("Not in bf16.", f"1 training run of the search and the finals {note}.")
 

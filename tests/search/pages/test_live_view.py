@@ -25,7 +25,8 @@ from search.pages.html import SERVED_POLICY
 from search.pages.live_server import is_loopback
 from search.pages.live_view import LiveError, LiveView
 from search.run_folder.paths import RECORDS_FILE, STOP_FILE
-from search.run_folder.records import RecordsReader, TrialState, read_records
+from search.run_folder.records import TrialState
+from search.run_folder.records_reader import RecordsReader, read_records
 from search.run_folder.run_view import read_run
 
 REPOSITORY = Path(__file__).parents[3]

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.run_folder.records import Phase, RecordWriter, RunRecords, TrialState, read_records, report_fields
+from search.run_folder.records import GraceChoice, Phase, RunRecords, TrialState
+from search.run_folder.records_reader import read_records
+from search.run_folder.records_writer import RecordWriter
 from ser_core.training.report import EpochReport
 
 
@@ -19,10 +21,6 @@ def report(epoch: int, val_uar: float = 0.5, seconds: float = 2.0) -> EpochRepor
     return EpochReport(
         epoch=epoch, train_loss=1.0, val_loss=1.2, val_uar=val_uar, val_war=0.6, learning_rate=1e-3, seconds=seconds
     )
-
-
-def fields(*reports: EpochReport) -> list[dict[str, Any]]:
-    return [report_fields(one) for one in reports]
 
 
 def seconds_from(start: float) -> Callable[[], float]:
@@ -33,20 +31,18 @@ def seconds_from(start: float) -> Callable[[], float]:
 def write_run(path: Path) -> RunRecords:
     """A short run with every kind of event; the records as the writer holds them."""
     writer = RecordWriter(path, clock=seconds_from(100.0))
-    writer.write("session")
-    writer.write(
-        "trial_start", trial=0, params={"optim.learning_rate": 1e-3, "optim.schedule": "cosine"}, origin="first"
-    )
-    writer.write("epochs", trial=0, worker="node/1", setup_seconds=0.5, reports=fields(report(1, 0.4), report(2, 0.7)))
-    writer.write("epochs", trial=0, worker="node/2", setup_seconds=0.25, reports=fields(report(3, 0.6)))
-    writer.write("trial_end", trial=0, state="COMPLETE", reason="")
-    writer.write("trial_start", trial=1, params={"optim.learning_rate": 0.9}, origin="sampler")
-    writer.write("trial_end", trial=1, state="FAIL", reason="diverged: the loss became nan")
-    writer.write("final_start", phase=Phase.FINALIST, trial=0, seed=7)
-    writer.write("final_epochs", phase=Phase.FINALIST, trial=0, seed=7, reports=fields(report(1, 0.65)))
-    writer.write("final_end", phase=Phase.FINALIST, trial=0, seed=7, reason="")
-    writer.write("final_start", phase=Phase.REFIT, trial=0, seed=8)
-    writer.write("final_epochs", phase=Phase.REFIT, trial=0, seed=8, reports=fields(report(1, math.nan)))
+    writer.session()
+    writer.trial_started(0, {"optim.learning_rate": 1e-3, "optim.schedule": "cosine"}, "first")
+    writer.epochs(0, [report(1, 0.4), report(2, 0.7)], worker="node/1", setup_seconds=0.5)
+    writer.epochs(0, [report(3, 0.6)], worker="node/2", setup_seconds=0.25)
+    writer.trial_ended(0, TrialState.COMPLETE, "")
+    writer.trial_started(1, {"optim.learning_rate": 0.9}, "sampler")
+    writer.trial_ended(1, TrialState.FAIL, "diverged: the loss became nan")
+    writer.final_started(Phase.FINALIST, 0, 7)
+    writer.final_epochs(Phase.FINALIST, 0, 7, [report(1, 0.65)], worker="node/1", setup_seconds=0.0)
+    writer.final_ended(Phase.FINALIST, 0, 7, "")
+    writer.final_started(Phase.REFIT, 0, 8)
+    writer.final_epochs(Phase.REFIT, 0, 8, [report(1, math.nan)], worker="node/1", setup_seconds=0.0)
     writer.close()
     return writer.records
 
@@ -54,11 +50,11 @@ def write_run(path: Path) -> RunRecords:
 def test_why_a_run_trained_in_fp32_is_kept_beyond_its_first_report(tmp_path: Path) -> None:
     note = "trained in fp32, since in bf16 layer conv is off by 98 %"
     writer = RecordWriter(tmp_path / "records.jsonl")
-    writer.write("trial_start", trial=0, params={}, origin="first")
-    writer.write("final_start", phase=Phase.REFIT, trial=0, seed=1)
+    writer.trial_started(0, {}, "first")
+    writer.final_started(Phase.REFIT, 0, 1)
     for epoch, noted in ((1, {"precision_note": note}), (2, {})):
-        writer.write("epochs", trial=0, worker="w", setup_seconds=0.5, **noted, reports=fields(report(epoch)))
-        writer.write("final_epochs", phase=Phase.REFIT, trial=0, seed=1, **noted, reports=fields(report(epoch)))
+        writer.epochs(0, [report(epoch)], worker="w", setup_seconds=0.5, **noted)
+        writer.final_epochs(Phase.REFIT, 0, 1, [report(epoch)], worker="w", setup_seconds=0.5, **noted)
     writer.close()
     records = read_records(tmp_path / "records.jsonl")
     assert records == writer.records
@@ -102,11 +98,11 @@ def test_finals_are_found_by_phase_trial_and_seed(tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_are_null_on_disk_and_nan_in_records(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     writer = RecordWriter(path)
-    writer.write("trial_start", trial=0, params={}, origin="sampler")
+    writer.trial_started(0, {}, "sampler")
     diverged = EpochReport(
         epoch=1, train_loss=math.inf, val_loss=math.nan, val_uar=math.nan, val_war=0.1, learning_rate=1e-3, seconds=1.0
     )
-    writer.write("epochs", trial=0, worker="w", setup_seconds=0.0, reports=fields(diverged))
+    writer.epochs(0, [diverged], worker="w", setup_seconds=0.0)
     writer.close()
 
     on_disk = json.loads(path.read_text().splitlines()[1])["reports"][0]
@@ -121,11 +117,11 @@ def test_numbers_that_are_not_finite_are_null_on_disk_and_nan_in_records(tmp_pat
 def test_epochs_trained_again_after_a_lost_checkpoint_keep_their_first_report(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     writer = RecordWriter(path)
-    writer.write("trial_start", trial=0, params={}, origin="sampler")
+    writer.trial_started(0, {}, "sampler")
     first = [report(1, 0.1), report(2, 0.2), report(3, 0.9), report(4, 0.3)]
-    writer.write("epochs", trial=0, worker="a", setup_seconds=0.0, reports=fields(*first))
+    writer.epochs(0, first, worker="a", setup_seconds=0.0)
     again = [report(3, 0.25), report(4, 0.35), report(5, 0.5)]
-    writer.write("epochs", trial=0, worker="b", setup_seconds=0.0, reports=fields(*again))
+    writer.epochs(0, again, worker="b", setup_seconds=0.0)
     writer.close()
     records = read_records(path)
     trial = records.trials[0]
@@ -137,9 +133,9 @@ def test_epochs_trained_again_after_a_lost_checkpoint_keep_their_first_report(tm
 
 def test_the_earliest_of_equal_epochs_is_the_best(tmp_path: Path) -> None:
     writer = RecordWriter(tmp_path / "records.jsonl")
-    writer.write("trial_start", trial=0, params={}, origin="sampler")
+    writer.trial_started(0, {}, "sampler")
     reports = [report(1, 0.2), report(2, 0.8), report(3, math.nan), report(4, 0.8)]
-    writer.write("epochs", trial=0, worker="a", setup_seconds=0.0, reports=fields(*reports))
+    writer.epochs(0, reports, worker="a", setup_seconds=0.0)
     writer.close()
     assert writer.records.trials[0].best_epoch == 2
 
@@ -148,8 +144,8 @@ def test_a_final_run_started_again_keeps_its_epochs_and_is_open(tmp_path: Path) 
     path = tmp_path / "records.jsonl"
     write_run(path)
     writer = RecordWriter(path)
-    writer.write("final_end", phase=Phase.REFIT, trial=0, seed=8, reason="worker lost")
-    writer.write("final_start", phase=Phase.REFIT, trial=0, seed=8)
+    writer.final_ended(Phase.REFIT, 0, 8, "worker lost")
+    writer.final_started(Phase.REFIT, 0, 8)
     writer.close()
     finals = read_records(path).finals
     assert [(one.phase, one.trial, one.seed) for one in finals] == [(Phase.FINALIST, 0, 7), (Phase.REFIT, 0, 8)]
@@ -161,8 +157,8 @@ def test_wall_time_counts_sessions_without_the_pause_between_them(tmp_path: Path
     path = tmp_path / "records.jsonl"
     for start in (100.0, 5_000.0):
         writer = RecordWriter(path, clock=seconds_from(start))
-        writer.write("session")
-        writer.write("trial_start", trial=0, params={}, origin="sampler")
+        writer.session()
+        writer.trial_started(0, {}, "sampler")
         writer.close()
     assert read_records(path).seconds == 2.0
 
@@ -179,7 +175,7 @@ def test_a_torn_last_line_is_cut_off_before_writing_goes_on(tmp_path: Path) -> N
 
     assert len(read_records(path).trials) == 2
     writer = RecordWriter(path)
-    writer.write("trial_start", trial=2, params={}, origin="sampler")
+    writer.trial_started(2, {}, "sampler")
     writer.close()
     assert path.read_bytes().startswith(whole)
     assert len(path.read_bytes().splitlines()) == len(whole.splitlines()) + 1
@@ -215,33 +211,39 @@ def test_a_corrupt_middle_line_is_named(tmp_path: Path, line: bytes) -> None:
 numbers = st.floats(allow_nan=True, allow_infinity=True) | st.floats(0, 1)
 
 
+Write = Callable[[RecordWriter], None]
+
+
 @st.composite
-def events(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
+def events(draw: st.DrawFn) -> list[Write]:
     """Events of one session in an order in which a driver could write them."""
-    made: list[tuple[str, dict[str, Any]]] = [("session", {})]
+    made: list[Write] = [RecordWriter.session]
+
+    def add(method: Callable[..., None], *values: Any, **named: Any) -> None:
+        made.append(lambda writer: method(writer, *values, **named))
+
     for trial in range(draw(st.integers(0, 4))):
         params = draw(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.booleans()))
-        made.append(("trial_start", {"trial": trial, "params": params, "origin": "sampler"}))
+        add(RecordWriter.trial_started, trial, params, "sampler")
         for epoch in range(1, draw(st.integers(1, 4))):
-            reports = fields(report(epoch, draw(numbers)))
-            made.append(("epochs", {"trial": trial, "worker": "wörker", "setup_seconds": 0.1, "reports": reports}))
-        state = draw(st.sampled_from([None, "COMPLETE", "PRUNED", "FAIL"]))
+            add(RecordWriter.epochs, trial, [report(epoch, draw(numbers))], worker="wörker", setup_seconds=0.1)
+        state = draw(st.sampled_from([None, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]))
         if state is not None:
-            made.append(("trial_end", {"trial": trial, "state": state, "reason": draw(st.text(max_size=10))}))
+            add(RecordWriter.trial_ended, trial, state, draw(st.text(max_size=10)))
     return made
 
 
 @given(made=events(), data=st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_file_cut_at_any_byte_reads_as_the_events_before_the_cut(
-    tmp_path: Path, made: list[tuple[str, dict[str, Any]]], data: st.DataObject
+    tmp_path: Path, made: list[Write], data: st.DataObject
 ) -> None:
     path = tmp_path / "records.jsonl"
     path.unlink(missing_ok=True)
     writer = RecordWriter(path, clock=seconds_from(0.0))
     seen = [repr(writer.records)]
-    for name, values in made:
-        writer.write(name, **values)
+    for write in made:
+        write(writer)
         seen.append(repr(writer.records))
     writer.close()
     whole = path.read_bytes()
@@ -254,6 +256,37 @@ def test_a_file_cut_at_any_byte_reads_as_the_events_before_the_cut(
     resumed = RecordWriter(path)
     assert repr(resumed.records) == expected
     sessions = len(resumed.records.sessions)
-    resumed.write("session")
+    resumed.session()
     resumed.close()
     assert len(read_records(path).sessions) == sessions + 1
+
+
+def test_the_lines_on_disk_are_those_that_earlier_versions_read(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    writer = RecordWriter(path, clock=lambda: 1.5)
+    writer.session()
+    writer.trial_started(0, {"optim.learning_rate": 0.001}, "first")
+    writer.epochs(0, [report(1)], worker="node/1", setup_seconds=0.5)
+    writer.trial_ended(0, TrialState.PRUNED, "rung 1")
+    writer.grace_found(GraceChoice(epochs=9, spearman=math.nan, trials=(0, 1)))
+    writer.final_started(Phase.FINALIST, 0, 1)
+    writer.final_epochs(Phase.FINALIST, 0, 1, [report(1, math.nan)], worker="node/2", setup_seconds=0.25)
+    writer.final_ended(Phase.FINALIST, 0, 1)
+    writer.close()
+    epoch = (
+        '{"epoch": 1, "train_loss": 1.0, "val_loss": 1.2, "val_uar": %s, "val_war": 0.6, "learning_rate": 0.001, '
+        '"seconds": 2.0}'
+    )
+    assert path.read_text().splitlines() == [
+        '{"event": "session", "time": 1.5}',
+        '{"event": "trial_start", "time": 1.5, "trial": 0, "params": {"optim.learning_rate": 0.001}, '
+        '"origin": "first"}',
+        '{"event": "epochs", "time": 1.5, "trial": 0, "worker": "node/1", "setup_seconds": 0.5, "reports": '
+        f"[{epoch % '0.5'}]}}",
+        '{"event": "trial_end", "time": 1.5, "trial": 0, "state": "PRUNED", "reason": "rung 1"}',
+        '{"event": "grace", "time": 1.5, "epochs": 9, "spearman": null, "trials": [0, 1]}',
+        '{"event": "final_start", "time": 1.5, "phase": "finalist", "trial": 0, "seed": 1}',
+        '{"event": "final_epochs", "time": 1.5, "phase": "finalist", "trial": 0, "seed": 1, "worker": "node/2", '
+        f'"setup_seconds": 0.25, "reports": [{epoch % "null"}]}}',
+        '{"event": "final_end", "time": 1.5, "phase": "finalist", "trial": 0, "seed": 1, "reason": ""}',
+    ]

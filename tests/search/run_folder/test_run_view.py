@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.run_folder.records import RunRecords, TrialState, apply
+from search.run_folder.records import RunRecords, TrialState
+from search.run_folder.records_reader import apply_event
 from search.run_folder.standing import Standing
 
 EPOCHS = 4
@@ -47,7 +48,7 @@ def test_what_is_counted_on_the_way_is_what_counting_everything_gives(events: li
     records = RunRecords()
     standing = Standing(records)
     for event in events:
-        apply(records, {"time": 0.0, "restored": 0, **event})
+        apply_event(records, {"time": 0.0, "restored": 0, **event})
         if looks.random() < 0.5:
             standing.update()
             check(standing, records)

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from search.jobs import Chunk, Job, Outcome, Wait
-from search.run_folder.records import RecordWriter, RunRecords, TrialRecord, TrialState
+from search.run_folder.records import RunRecords, TrialRecord, TrialState
+from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import find_grace_epochs
 from search.simulation.curve_tables import (
     Curve,

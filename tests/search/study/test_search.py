@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage
 
 from search.jobs import Chunk, Job, Outcome
-from search.run_folder.records import RecordWriter, TrialState, read_records
+from search.run_folder.records import TrialState
+from search.run_folder.records_reader import read_records
+from search.run_folder.records_writer import RecordWriter
 from search.study.asha import Asha
 from search.study.search import Search, SearchStopped
 from search.study.storage import open_study
@@ -266,12 +268,13 @@ def kill_after(search: Search, writer: RecordWriter, steps: int) -> None:
 
         return call
 
-    writer.write = wrapped(writer.write)  # type: ignore[method-assign]
-    search._flush = wrapped(search._flush)
-    search._study.tell = wrapped(search._study.tell)  # type: ignore[method-assign]
-    search._study.ask = wrapped(search._study.ask)  # type: ignore[method-assign]
+    writer._append = wrapped(writer._append)  # type: ignore[method-assign]
+    study = search._open.study
+    search._open.flush = wrapped(search._open.flush)
+    study.tell = wrapped(study.tell)  # type: ignore[method-assign]
+    study.ask = wrapped(study.ask)  # type: ignore[method-assign]
     for name in ("create_new_trial", "set_trial_param", "set_trial_intermediate_value", "set_trial_state_values"):
-        setattr(search._study._storage, name, wrapped(getattr(search._study._storage, name)))
+        setattr(study._storage, name, wrapped(getattr(study._storage, name)))
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -257,7 +257,7 @@ def test_the_page_shows_what_came_from_an_earlier_study(run_maker: Callable[...,
     warm = WarmStart(source="runs/old", configurations=[{}], corpus="ravdess", speakers=["3"], test_speakers=["3"])
     run = run_maker("run", warm_start=asdict(warm))
     for number, origin in enumerate(("first", "warm", "sampler")):
-        run.writer.write("trial_start", trial=number, params=run.params(number), origin=origin)
+        run.writer.trial_started(number, run.params(number), origin)
         run.epochs(number, [0.3 + 0.1 * number])
         run.end(number, "COMPLETE")
     view = read_run(run.folder)

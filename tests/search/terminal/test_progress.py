@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.run_folder.records import RecordWriter, report_fields
+from search.run_folder.records import TrialState
+from search.run_folder.records_writer import RecordWriter
 from search.terminal.progress import Progress, Stage, clock_text
 from ser_core.training.report import EpochReport
 
@@ -41,16 +42,14 @@ class Run:
         self.writer = RecordWriter(folder / "records.jsonl", clock=lambda: self.now)
 
     def trial(self, number: int, uars: list[float], state: str | None = None, **params: Any) -> None:
-        self.writer.write("trial_start", trial=number, params=params, origin="sampler")
+        self.writer.trial_started(number, params, "sampler")
         reports = [
-            report_fields(
-                EpochReport(epoch=e, train_loss=1, val_loss=1, val_uar=u, val_war=u, learning_rate=1e-3, seconds=1)
-            )
+            EpochReport(epoch=e, train_loss=1, val_loss=1, val_uar=u, val_war=u, learning_rate=1e-3, seconds=1)
             for e, u in enumerate(uars, start=1)
         ]
-        self.writer.write("epochs", trial=number, worker="n/1", setup_seconds=0.0, reports=reports)
+        self.writer.epochs(number, reports, worker="n/1", setup_seconds=0.0)
         if state is not None:
-            self.writer.write("trial_end", trial=number, state=state, reason="")
+            self.writer.trial_ended(number, TrialState(state))
 
     def progress(self, plan: Plan = Plan(), *, terminal: bool = False) -> tuple[Progress, io.StringIO]:
         out = io.StringIO()
@@ -107,7 +106,7 @@ def test_time_left_comes_from_the_pace_of_this_session(run: Run) -> None:
     [(Limits(trials=1000, hours=0.01), "0:16"), (Limits(trials=1000, epochs_total=12), "0:04")],
 )
 def test_time_left_never_exceeds_the_hours_nor_the_epochs(run: Run, limits: Limits, left: str) -> None:
-    run.writer.write("session")
+    run.writer.session()
     progress, out = run.progress(Plan(limits=limits))
     progress.phase(Stage.SEARCH)
     run.now += 20.0
@@ -178,8 +177,8 @@ def test_terminal_names_few_of_many_running_trials(run: Run) -> None:
 def test_finals_count_repeats_and_refits(run: Run) -> None:
     run.trial(0, [0.4], "COMPLETE")
     for seed in (1, 2):
-        run.writer.write("final_start", phase="finalist", trial=0, seed=seed)
-    run.writer.write("final_end", phase="finalist", trial=0, seed=1, reason="")
+        run.writer.final_started("finalist", 0, seed)
+    run.writer.final_ended("finalist", 0, 1, "")
     progress, out = run.progress(terminal=True)
     with progress:
         progress.phase(Stage.FINALS)
@@ -190,8 +189,8 @@ def test_finals_of_an_earlier_choice_are_not_counted(run: Run) -> None:
     for number, uar in enumerate((0.4, 0.5, 0.6)):
         run.trial(number, [uar], "COMPLETE")
     for phase, trial, seed in (("finalist", 0, 1), ("finalist", 1, 1), ("refit", 1, 1), ("refit", 2, 1)):
-        run.writer.write("final_start", phase=phase, trial=trial, seed=seed)
-        run.writer.write("final_end", phase=phase, trial=trial, seed=seed, reason="")
+        run.writer.final_started(phase, trial, seed)
+        run.writer.final_ended(phase, trial, seed, "")
     progress, out = run.progress(terminal=True)
     with progress:
         progress.phase(Stage.REFIT)

@@ -12,7 +12,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from search.run import app
-from search.run_folder.records import read_records
+from search.run_folder.records_reader import read_records
 
 PARTS = {"train": 6, "validation": 2, "test": 2}
 

@@ -213,8 +213,8 @@ def test_final_curves_of_many_epochs_and_finalists_are_thinned(run_maker: Callab
         maker.start(number)
         maker.epochs(number, [0.1 * (number + 1)] * 300)
         maker.end(number, "COMPLETE")
-        maker.writer.write("final_start", phase="finalist", trial=number, seed=1)
-        maker._train_final("finalist", number, 1, 0.1 * (number + 1))
+        maker.writer.final_started(Phase.FINALIST, number, 1)
+        maker._train_final(Phase.FINALIST, number, 1, 0.1 * (number + 1))
     info = final_curves.info(read_run(maker.folder))
     assert info is not None
     assert info.trials == (7, 6, 5, 4, 3)

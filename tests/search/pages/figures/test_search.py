@@ -363,7 +363,7 @@ def test_equal_scores_share_the_largest_part() -> None:
 def test_history_shows_where_configurations_come_from(run_maker: Callable[..., Any]) -> None:
     maker = run_maker("run")
     for number, origin in enumerate(("first", "warm", "sampler")):
-        maker.writer.write("trial_start", trial=number, params=maker.params(number), origin=origin)
+        maker.writer.trial_started(number, maker.params(number), origin)
         maker.epochs(number, [0.4 + 0.1 * number])
         maker.end(number, "COMPLETE")
     info = history.info(view(maker))
@@ -399,7 +399,7 @@ def test_timeline_takes_no_pause_of_the_search_for_idle_time(run_maker: Callable
         maker.epochs(number, [0.3] * 4, worker=f"node/{number}", seconds=2.0)
         maker.end(number, "COMPLETE")
     maker.now += 3600
-    maker.writer.write("session")
+    maker.writer.session()
     maker.start(2)
     maker.now += 10
     maker.epochs(2, [0.3] * 5, worker="node/9", seconds=2.0)

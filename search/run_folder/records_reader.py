@@ -1,0 +1,120 @@
+"""Reads `records.jsonl`, whole or as it grows."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.run_folder.records import FinalRun, GraceChoice, Phase, RunRecords, Session, TrialRecord, TrialState
+from ser_core.config import ConfigError
+from ser_core.training.report import EpochReport
+
+
+def read_records(path: Path) -> RunRecords:
+    """Read a records file; a last line without its newline is ignored.
+
+    Raises:
+        ConfigError: a line in the middle that is not JSON or an event that is not known, with its number.
+    """
+    reader = RecordsReader(path)
+    reader.update()
+    return reader.records
+
+
+class RecordsReader:
+    """Follows a records file that grows: `update` reads what was appended since the last time, and no more."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        self.records = RunRecords()
+        self._offset, self._lines, self._file = 0, 0, 0
+
+    def update(self) -> None:
+        """Bring `records` up to date. A file that is another one, or shorter than what was read, is read anew.
+
+        Raises:
+            ConfigError: see `read_records`.
+        """
+        if not self._path.exists():
+            self._begin()
+            return
+        with self._path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._file or status.st_size < self._offset:
+                self._begin()
+                self._file = status.st_ino
+            file.seek(self._offset)
+            data = file.read()
+        for line in data.split(b"\n")[:-1]:  # what follows the last newline is torn, or still being written
+            self._apply(line)
+            self._offset += len(line) + 1
+            self._lines += 1
+
+    def _apply(self, line: bytes) -> None:
+        try:
+            apply_event(self.records, json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{self._path} line {self._lines + 1} is not a record ({error!r}); the run cannot be read beyond it: "
+                f"restore the file from a copy, or delete from that line on to fall back to the trials before it"
+            ) from error
+
+
+def apply_event(records: RunRecords, event: Mapping[str, Any]) -> None:
+    """Bring `records` up to date with one event."""
+    kind = event["event"]
+    if kind == "session":
+        records.sessions.append(Session(event["time"], event["time"]))
+    elif kind == "trial_start":
+        records.trials[event["trial"]] = TrialRecord(
+            number=event["trial"], params=event["params"], origin=event["origin"], started=event["time"]
+        )
+    elif kind == "epochs":
+        trial = records.trials[event["trial"]]
+        trial.worker, trial.setup_seconds = event["worker"], trial.setup_seconds + event["setup_seconds"]
+        trial.precision_note = event.get("precision_note", trial.precision_note)
+        _extend(trial.epochs, event["reports"])
+        records.arrivals.append((trial.number, len(trial.epochs)))
+    elif kind == "trial_end":
+        trial = records.trials[event["trial"]]
+        trial.state, trial.reason, trial.ended = TrialState(event["state"]), event["reason"], event["time"]
+    elif kind == "grace":
+        agreement = math.nan if event["spearman"] is None else event["spearman"]
+        records.grace = GraceChoice(event["epochs"], agreement, tuple(event["trials"]))
+    elif kind == "final_start":
+        final = records.final(Phase(event["phase"]), event["trial"], event["seed"])
+        if final is None:
+            records.finals.append(FinalRun(Phase(event["phase"]), event["trial"], event["seed"], event["time"]))
+        else:  # it failed in an earlier session, or its driver died
+            final.ended, final.reason = None, ""
+    elif kind in ("final_epochs", "final_end"):
+        final = records.final(Phase(event["phase"]), event["trial"], event["seed"])
+        if final is None:
+            raise ValueError(f"{kind} of a final run that never started")
+        if kind == "final_epochs":
+            final.precision_note = event.get("precision_note", final.precision_note)
+            _extend(final.epochs, event["reports"])
+        else:
+            final.ended, final.reason = event["time"], event["reason"]
+    else:
+        raise ValueError(f"unknown event {kind!r}")
+    if records.sessions:
+        records.sessions[-1].last = event["time"]
+
+
+def _extend(epochs: list[EpochReport], reports: Iterable[Mapping[str, Any]]) -> None:
+    """Append reports, but none of an epoch that is known: one that is trained again after a lost checkpoint.
+
+    On a GPU it comes out a little different. The first report is the one by which ASHA judged and that Optuna has.
+    """
+    for report in reports:
+        values: dict[str, Any] = {key: math.nan if value is None else value for key, value in report.items()}
+        if not epochs or values["epoch"] > epochs[-1].epoch:
+            epochs.append(EpochReport(**values))

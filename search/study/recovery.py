@@ -1,0 +1,96 @@
+"""Brings the Optuna study, the rungs and the records of a run together after its driver ended, at whatever moment."""
+
+from __future__ import annotations
+
+from optuna.trial import FrozenTrial
+
+from search.run_folder.records import RunRecords, TrialRecord, TrialState
+from search.study.asha import Asha
+from search.study.open_trials import OpenTrials, origin_of
+from ser_core.config import ConfigError
+from ser_core.training.report import EpochReport
+
+
+def recover(trials: OpenTrials, asha: Asha) -> list[int]:
+    """Bring Optuna and the rungs up to what the records say, and adopt what Optuna alone knows.
+
+    Args:
+        trials: none of which is open yet.
+        asha: with empty rungs, or without any while the first one is to be found.
+
+    Returns:
+        Numbers of the trials that are to go on, in the order in which they began.
+
+    Raises:
+        ConfigError: a study whose trials differ from the records.
+    """
+    frozen = {trial.number: trial for trial in trials.study.get_trials(deepcopy=False)}
+    _check_same(trials.records, frozen)
+    for number, trial in frozen.items():
+        known = trials.records.get(number)
+        if trial.state.is_finished() and (known is None or known.state is TrialState.RUNNING):
+            _write_down(trials, trial)
+    verdicts = _fill_rungs(trials.writer.records, asha)
+    unfinished = [
+        number
+        for number, record in trials.records.items()
+        if not frozen[number].state.is_finished()
+        and not _ended(trials, asha, record, frozen[number], stopped=verdicts.get(number, 0))
+    ]
+    for number, trial in frozen.items():
+        if number not in trials.records and not trial.state.is_finished():
+            unfinished.append(trials.adopt(trial).number)
+    trials.flush()
+    return unfinished
+
+
+def _check_same(records: dict[int, TrialRecord], frozen: dict[int, FrozenTrial]) -> None:
+    missing = [number for number in records if number not in frozen]
+    if missing:
+        raise ConfigError(
+            f"the Optuna study holds no trials {missing}, which the records have; give the --storage that the run "
+            f"was started with, and do not delete the study"
+        )
+    for record in records.values():
+        if frozen[record.number].params != dict(record.params):
+            raise ConfigError(f"trial {record.number} has other values in the Optuna study than in the records")
+
+
+def _write_down(trials: OpenTrials, frozen: FrozenTrial) -> None:
+    """Write what Optuna knows of an ended trial into records that lost their last lines; losses are not known."""
+    number, writer = frozen.number, trials.writer
+    if number not in trials.records:
+        writer.trial_started(number, frozen.params, origin_of(frozen))
+    record = trials.records[number]
+    values = sorted(frozen.intermediate_values.items())[len(record.epochs) :]
+    if values:
+        reports = [EpochReport.of_uar(epoch, value) for epoch, value in values]
+        writer.epochs(number, reports, worker=record.worker, setup_seconds=0.0)
+    writer.trial_ended(number, TrialState(frozen.state.name), frozen.user_attrs.get("reason", ""))
+
+
+def _fill_rungs(records: RunRecords, asha: Asha) -> dict[int, int]:
+    """Fill the rungs in the order in which trials reached them -> the rung that ends each trial, 0 for none.
+
+    Only the verdict on the last epochs counts: what came after an earlier one was the verdict on that.
+    """
+    verdicts: dict[int, int] = {}
+    for number, epochs in records.arrivals:
+        values = [report.val_uar for report in records.trials[number].epochs[:epochs]]
+        verdicts[number] = asha.judge(number, values)
+    return verdicts
+
+
+def _ended(trials: OpenTrials, asha: Asha, record: TrialRecord, frozen: FrozenTrial, *, stopped: int) -> bool:
+    """Bring a trial that is at work in the study up to its record; True when that ended it."""
+    trials.reopen(frozen)
+    trials.report_epochs(record)
+    if record.state is not TrialState.RUNNING:
+        trials.end_in_study(record)
+    elif stopped:  # the driver died between the rung's epoch and the verdict
+        trials.end(record, TrialState.PRUNED, f"rung {stopped}")
+    elif record.epochs and record.epochs[-1].epoch >= asha.max_epochs:
+        trials.end_trained(record)
+    else:
+        return False
+    return True
