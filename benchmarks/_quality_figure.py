@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,9 +13,6 @@ from _objectives import objective
 from plotly.subplots import make_subplots
 
 from search.pages.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SLATE, SURFACE, TEMPLATE
-
-if TYPE_CHECKING:
-    from search_quality import Line
 
 STYLES = {
     "ours": (BLUE, "solid"),
@@ -30,8 +26,30 @@ STYLES = {
     "random": (SLATE, "solid"),
     "random-asha": (SLATE, "dot"),
 }
-"""Colour tells whose search it is, dots tell two of the same family apart."""
+"""Colour shows whose search it is; of two of one family, the second is dotted."""
 PANEL_HEIGHT = 330
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One contestant on one objective with so many workers.
+
+    Attributes:
+        epochs: points of the budget. regrets: (seeds, points), rows in the order of the seeds.
+        mean, low, high: over seeds at each point, with the bounds of a 95 % bootstrap interval.
+        trials, seconds: means over seeds, at the end.
+    """
+
+    objective: str
+    workers: int
+    contestant: str
+    epochs: Sequence[int]
+    regrets: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    trials: float
+    seconds: float
 
 
 def figure(lines: Sequence[Line]) -> go.Figure:
@@ -97,28 +115,3 @@ def _traces(line: Line, *, legend: bool) -> list[go.Scatter]:
 def write_page(lines: Sequence[Line], path: Path) -> None:
     """The figure as a page that needs nothing else."""
     figure(lines).write_html(path, include_plotlyjs=True, full_html=True)
-
-
-# -- what it comes to ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One contestant on one objective with so many workers.
-
-    Attributes:
-        epochs: points of the budget. regrets: (seeds, points), rows in the order of the seeds.
-        mean, low, high: over seeds at each point, with the bounds of a 95 % bootstrap interval.
-        trials, seconds: means over seeds, at the end.
-    """
-
-    objective: str
-    workers: int
-    contestant: str
-    epochs: Sequence[int]
-    regrets: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    trials: float
-    seconds: float

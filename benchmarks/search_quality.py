@@ -24,14 +24,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks._quality_figure import Line
-
 # Two processes share the machine, and their arrays are small. Before numpy is imported, and inherited by both.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import numpy as np
 from _contestants import CONTESTANTS, budget_points, run
 from _objectives import OBJECTIVES, objective
+from _quality_figure import Line, write_page
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -235,8 +234,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    from _quality_figure import write_page
-
     given, console = parse(arguments), Console()
     for name in [name for name in given.only if CONTESTANTS[name].missing]:
         contestant = CONTESTANTS[name]

@@ -18,8 +18,8 @@ from _contestants import CONTESTANTS, FINALISTS, SEEDS, Contestant, run
 from _forest import CurveForest
 from _objectives import BIAS_AND_NOISE, HartmannCurve, Objective, forest_objective, hartmann, table_objective
 from _peers import EPOCH, VALUE, PeerSource, RayTune
-from _quality_figure import STYLES, figure
-from search_quality import Line, difference, interval
+from _quality_figure import STYLES, Line, figure
+from search_quality import difference, interval
 
 from search.jobs import Chunk, Outcome
 from search.simulation.curve_tables import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
