@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -23,6 +25,7 @@ def test_an_architecture_of_ones_own_is_trained() -> None:
     assert "epoch 6: loss" in run("own_architecture.py")
 
 
+@pytest.mark.slow
 def test_an_architecture_of_ones_own_is_searched_once_its_file_is_copied(tmp_path: Path) -> None:
     for package in ("search", "ser_core", "spaces"):
         shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
