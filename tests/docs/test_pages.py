@@ -33,6 +33,13 @@ def test_the_table_of_models_is_complete() -> None:
     assert sorted(described) == sorted(architectures())
 
 
+def test_the_tests_that_keep_a_promise_exist() -> None:
+    named = re.findall(r"`(test_\w+)`", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    assert len(named) > 10
+    assert [name for name in named if f"def {name}(" not in code] == []
+
+
 def expanded(key: str) -> list[str]:
     """`a.{b,c}` stands for `a.b` and `a.c`."""
     parts = [part.split(",") for part in re.split(r"[{}]", key)]
