@@ -16,7 +16,7 @@ from _objectives import Objective
 from _peers import OptunaAlone, Peer, PeerSource, RayTune, SyneTune
 from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 
-from search.driver.options import DEFAULTS
+from search.driver.options import OPTIONS
 from search.finals.finalists import FinalJobs, choose_finalists, choose_winner, finalist_scores
 from search.jobs import Chain, Chunk, Job, JobSource, Wait
 from search.run_folder.paths import RECORDS_FILE
@@ -29,7 +29,7 @@ from search.study.search import Search
 from spaces.knobs import Value
 
 MakeSource = Callable[[Objective, int, RecordWriter, int], JobSource]
-FINALISTS, SEEDS = DEFAULTS["finalists"], DEFAULTS["seeds"]
+FINALISTS, SEEDS, SAMPLER = (OPTIONS[name].default for name in ("finalists", "seeds", "sampler"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def _ours(sampler: str, *, early_stopping: bool = True, finals: bool = False) ->
             study=optuna.create_study(direction="maximize"),
             space=objective.space,
             writer=writer,
-            asha=Asha(max_epochs=epochs, grace_epochs=grace, reduction=DEFAULTS["reduction"]),
+            asha=Asha(max_epochs=epochs, grace_epochs=grace, reduction=OPTIONS["reduction"].default),
             sampler=sampler,
             seed=seed,
             fixed={},
@@ -115,11 +115,11 @@ SYNE_INSTALL = "pip install --no-deps syne-tune==0.16.0, after pip install '.[be
 CONTESTANTS: Mapping[str, Contestant] = {
     contestant.name: contestant
     for contestant in (
-        Contestant(name="ours", title="ours", make=_ours(DEFAULTS["sampler"]), peer=False),
+        Contestant(name="ours", title="ours", make=_ours(SAMPLER), peer=False),
         Contestant(
             name="ours-finals",
             title="ours, with finals",
-            make=_ours(DEFAULTS["sampler"], finals=True),
+            make=_ours(SAMPLER, finals=True),
             peer=False,
             finals=True,
         ),

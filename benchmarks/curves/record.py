@@ -21,7 +21,7 @@ import torch
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from search.driver.options import library_versions
+from search.driver.planning import library_versions
 from search.driver.space import feature_settings, resolve_space
 from search.jobs import derived_seed
 from search.run_folder.append_file import AppendFile

@@ -7,31 +7,22 @@ runs say together is in `search.driver.batch_summary`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from search.driver.options import LIMIT_OPTIONS, SEARCH_OPTIONS, absolute_data, own_options, shown_location
+from search.driver.option import Kind
+from search.driver.options import OPTIONS, PATHS, Options
+from search.driver.planning import absolute_data, own_options, shown_location
 from search.run_folder.paths import BATCH_FILE, PLAN_FILE, RESULT_FILE
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError
 from ser_core.splits import PUBLISHED_FOLDS
 from ser_core.whole_file import write_whole
 
-ALL = "all"
-_PATHS = ("cache_dir", "configuration")
-"""Options that are paths, which JSON keeps as text."""
-_LOCATIONS = ("storage", "warm_start")
-"""Options that may be URLs with a password."""
-_OWN = ("model", "split", "run_dir", "resume", "dry_run", "search_per_fold", "allow_second_test_read")
-"""Options that every run of a batch has its own of, or that hold for one call only."""
-_AGAIN = (*LIMIT_OPTIONS, "cache_dir", "storage")
-"""Options that may be given again when a batch is resumed."""
-_MORE_SEARCH = ("trials", "hours", "epochs_total")
-
-RunOne = Callable[[dict[str, Any]], object]
+RunOne = Callable[[Options], object]
 """Does one run by its options; raises what that raises."""
 
 
@@ -59,13 +50,13 @@ class Batch:
         models: architectures, in order.
         protocol: one of `PUBLISHED_FOLDS`, every fold of which is run; "" for the single split that the options name.
         search_per_fold: every fold searches; else the first one does, and its winner is trained on the others.
-        options: of all runs, by the names of the command line's parameters.
+        options: of all runs.
     """
 
     models: tuple[str, ...]
     protocol: str
     search_per_fold: bool
-    options: Mapping[str, Any]
+    options: Options
 
     @property
     def members(self) -> list[Member]:
@@ -88,9 +79,12 @@ class Batch:
         return f"fold-{fold}" if len(self.models) == 1 else f"{model}-fold-{fold}"
 
     def save(self, folder: Path) -> None:
-        """Write `batch.json`, whole or not at all."""
+        """Write `batch.json`, whole or not at all, and without a password."""
+        given = self.options.given()
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / BATCH_FILE, json.dumps(asdict(self), indent=2, default=str) + "\n")
+        shown = {name: shown_location(value) if OPTIONS[name].secret else value for name, value in given.items()}
+        values = {**vars(self), "options": shown}
+        write_whole(folder / BATCH_FILE, json.dumps(values, indent=2, default=str) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Batch:
@@ -102,58 +96,54 @@ class Batch:
         path = folder / BATCH_FILE
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            options = {name: Path(value) if name in _PATHS else value for name, value in values["options"].items()}
-            return cls(**{**values, "models": tuple(values["models"]), "options": options})
-        except (ValueError, TypeError, KeyError) as error:
+            given = {name: value for name, value in values["options"].items() if value is not None}
+            return cls(**{**values, "models": tuple(values["models"]), "options": Options.of(given)})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigError(f"{path} is not a batch that this version can read: {error!r}") from error
 
 
-def batch_of(given: Mapping[str, Any]) -> Batch | None:
-    """The batch that the options of a command line ask for, None when they ask for a single run.
+def batch_of(options: Options) -> Batch | None:
+    """The batch that the options ask for, None when they ask for a single run.
 
     Raises:
-        ConfigError: unknown architectures, settings that none of them has, or options that belong to a protocol alone.
+        ConfigError: settings that no architecture has, or options that belong to a protocol alone.
     """
-    models, protocol = _models(given.get("model", "")), given.get("split", "")
-    if protocol not in PUBLISHED_FOLDS:
-        if "search_per_fold" in given:
-            raise ConfigError(
-                f"--search-per-fold and --search-once are for every fold of a protocol, --split "
-                f"{' or '.join(PUBLISHED_FOLDS)}; got --split {protocol or 'nothing'}"
-            )
-        protocol = ""
-    if len(models) < 2 and not protocol:
-        return None
-    options = {name: value for name, value in given.items() if name not in _OWN}
-    if "split" in given and not protocol:
-        options["split"] = given["split"]
-    if "data" in given:  # paths hold wherever the batch is resumed from
-        options["data"] = absolute_data(given["data"])
-    options |= {name: options[name].expanduser().resolve() for name in _PATHS if name in options}
-    if not models:
-        raise ConfigError("--model must be given, unless --resume names a run; see --help")
-    _refuse_orphans(options, models)
-    return Batch(models=models, protocol=protocol, search_per_fold=given.get("search_per_fold", True), options=options)
-
-
-def _models(text: str) -> tuple[str, ...]:
-    """The architectures that `--model` names: one, several with commas between, or all."""
-    if text == ALL:
-        return tuple(architectures())
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if len(names) > 1 and (unknown := [name for name in names if name not in architectures()]):
+    protocol = options.split if options.split in PUBLISHED_FOLDS else ""
+    if not protocol and options.search_per_fold is not None:
         raise ConfigError(
-            f"--model {text}: unknown architectures {', '.join(unknown)}; known: {', '.join(architectures())}, or all"
+            f"--search-per-fold and --search-once are for every fold of a protocol, --split "
+            f"{' or '.join(PUBLISHED_FOLDS)}; got --split {options.split or 'nothing'}"
         )
-    return tuple(dict.fromkeys(names))
+    if len(options.models) < 2 and not protocol:
+        return None
+    if not options.models:
+        raise ConfigError("--model must be given, unless --resume names a run; see --help")
+    common = {name: value for name, value in options.given().items() if not _own(name)}
+    if options.split and not protocol:
+        common["split"] = options.split
+    if options.data is not None:  # paths hold wherever the batch is resumed from
+        common["data"] = absolute_data(options.data)
+    common |= {name: common[name].expanduser().resolve() for name in PATHS & set(common)}
+    _refuse_orphans(Options(**common), options.models)
+    return Batch(
+        models=options.models,
+        protocol=protocol or "",
+        search_per_fold=options.search_per_fold is not False,
+        options=Options(**common),
+    )
 
 
-def _refuse_orphans(options: Mapping[str, Any], models: Sequence[str]) -> None:
+def _own(name: str) -> bool:
+    """True for options of which every run of a batch has one of its own, or that hold for one call only."""
+    return OPTIONS[name].own or OPTIONS[name].kind in (Kind.BATCH, Kind.CALL)
+
+
+def _refuse_orphans(options: Options, models: Sequence[str]) -> None:
     """A setting that no architecture has is a mistake; one that some have concerns those alone."""
-    own = [own_options(dict(options), model) for model in models]
-    for option in ("set_", "space"):
-        orphans = [text for text in options.get(option, ()) if not any(text in its.get(option, ()) for its in own)]
-        if orphans:
+    own = [own_options(options, model) for model in models]
+    for name in ("set_", "space"):
+        texts = getattr(options, name) or []
+        if orphans := [text for text in texts if not any(text in (getattr(its, name) or ()) for its in own)]:
             raise ConfigError(
                 f"none of {', '.join(models)} has the settings in {', '.join(orphans)}; see --dry-run of one model"
             )
@@ -166,12 +156,12 @@ def default_batch_folder(batch: Batch) -> Path:
 
 
 def run_batch(
-    batch: Batch, folder: Path, given: Mapping[str, Any], run_one: RunOne, errors: tuple[type[Exception], ...]
+    batch: Batch, folder: Path, call: Options, run_one: RunOne, errors: tuple[type[Exception], ...]
 ) -> dict[str, Exception]:
-    """Do every run of the batch that is not done, and tell which could not be.
+    """Do every run of the batch that is not done, and report which could not be.
 
     Args:
-        given: options of this call; limits among them go before those that the batch was started with.
+        call: options of this call; limits among them go before those that the batch was started with.
         errors: that end one run alone.
 
     Returns:
@@ -181,51 +171,44 @@ def run_batch(
         ConfigError: a resumed batch with options that it has fixed.
     """
     problems: dict[str, Exception] = {}
-    if "resume" in given:
-        _check_again(batch, folder, given)
-    if not given["dry_run"]:
-        shown = {name: shown_location(value) for name, value in batch.options.items() if name in _LOCATIONS}
-        Batch(**{**vars(batch), "options": {**batch.options, **shown}}).save(folder)
-    changed = "resume" in given and any(name in given for name in _MORE_SEARCH)
+    if call.resume is not None:
+        _check_again(batch, folder, call)
+    if not call.dry_run:
+        batch.save(folder)
+    changed = call.resume is not None and any(OPTIONS[name].extends for name in call.given())
     for member in batch.members:
         if (folder / member.folder / RESULT_FILE).exists() and not changed:
             continue
         try:
-            run_one(_options(batch, member, folder, given))
+            run_one(_options(batch, member, folder, call))
         except errors as error:
             problems[member.folder] = error
     return problems
 
 
-def _check_again(batch: Batch, folder: Path, given: Mapping[str, Any]) -> None:
+def _check_again(batch: Batch, folder: Path, call: Options) -> None:
     """Raise `ConfigError` for options that a batch under way cannot take."""
-    free = {*_AGAIN, "resume", "dry_run", "allow_second_test_read", "skip_bad"}
-    if fixed := [_option(name) for name in given if name not in free]:
+    if fixed := [OPTIONS[name].flag for name in call.given() if not OPTIONS[name].again]:
         raise ConfigError(f"--resume {folder} goes on as its runs were started; leave out {', '.join(fixed)}")
     begun = [each.folder for each in batch.members if each.taken_from and (folder / each.folder / PLAN_FILE).exists()]
-    if begun and (more := [_option(name) for name in _MORE_SEARCH if name in given]):
+    if begun and (more := [OPTIONS[name].flag for name in call.given() if OPTIONS[name].extends]):
         raise ConfigError(
             f"--resume {folder}: {', '.join(begun)} took the winner of the first fold, which {', '.join(more)} could "
             f"change; start anew for a longer search"
         )
 
 
-def _option(name: str) -> str:
-    return f"--{name.strip('_').replace('_', '-')}"
-
-
-def _options(batch: Batch, member: Member, folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+def _options(batch: Batch, member: Member, folder: Path, call: Options) -> Options:
     """The options of one run, as the command line would have them."""
-    call = {name: given[name] for name in ("dry_run", "allow_second_test_read")}
-    own, again = folder / member.folder, {name: given[name] for name in _AGAIN if name in given}
-    again["skip_bad"] = given["skip_bad"] or batch.options["skip_bad"]
-    if (own / PLAN_FILE).exists():
-        kept = {name: batch.options[name] for name in ("cache_dir",) if name in batch.options}
-        return {**kept, **again, **call, "resume": own}
-    options = own_options({**batch.options, **again}, member.model)
-    if member.taken_from and not given["dry_run"]:
-        options = {name: value for name, value in options.items() if name not in SEARCH_OPTIONS}
-        options["configuration"] = folder / member.taken_from
-    if member.split:
-        options["split"] = member.split
-    return {**options, **call, "model": member.model, "run_dir": own}
+    own_folder = folder / member.folder
+    again = {name: value for name, value in call.given().items() if OPTIONS[name].again and not _own(name)}
+    again |= {"dry_run": call.dry_run, "allow_second_test_read": call.allow_second_test_read}
+    if (own_folder / PLAN_FILE).exists():
+        skip_bad = call.skip_bad or batch.options.skip_bad
+        return Options(**{"cache_dir": batch.options.cache_dir, **again, "skip_bad": skip_bad, "resume": own_folder})
+    options = own_options(replace(batch.options, **again), member.model)
+    if member.taken_from and not call.dry_run:
+        left_out: dict[str, Any] = {name: None for name in options.given() if OPTIONS[name].searches}
+        options = replace(options, **left_out, configuration=folder / member.taken_from)
+    split = member.split or options.split
+    return replace(options, model=member.model, split=split, run_dir=own_folder)

@@ -1,216 +1,291 @@
-"""From the options of the command line to a plan, with the corpus and the split that it names."""
+"""The options of a run, said once: the command line, the plan, `--resume`, batches and messages follow from here.
+
+A new option is one more field of `Options`. Loads in a blink, so that `--help` and mistakes are answered at once.
+"""
 
 from __future__ import annotations
 
-import platform
 import shlex
-import sys
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, get_args, get_origin, get_type_hints
 
-from rich.console import Console
+from search.driver.option import Kind, Option, option
+from search.run_folder.plan import SAMPLER_NAMES, Limits
+from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
+from ser_core.architectures import architectures
+from ser_core.config import ConfigError, raise_problems
+from ser_core.suggestions import did_you_mean
 
-from search.driver.space import feature_settings, resolve_space
-from search.run_folder.plan import Limits, SearchPlan, WarmStart
-from search.run_folder.rungs import default_grace_epochs
-from search.study.storage import absolute_storage, without_password
-from search.study.warm_start import warm_start, winner_of
-from ser_core.architectures import default_config
-from ser_core.clips import Manifest
-from ser_core.config import ConfigError
-from ser_core.corpora import corpora, load_corpus, progress_bars
-from ser_core.splits import Split, inner_folds, make_split
-from spaces.knobs import Space, Value, knob_to_json
+ALL = "all"
+"""In `--model`: every architecture."""
 
-DEFAULTS: dict[str, Any] = {
-    "model": None, "data": None, "classes": None, "skip_bad": False, "split": None, "seed": 0, "sampler": "tpe",
-    "grace_epochs": None, "reduction": 3.0, "finalists": 3, "seeds": 3, "folds": 1,
-    "storage": "",
-}  # fmt: skip
-"""Of options that a plan keeps; a resumed run takes its plan's instead, so the options themselves default to None."""
-PLAN_OPTIONS = tuple(DEFAULTS)
-LIMIT_OPTIONS = tuple(vars(Limits()))
-"""Options that may be changed when a run is resumed."""
-SEARCH_OPTIONS = (
-    "trials", "epochs_total", "max_epochs", "grace_epochs", "reduction", "sampler", "set_", "space", "warm_start",
-    "pretrained", "finalists",
-)  # fmt: skip
-"""What means nothing when a configuration is taken as it is."""
+DATA, SEARCH, FINALS, MACHINES, RUN = "Data", "Search", "Finals", "Machines", "Run folder"
+"""Panels of `--help`."""
+
+_LIMITS, _ARCHITECTURES = Limits(), architectures()
 
 
-def prepare(
-    given: dict[str, Any], old: SearchPlan | None, cache_dir: Path, console: Console
-) -> tuple[SearchPlan, Manifest, Split]:
-    """The plan that the options ask for, the old plan's where they are silent, with its corpus and split."""
-    missing = [f"--{name}" for name in ("model", "data") if name not in given and old is None]
-    if missing:
-        raise ConfigError(f"{' and '.join(missing)} must be given, unless --resume names a run; see --help")
-    if old is not None and given.get("model", old.model) != old.model:
-        raise ConfigError(f"--resume {given['resume']} is a run of {old.model}; leave out --model {given['model']}")
-    kept = {name: getattr(old, name) for name in PLAN_OPTIONS} if old is not None else DEFAULTS
-    options = {name: given.get(name, kept[name]) for name in PLAN_OPTIONS}
-    options["skip_bad"] = given["skip_bad"] or kept["skip_bad"]
-    model, split_kind = options["model"], options.pop("split")
-    limits = Limits() if old is None else old.limits
-    options["limits"] = replace(limits, **{name: given[name] for name in LIMIT_OPTIONS if name in given})
-    if "configuration" in given:
-        _check_configuration(given, old)
-        options["warm_start"], space, fixed = winner_of(given["configuration"], model)
-        options |= {"limits": replace(options["limits"], trials=1), "finalists": 1}
-    else:
-        space, fixed = _space(model, given, old)
-        options["warm_start"] = _warm_start(given, old, space, fixed)
-    feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
-    if options["storage"]:
-        options["storage"] = without_password(absolute_storage(options["storage"], "--storage"))
-    with progress_bars(console) as progress:
-        manifest = load_corpus(
-            options["data"],
-            skip_bad=options["skip_bad"],
-            classes=options["classes"],
-            cache_dir=cache_dir,
-            progress=progress,
-        )
-    split = make_split(manifest, split_kind or _default_split(manifest), options["seed"])
-    if options["warm_start"] is not None and split.speaker_independent:
-        test_speakers = manifest.speakers[split.test].tolist()
-        options["warm_start"] = options["warm_start"].tested_on(manifest.corpus, test_speakers)
-    options["data"] = absolute_data(options["data"])
-    options["command"] = _command(given) if old is None else old.command
-    return make_plan(manifest, split, space, fixed, **options), manifest, split
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was asked for. None, or False for a switch, is what was left out.
 
-
-def _check_configuration(given: Mapping[str, Any], old: SearchPlan | None) -> None:
-    """Raise `ConfigError` for options that would change what `--configuration` fixes."""
-    if old is not None:
-        raise ConfigError("--resume goes on as the run was started; leave --configuration out")
-    if others := [f"--{name.strip('_').replace('_', '-')}" for name in SEARCH_OPTIONS if name in given]:
-        raise ConfigError(f"--configuration searches nothing, so it excludes {', '.join(others)}; leave them out")
-
-
-def _space(model: str, given: dict[str, Any], old: SearchPlan | None) -> tuple[Space, dict[str, Value]]:
-    asked = [name for name in ("set_", "space", "max_epochs", "pretrained") if name in given]
-    if old is not None and not asked:
-        return old.knobs, dict(old.fixed)
-    return resolve_space(
-        model,
-        sets=given.get("set_", ()),
-        spaces=given.get("space", ()),
-        max_epochs=given.get("max_epochs"),
-        pretrained=given.get("pretrained"),
-    )
-
-
-def _warm_start(
-    given: dict[str, Any], old: SearchPlan | None, space: Space, fixed: dict[str, Value]
-) -> WarmStart | None:
-    """What the plan takes from an earlier study; read once, so that resuming does not need that study."""
-    if old is None:
-        return warm_start(given["warm_start"], space, fixed) if "warm_start" in given else None
-    if "warm_start" in given:
-        raise ConfigError(
-            "--resume goes on with the configurations that the run was started with; leave --warm-start out"
-        )
-    return old.warm_start
-
-
-def _command(given: dict[str, Any]) -> str:
-    """The command line as it may be kept: a password in a URL is left out."""
-    arguments = sys.argv[1:]
-    for option in ("storage", "warm_start"):
-        if location := given.get(option, ""):
-            arguments = [argument.replace(location, shown_location(location)) for argument in arguments]
-    return shlex.join(["ser-search", *arguments])
-
-
-def shown_location(text: str) -> str:
-    """A storage, followed or not by #NAME of a study, without its password."""
-    location, mark, name = text.partition("#")
-    return without_password(location) + mark + name
-
-
-def absolute_data(data: str) -> str:
-    """Paths in a plan hold wherever the run is resumed from."""
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() and data not in corpora() else data
-
-
-def _default_split(manifest: Manifest) -> str:
-    """The parts that a manifest brings, else speakers kept apart."""
-    return "manifest" if any(clip.part is not None for clip in manifest.clips) else "speaker"
-
-
-def default_folder(plan: SearchPlan) -> Path:
-    """Where a run lies when --run-dir does not say."""
-    split = plan.split.replace(":", "")
-    return Path("runs") / f"{plan.model}-{plan.corpus['name']}-{split}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def own_options(given: dict[str, Any], model: str) -> dict[str, Any]:
-    """The options as far as they concern an architecture: `--set model.size=tiny` does not concern the perceptron."""
-    known = default_config(model).params()
-    own = {name: value for name, value in given.items() if name != "pretrained" or "model.pretrained" in known}
-    for option in ("set_", "space"):
-        if option in own:
-            own[option] = [text for text in own[option] if text.partition("=")[0] in known]
-    return own
-
-
-def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str, Value], **options: Any) -> SearchPlan:
-    """The plan for a corpus and its split.
-
-    `options` are the other fields; `grace_epochs` is None for the default, else as the command line has it.
+    Raises:
+        ConfigError: unknown architectures, and numbers out of bounds; all at once.
     """
-    config = default_config(options["model"], fixed)
-    grace = options.pop("grace_epochs")
-    if grace is None:
-        grace = default_grace_epochs(config.optim.epochs)
-    return SearchPlan(
-        max_epochs=config.optim.epochs,
-        grace_epochs=int(grace) if str(grace).isdecimal() else grace,
-        corpus=corpus_facts(manifest),
-        speakers={
-            "fit": sorted(set(manifest.speakers[split.train].tolist())),
-            "validation": sorted(set(manifest.speakers[split.validation].tolist())),
-            "test": sorted(set(manifest.speakers[split.test].tolist())),
-        },
-        inner_folds=_fold_speakers(manifest, split, options) if options["folds"] > 1 else [],
-        speaker_independent=split.speaker_independent,
-        synthetic=manifest.synthetic,
-        split=split.kind,
-        fixed=dict(fixed),
-        space={name: knob_to_json(knob) for name, knob in space.knobs.items()},
-        first=[dict(params) for params in space.first],
-        versions=library_versions(),
-        **options,
+
+    model: str | None = option(
+        Kind.PLAN,
+        SEARCH,
+        f"{', '.join(architectures())}; several with commas between, or {ALL}.",
+        known=architectures(),
+        own=True,
     )
+    data: str | None = option(
+        Kind.PLAN,
+        DATA,
+        "A RAVDESS folder or zip; a CSV, TSV or JSONL manifest (path, speaker, emotion[, split]); ravdess (downloads "
+        "it); demo (a synthetic corpus).",
+    )
+    classes: str | None = option(
+        Kind.PLAN, DATA, "4, 6 or 8, or words, merged with +: happy,sad,tense=angry+fearful.", means="all"
+    )
+    split: str | None = option(
+        Kind.PLAN,
+        DATA,
+        "speaker, emobox:1..6, luna:1..5, manifest (its own parts) or random (not speaker-independent); emobox or "
+        "luna: every fold.",
+        means="manifest where the data brings parts, else speaker",
+        own=True,
+    )
+    search_per_fold: bool | None = option(
+        Kind.BATCH,
+        DATA,
+        "Of every fold: each has a search of its own, or the first one's winner is trained on all.",
+        off="--search-once",
+        means="per fold",
+    )
+    skip_bad: bool = option(
+        Kind.PLAN,
+        DATA,
+        "Leave unusable files out and list them in result.json.",
+        empty=False,
+        default=False,
+        again=True,
+    )
+    trials: int | None = option(
+        Kind.LIMIT, SEARCH, "Trials to start.", default=_LIMITS.trials, least=1, searches=True, extends=True
+    )
+    hours: float | None = option(
+        Kind.LIMIT,
+        SEARCH,
+        "Wall time for everything; the finals' share is kept aside.",
+        means="no limit",
+        above=0,
+        extends=True,
+    )
+    epochs_total: int | None = option(
+        Kind.LIMIT,
+        SEARCH,
+        "Epochs over all trials of the search.",
+        means="no limit",
+        least=1,
+        searches=True,
+        extends=True,
+    )
+    max_epochs: int | None = option(
+        Kind.SPACE,
+        SEARCH,
+        "Full budget of a trial, to which the schedule is pinned.",
+        means="the model's",
+        least=1,
+        searches=True,
+    )
+    grace_epochs: int | str | None = option(
+        Kind.PLAN,
+        SEARCH,
+        f"First rung of ASHA; {AUTO} finds it from the first {GRACE_TRIALS} complete trials: the epoch from which on "
+        f"the ranking agrees with the final one (Spearman {GRACE_SPEARMAN}).",
+        means="a fifth of --max-epochs",
+        least=1,
+        searches=True,
+    )
+    reduction: float | None = option(
+        Kind.PLAN, SEARCH, "One in this many goes on at a rung.", default=3.0, above=1, searches=True
+    )
+    sampler: str | None = option(
+        Kind.PLAN,
+        SEARCH,
+        f"{', '.join(SAMPLER_NAMES)}. One proposal in three of tpe is a random one.",
+        default="tpe",
+        known=SAMPLER_NAMES,
+        searches=True,
+    )
+    set_: list[str] | None = option(
+        Kind.SPACE,
+        SEARCH,
+        "Fix a setting: optim.batch_size=32. Repeatable.",
+        means="nothing",
+        searches=True,
+        spelled="NAME=VALUE",
+    )
+    space: list[str] | None = option(
+        Kind.SPACE,
+        SEARCH,
+        "Narrow, replace or add a knob: optim.learning_rate=1e-5:1e-3:log, optim.batch_size=16,32. Repeatable.",
+        means="the model's space",
+        searches=True,
+        spelled="NAME=KNOB",
+    )
+    warm_start: str | None = option(
+        Kind.EARLIER,
+        SEARCH,
+        "Try the best configurations of an earlier study early: a run folder, or a storage as for --storage, followed "
+        "by #NAME where it holds several studies.",
+        means="none",
+        searches=True,
+        secret=True,
+    )
+    configuration: Path | None = option(
+        Kind.EARLIER,
+        SEARCH,
+        "Search nothing: train the winner's configuration of the run in this folder, on other data or another split.",
+    )
+    pretrained: str | None = option(
+        Kind.SPACE, SEARCH, "A hub name, a local file or folder, or none.", means="the model's", searches=True
+    )
+    folds: int | None = option(
+        Kind.PLAN,
+        SEARCH,
+        "Score trials by the mean over so many folds of the speakers that do not test, trained side by side.",
+        default=1,
+        means="1, the split's own validation part",
+        least=1,
+    )
+    finalists: int | None = option(
+        Kind.PLAN, FINALS, "Best trials, repeated over seeds.", default=3, least=1, searches=True
+    )
+    seeds: int | None = option(Kind.PLAN, FINALS, "Seeds of every finalist and of the refit.", default=3, least=1)
+    allow_second_test_read: bool = option(
+        Kind.CALL,
+        FINALS,
+        "Read the test set again after a further search; every output counts the readings.",
+        empty=False,
+    )
+    address: str | None = option(Kind.LIMIT, MACHINES, "A Ray cluster, such as auto.", means="this machine")
+    concurrency: int | None = option(Kind.LIMIT, MACHINES, "Trials at once.", means="as many as fit", least=1)
+    cpus_per_trial: float | None = option(
+        Kind.LIMIT, MACHINES, "CPU cores, and threads, of a trial.", default=_LIMITS.cpus_per_trial, above=0
+    )
+    gpus_per_trial: float | str | None = option(
+        Kind.LIMIT,
+        MACHINES,
+        f"GPUs, or a share of one; {AUTO} measures the memory that trials need on every kind of GPU, and shares it.",
+        means="1 where there are any, else 0",
+        least=0,
+        spelled=f"NUMBER|{AUTO}",
+    )
+    run_dir: Path | None = option(
+        Kind.CALL, RUN, "Folder of a new run.", means="runs/MODEL-CORPUS-SPLIT-TIME", again=False
+    )
+    resume: Path | None = option(
+        Kind.CALL, RUN, "Go on with the run in this folder; --trials and other limits may be raised."
+    )
+    storage: str | None = option(
+        Kind.PLACE,
+        RUN,
+        "Where the Optuna study goes: a journal file (PATH.journal), sqlite:///FILE or "
+        "postgresql://USER@HOST/DATABASE.",
+        means="a journal file in the run folder",
+        secret=True,
+    )
+    cache_dir: Path | None = option(Kind.PLACE, RUN, "Corpora and features.", means="the user's cache folder")
+    seed: int | None = option(Kind.PLAN, RUN, "Of the split, the sampler and all training.", default=0, least=0)
+    dry_run: bool = option(Kind.CALL, RUN, "Print plan and space; train nothing, write no run folder.", empty=False)
+
+    def __post_init__(self) -> None:
+        problems = [problem for name, value in self.given().items() if (problem := OPTIONS[name].problem(value))]
+        known = architectures()
+        if unknown := [name for name in self.models if name not in known]:
+            several = len(self.models) > 1
+            what = "unknown architectures " + ", ".join(unknown) if several else f"unknown model {unknown[0]!r}"
+            problems.append(f"{what}; known: {', '.join(known)}, or {ALL}{did_you_mean(unknown[0], known)}")
+        raise_problems(problems)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Options:
+        """Options from values by name, as a Python caller or a file has them: a path may be text.
+
+        Raises:
+            ConfigError: names that are no options, values of a wrong type; see also `Options`.
+        """
+        problems: list[str] = []
+        options: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in OPTIONS:
+                problems.append(f"unknown option {name!r}; known: {', '.join(OPTIONS)}{did_you_mean(name, OPTIONS)}")
+            elif not _fits(name, value):
+                problems.append(f"{name} must be of type {_expected(name)}; got {value!r}")
+            else:
+                options[name] = Path(value) if isinstance(value, str) and name in PATHS else value
+        raise_problems(problems)
+        return cls(**options)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The architectures that `model` names, each once: one, several with commas between, or all."""
+        if self.model == ALL:
+            return architectures()
+        return tuple(dict.fromkeys(name.strip() for name in (self.model or "").split(",") if name.strip()))
+
+    def given(self, *kinds: Kind) -> dict[str, Any]:
+        """What was not left out, of these kinds or of all, by name."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and value is not _EMPTY[name] and (not kinds or OPTIONS[name].kind in kinds)
+        }
+
+    def check_complete(self) -> None:
+        """Raise `ConfigError` unless a new run says what to tune on what."""
+        missing = [OPTIONS[name].flag for name in ("model", "data") if not getattr(self, name)]
+        if missing and self.resume is None:
+            raise ConfigError(f"{' and '.join(missing)} must be given, unless --resume names a run; see --help")
+
+    def command(self, shown: Callable[[str], str]) -> str:
+        """The command line that asks for this, with what may hold a password as `shown` shows it."""
+        words = ["ser", "search"]
+        for name, value in self.given().items():
+            words += OPTIONS[name].words(shown(value) if OPTIONS[name].secret else value)
+        return shlex.join(words)
 
 
-def _fold_speakers(manifest: Manifest, split: Split, options: Mapping[str, Any]) -> list[list[str]]:
-    folds = inner_folds(manifest, split, options["folds"], options["seed"])
-    return [sorted(set(manifest.speakers[fold.evaluate].tolist())) for fold in folds]
-
-
-def corpus_facts(manifest: Manifest) -> dict[str, Any]:
-    """What every output says on the corpus."""
-    return {
-        "name": manifest.corpus,
-        "clips": len(manifest.clips),
-        "speakers": len(set(manifest.speakers.tolist())),
-        "classes": list(manifest.classes),
-        "skipped": [{"path": str(item.path), "reason": item.reason} for item in manifest.skipped],
-        "synthetic": manifest.synthetic,
-        "licence": manifest.licence,
-        "citation": manifest.citation,
-        "fingerprint": manifest.fingerprint(),
+OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        item.name: replace(item.metadata["option"], flag="--" + item.name.strip("_").replace("_", "-"))
+        for item in fields(Options)
     }
+)
+"""All options by the names of their fields, with their flags."""
+TYPES: Mapping[str, Any] = MappingProxyType(get_type_hints(Options))
+_EMPTY = {item.name: item.default for item in fields(Options)}
+PATHS = frozenset(name for name, wanted in TYPES.items() if Path in get_args(wanted))
+"""Options that are paths."""
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of what can change a result."""
-    packages = ("ser-search", "torch", "torchaudio", "timm", "transformers", "ray", "optuna", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+def _fits(name: str, value: object) -> bool:
+    """True for a value of the field's type; a path may be text, a real number whole, and True is no number."""
+    if isinstance(value, list):
+        return TYPES[name] == list[str] | None and all(isinstance(each, str) for each in value)
+    wanted = {get_origin(kind) or kind for kind in get_args(TYPES[name]) or (TYPES[name],)}
+    wanted |= {str} if Path in wanted else set()
+    wanted |= {int} if float in wanted else set()
+    return type(value) in wanted or (Path in wanted and isinstance(value, Path))
+
+
+def _expected(name: str) -> str:
+    wanted = {str(kind) if get_origin(kind) else kind.__name__ for kind in get_args(TYPES[name]) or (TYPES[name],)}
+    return " or ".join(sorted(wanted - {"NoneType"}))

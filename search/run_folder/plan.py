@@ -10,10 +10,12 @@ from typing import Any
 
 from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.rungs import AUTO, GRACE_TRIALS
-from search.study.samplers import SAMPLERS
 from ser_core.config import ConfigError, raise_problems
 from ser_core.whole_file import write_whole
 from spaces.knobs import Space, Value, knob_from_json
+
+SAMPLER_NAMES = ("tpe", "gp", "random", "cmaes")
+"""What may propose configurations; the samplers themselves, and Optuna with them, are in `search.study.samplers`."""
 
 SPEAKER_NORMALISATION = "features.speaker_normalisation"
 """The setting that makes a result transductive."""
@@ -117,7 +119,10 @@ class SearchPlan:
             (self.finalists >= 1, f"--finalists must be at least 1; got {self.finalists}"),
             (self.seeds >= 1, f"--seeds must be at least 1; got {self.seeds}"),
             (self.seed >= 0, f"--seed must be at least 0; got {self.seed}"),
-            (self.sampler in SAMPLERS, f"--sampler must be one of {', '.join(SAMPLERS)}; got {self.sampler!r}"),
+            (
+                self.sampler in SAMPLER_NAMES,
+                f"--sampler must be one of {', '.join(SAMPLER_NAMES)}; got {self.sampler!r}",
+            ),
         ]
         raise_problems([message for holds, message in rules if not holds] + self.limits.problems())
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 AUTO = "auto"
 """In a plan: the search finds the first rung."""
@@ -77,6 +76,8 @@ def agreement_with_end(best: np.ndarray) -> np.ndarray:
     Returns:
         NaN where all trials are alike, or there are fewer than two.
     """
+    from scipy.stats import rankdata  # loads for a second, and whoever reads a plan needs no ranks
+
     if len(best) < 2:
         return np.full(best.shape[1], math.nan)
     with np.errstate(invalid="ignore"):  # all alike: 0/0

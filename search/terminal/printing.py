@@ -92,11 +92,12 @@ def _space_table(plan: SearchPlan, meaning: Mapping[str, str]) -> Table:
     warm = plan.warm_start.configurations if plan.warm_start is not None else ()
     for name, knob in plan.space.items():
         first = ", ".join(str(params[name]) for params in (*plan.first, *warm) if name in params)
-        table.add_row(name, _range(knob), first, meaning[name])
+        table.add_row(name, knob_text(knob), first, meaning[name])
     return table
 
 
-def _range(knob: Mapping[str, Any]) -> str:
+def knob_text(knob: Mapping[str, Any]) -> str:
+    """A knob of a plan as it is printed: its values or bounds, and its condition."""
     if knob["type"] == "choice":
         text = ", ".join(map(str, knob["values"]))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 import ser_core
 from search.driver.batch import Batch, batch_of, run_batch
+from search.driver.options import Options
 from search.run import app
 from search.run_folder.predictions import read_predictions
 from ser_core.config import ConfigError
@@ -128,20 +130,19 @@ def test_several_architectures_end_with_their_ensemble_and_leaderboard(
 
 
 def test_what_makes_a_batch() -> None:
-    common = {"data": "x", "dry_run": False, "skip_bad": False}
-    assert batch_of({**common, "model": "mlp", "split": "emobox:3"}) is None
-    single = batch_of({**common, "model": "mlp", "split": "emobox"})
+    assert batch_of(Options(data="x", model="mlp", split="emobox:3")) is None
+    single = batch_of(Options(data="x", model="mlp", split="emobox"))
     assert single is not None
     assert [member.split for member in single.members] == [f"emobox:{fold}" for fold in range(1, 7)]
     assert [member.taken_from for member in single.members] == [""] * 6
-    both = batch_of({**common, "model": "mlp, cnn_lstm", "split": "luna", "search_per_fold": False})
+    both = batch_of(Options(data="x", model="mlp, cnn_lstm", split="luna", search_per_fold=False))
     assert both is not None
     assert [member.folder for member in both.members][4:7] == ["mlp-fold-5", "cnn_lstm-fold-1", "cnn_lstm-fold-2"]
     assert both.members[6].taken_from == "cnn_lstm-fold-1"
 
 
 def batch_at(**options: Any) -> Batch:
-    batch = batch_of({"data": "x", "dry_run": False, "skip_bad": False, "model": "mlp", "split": "luna", **options})
+    batch = batch_of(Options(**{"data": "x", "model": "mlp", "split": "luna", **options}))
     assert batch is not None
     return batch
 
@@ -149,43 +150,43 @@ def batch_at(**options: Any) -> Batch:
 def test_a_batch_is_kept_without_the_password(tmp_path: Path) -> None:
     secret = "postgresql://me:secret@host/db"
     batch = batch_at(storage=secret, warm_start=f"{secret}#study", cache_dir=tmp_path)
-    done: list[dict[str, Any]] = []
-    run_batch(batch, tmp_path, {"dry_run": False, "allow_second_test_read": False, "skip_bad": False}, done.append, ())
-    assert [options["storage"] for options in done] == [secret] * 5
+    done: list[Options] = []
+    run_batch(batch, tmp_path, Options(), done.append, ())
+    assert [options.storage for options in done] == [secret] * 5
     assert "secret" not in (tmp_path / "batch.json").read_text()
     kept = Batch.load(tmp_path)
-    assert kept.options["warm_start"] == "postgresql://me@host/db#study"
-    assert kept.options["cache_dir"] == tmp_path
+    assert kept.options.warm_start == "postgresql://me@host/db#study"
+    assert kept.options.cache_dir == tmp_path
     (tmp_path / "batch.json").write_text("{}")
     with pytest.raises(ConfigError, match="is not a batch that this version can read"):
         Batch.load(tmp_path)
 
 
 def test_a_resumed_batch_takes_limits_and_nothing_else(tmp_path: Path) -> None:
-    call = {"dry_run": False, "allow_second_test_read": False, "skip_bad": True, "resume": tmp_path}
-    done: list[dict[str, Any]] = []
-    run_batch(batch_at(trials=5), tmp_path, {**call, "trials": 9}, done.append, ())
-    assert [(options["trials"], options["skip_bad"]) for options in done] == [(9, True)] * 5  # not begun yet
-    with pytest.raises(ConfigError, match="leave out --seed, --set"):
-        run_batch(batch_at(), tmp_path, {**call, "seed": 1, "set_": ["a=b"]}, done.append, ())
+    call = Options(skip_bad=True, resume=tmp_path)
+    done: list[Options] = []
+    run_batch(batch_at(trials=5), tmp_path, replace(call, trials=9), done.append, ())
+    assert [(options.trials, options.skip_bad) for options in done] == [(9, True)] * 5  # not begun yet
+    with pytest.raises(ConfigError, match="leave out --set, --seed"):
+        run_batch(batch_at(), tmp_path, replace(call, seed=1, set_=["a=b"]), done.append, ())
     for member in batch_at().members:
         (tmp_path / member.folder).mkdir()
         (tmp_path / member.folder / "result.json").write_text("{}")
     done.clear()
-    run_batch(batch_at(), tmp_path, {**call, "concurrency": 1}, done.append, ())
+    run_batch(batch_at(), tmp_path, replace(call, concurrency=1), done.append, ())
     assert done == []  # more machines change nothing of a run that has ended, more trials do
-    run_batch(batch_at(), tmp_path, {**call, "trials": 9}, done.append, ())
+    run_batch(batch_at(), tmp_path, replace(call, trials=9), done.append, ())
     assert len(done) == 5
     (tmp_path / "fold-2" / "plan.json").write_text("{}")
     with pytest.raises(ConfigError, match="fold-2 took the winner of the first fold, which --trials could change"):
-        run_batch(batch_at(search_per_fold=False), tmp_path, {**call, "trials": 9}, done.append, ())
+        run_batch(batch_at(search_per_fold=False), tmp_path, replace(call, trials=9), done.append, ())
 
 
 def test_paths_of_a_batch_hold_wherever_it_is_resumed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "corpus").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert batch_at(data="corpus").options["data"] == str(tmp_path / "corpus")
-    assert batch_at(cache_dir=Path("cache")).options["cache_dir"] == tmp_path / "cache"
+    assert batch_at(data="corpus").options.data == str(tmp_path / "corpus")
+    assert batch_at(cache_dir=Path("cache")).options.cache_dir == tmp_path / "cache"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
 
 from search.driver.space import parse_knob
+from search.run_folder.plan import SAMPLER_NAMES
 from search.study.samplers import RANDOM_SHARE, SAMPLERS, make_sampler, suggest
 from search.study.tpe import RememberingTPESampler
 from spaces.knobs import Choice, Float, Int, Knob, Space, Value, When
@@ -20,6 +21,10 @@ SPACE = Space(
         "augment.time_masks": Int(low=0, high=3),
     }
 )
+
+
+def test_a_plan_knows_every_sampler_by_name() -> None:
+    assert tuple(SAMPLERS) == SAMPLER_NAMES
 
 
 def run(sampler: str, seed: int, trials: int) -> list[dict[str, Value]]:

@@ -16,8 +16,9 @@ from rich.console import Console
 from sqlalchemy import create_engine, make_url, text
 from typer.testing import CliRunner
 
-import search.run
-from search.driver.options import prepare
+from search.driver.options import Options
+from search.driver.planning import prepare, shown_location
+from search.run import app
 from search.run_folder.plan import SearchPlan
 from search.study.storage import absolute_storage, connect, open_study, sole_writer, without_password
 from ser_core.config import ConfigError
@@ -75,23 +76,24 @@ def test_a_storage_is_shown_without_its_password(storage: str, shown: str) -> No
     assert without_password(storage) == shown
 
 
-def plan_with_storage(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> SearchPlan:
-    monkeypatch.setattr(sys, "argv", ["ser-search", "--model", "mlp", f"--storage={url}", "--warm-start", f"{url}#x"])
-    given = {"skip_bad": False, "model": "mlp", "data": "demo", "storage": url}
-    return prepare(given, None, cache, Console(quiet=True))[0]
+def plan_with_storage(url: str, cache: Path) -> SearchPlan:
+    return prepare(Options(model="mlp", data="demo", storage=url), None, cache, Console(quiet=True))[0]
 
 
-def test_a_plan_keeps_no_password(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    plan = plan_with_storage("postgresql://u:s3cr%40t@h/d", cache, monkeypatch)
+def test_a_plan_keeps_no_password(cache: Path, tmp_path: Path) -> None:
+    url = "postgresql://u:s3cr%40t@h/d"
+    plan = plan_with_storage(url, cache)
     plan.save(tmp_path)
     assert "s3cr" not in (tmp_path / "plan.json").read_text()
     assert plan.storage == "postgresql://u@h/d"
-    assert plan.command == "ser-search --model mlp --storage=postgresql://u@h/d --warm-start 'postgresql://u@h/d#x'"
-    assert plan_with_storage("sqlite:///a.db", cache, monkeypatch).storage == f"sqlite:///{HERE}/a.db"
+    assert plan.command == "ser search --model mlp --data demo --storage postgresql://u@h/d"
+    both = Options(model="mlp", storage=url, warm_start=f"{url}#x").command(shown_location)
+    assert both == "ser search --model mlp --warm-start 'postgresql://u@h/d#x' --storage postgresql://u@h/d"
+    assert plan_with_storage("sqlite:///a.db", cache).storage == f"sqlite:///{HERE}/a.db"
 
 
 def test_postgresql_wants_the_password_each_time(
-    postgres: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    postgres: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
     kept = without_password(postgres)
     with pytest.raises(ConfigError, match=r"cannot be opened .*password.*PGPASSWORD or ~/\.pgpass"):
@@ -113,17 +115,18 @@ def test_postgresql_wants_the_password_each_time(
     admin.dispose()
     with pytest.raises(StorageInternalError) as failed:
         study.ask()
-    check_message_of(failed.value, monkeypatch)
+    options = ["--model", "mlp", "--data", "demo", "--cache-dir", str(cache), "--run-dir", str(tmp_path / "run")]
+    check_message_of(failed.value, options, monkeypatch)
 
 
-def check_message_of(error: StorageInternalError, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_message_of(error: StorageInternalError, options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that fails in the middle of a search ends it with an error that says what to do."""
 
-    def fail(*args: Any) -> bool:
+    def fail(*args: Any, **named: Any) -> None:
         raise error
 
-    monkeypatch.setattr(search.run, "_run_one", fail)
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(search.run.app, ["--model", "mlp", "--data", "demo"])
+    monkeypatch.setattr("search.driver.one_run.execute", fail)
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, options)
     assert result.exit_code == 2
     assert 'the database of the study failed: relation "trials" does not exist' in result.output
     assert "What was done is kept; mend that, then --resume" in " ".join(result.output.split())

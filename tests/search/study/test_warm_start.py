@@ -18,7 +18,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
-from search.driver.options import prepare
+from search.driver.options import Options
+from search.driver.planning import prepare
 from search.pages.figures import history
 from search.pages.run_head import page_head
 from search.run_folder.plan import Limits, SearchPlan, WarmStart
@@ -214,9 +215,7 @@ def test_nothing_in_common_and_nothing_new_are_told_apart(tmp_path: Path) -> Non
 
 
 def planned(cache: Path, old: SearchPlan | None = None, **given: Any) -> SearchPlan:
-    options = (
-        {"skip_bad": False, "model": "mlp", "data": "demo", **given} if old is None else {"skip_bad": False, **given}
-    )
+    options = Options(**{"model": "mlp", "data": "demo", **given} if old is None else given)
     return prepare(options, old, cache, Console(file=StringIO()))[0]
 
 

@@ -1,0 +1,224 @@
+"""From options to a plan, with the corpus and the split that it names; and what a resumed run may not change."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search.driver.option import Kind
+from search.driver.options import OPTIONS, Options
+from search.driver.resuming import changed_options, changed_space
+from search.driver.space import feature_settings, resolve_space
+from search.run_folder.plan import Limits, SearchPlan, WarmStart
+from search.run_folder.rungs import default_grace_epochs
+from search.study.storage import absolute_storage, without_password
+from search.study.warm_start import warm_start, winner_of
+from ser_core.architectures import default_config
+from ser_core.clips import Manifest
+from ser_core.config import ConfigError, raise_problems
+from ser_core.corpora import corpora, load_corpus, progress_bars
+from ser_core.splits import Split, inner_folds, make_split
+from spaces.knobs import KnobError, Space, Value, knob_to_json
+
+Prepared = tuple[SearchPlan, Manifest, Split]
+
+
+def prepare(options: Options, old: SearchPlan | None, cache_dir: Path, console: Console) -> Prepared:
+    """The plan that the options ask for, with its corpus and split; `old` is that of the run which they resume.
+
+    Raises:
+        ConfigError: options that are missing, wrong, or other than those of the run that they resume.
+        CorpusError, SplitError: a corpus that cannot be used, or cannot be divided as asked.
+    """
+    return _new(options, cache_dir, console) if old is None else _resumed(options, old, cache_dir, console)
+
+
+def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
+    options.check_complete()
+    chosen = {name: value for name, value in vars(options).items() if OPTIONS[name].kind is Kind.PLAN}
+    chosen = {name: OPTIONS[name].default if value is None else value for name, value in chosen.items()}
+    model, split_kind, limits = chosen["model"], chosen.pop("split"), Limits(**options.given(Kind.LIMIT))
+    raise_problems(limits.problems())
+    warm: WarmStart | None = None
+    if options.configuration is not None:
+        _check_configuration(options)
+        warm, space, fixed = winner_of(options.configuration, model)
+        limits, chosen["finalists"] = replace(limits, trials=1), 1
+    else:
+        space, fixed = _space(model, options)
+        if options.warm_start is not None:  # read once, so that resuming does not need that study
+            warm = warm_start(options.warm_start, space, fixed)
+    feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
+    storage = "" if options.storage is None else kept_storage(options.storage)
+    manifest = _corpus(chosen["data"], chosen["classes"], chosen["skip_bad"], cache_dir, console)
+    split = make_split(manifest, split_kind or _default_split(manifest), chosen["seed"])
+    if warm is not None and split.speaker_independent:
+        warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
+    chosen |= {"data": absolute_data(chosen["data"]), "limits": limits, "storage": storage, "warm_start": warm}
+    plan = make_plan(manifest, split, space, fixed, command=options.command(shown_location), **chosen)
+    return plan, manifest, split
+
+
+def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Console) -> Prepared:
+    """The old plan with the limits and places of this call; whatever else is asked for must be what the run has."""
+    if options.model not in (None, old.model):
+        raise ConfigError(f"--resume {options.resume} is a run of {old.model}; leave out --model {options.model}")
+    if options.configuration is not None:
+        raise ConfigError("--resume goes on as the run was started; leave --configuration out")
+    if options.warm_start is not None:
+        raise ConfigError(
+            "--resume goes on with the configurations that the run was started with; leave --warm-start out"
+        )
+    changes = changed_options(options, old)
+    if asked := options.given(Kind.SPACE):
+        changes += changed_space(old, asked, *_space(old.model, options))
+    skip_bad, data = options.skip_bad or old.skip_bad, options.data or old.data
+    limits = replace(old.limits, **options.given(Kind.LIMIT))
+    raise_problems(limits.problems())
+    if not changes:
+        manifest = _corpus(data, old.classes, skip_bad, cache_dir, console)
+        split = make_split(manifest, old.split, old.seed)
+        plan = replace(
+            old,
+            corpus=corpus_facts(manifest),
+            **_parts(manifest, split, old.folds, old.seed),
+            skip_bad=skip_bad,
+            data=absolute_data(data),
+            limits=limits,
+            storage=old.storage if options.storage is None else kept_storage(options.storage),
+            versions=library_versions(),
+        )
+        changes = old.differences(replace(plan, skip_bad=old.skip_bad))
+    if changes:
+        lines = [f"--resume {options.resume}: the run was planned otherwise, and results would mix:", *changes]
+        raise ConfigError("\n".join(lines))
+    return plan, manifest, split
+
+
+def _corpus(data: str, classes: str | None, skip_bad: bool, cache_dir: Path, console: Console) -> Manifest:
+    with progress_bars(console) as progress:
+        return load_corpus(data, skip_bad=skip_bad, classes=classes, cache_dir=cache_dir, progress=progress)
+
+
+def _check_configuration(options: Options) -> None:
+    """Raise `ConfigError` for options that would change what `--configuration` fixes."""
+    if others := [OPTIONS[name].flag for name in options.given() if OPTIONS[name].searches]:
+        raise ConfigError(f"--configuration searches nothing, so it excludes {', '.join(others)}; leave them out")
+
+
+def _space(model: str, options: Options) -> tuple[Space, dict[str, Value]]:
+    try:
+        return resolve_space(
+            model,
+            sets=options.set_ or (),
+            spaces=options.space or (),
+            max_epochs=options.max_epochs,
+            pretrained=options.pretrained,
+        )
+    except KnobError as error:
+        raise ConfigError(str(error)) from error
+
+
+def kept_storage(text: str) -> str:
+    """A storage as a plan keeps it: found from anywhere, and without a password."""
+    return without_password(absolute_storage(text, OPTIONS["storage"].flag))
+
+
+def shown_location(text: str) -> str:
+    """A storage, followed or not by #NAME of a study, without its password."""
+    location, mark, name = text.partition("#")
+    return without_password(location) + mark + name
+
+
+def absolute_data(data: str) -> str:
+    """Paths in a plan hold wherever the run is resumed from."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() and data not in corpora() else data
+
+
+def _default_split(manifest: Manifest) -> str:
+    """The parts that a manifest brings, else speakers kept apart."""
+    return "manifest" if any(clip.part is not None for clip in manifest.clips) else "speaker"
+
+
+def default_folder(plan: SearchPlan) -> Path:
+    """Where a run lies when --run-dir does not say."""
+    split = plan.split.replace(":", "")
+    return Path("runs") / f"{plan.model}-{plan.corpus['name']}-{split}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def own_options(options: Options, model: str) -> Options:
+    """The options as far as they concern an architecture: `--set model.size=tiny` does not concern the perceptron."""
+    known = default_config(model).params()
+
+    def own(texts: list[str] | None) -> list[str] | None:
+        return [text for text in texts or () if text.partition("=")[0] in known] or None
+
+    pretrained = options.pretrained if "model.pretrained" in known else None
+    return replace(options, pretrained=pretrained, set_=own(options.set_), space=own(options.space))
+
+
+def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str, Value], **options: Any) -> SearchPlan:
+    """The plan for a corpus and its split.
+
+    `options` are the other fields; `grace_epochs` is None for the default, else as the command line has it.
+    """
+    config = default_config(options["model"], fixed)
+    grace = options.pop("grace_epochs")
+    if grace is None:
+        grace = default_grace_epochs(config.optim.epochs)
+    return SearchPlan(
+        max_epochs=config.optim.epochs,
+        grace_epochs=int(grace) if str(grace).isdecimal() else grace,
+        corpus=corpus_facts(manifest),
+        **_parts(manifest, split, options["folds"], options["seed"]),
+        synthetic=manifest.synthetic,
+        split=split.kind,
+        fixed=dict(fixed),
+        space={name: knob_to_json(knob) for name, knob in space.knobs.items()},
+        first=[dict(params) for params in space.first],
+        versions=library_versions(),
+        **options,
+    )
+
+
+def _parts(manifest: Manifest, split: Split, folds: int, seed: int) -> dict[str, Any]:
+    """Who is in which part, as a plan keeps it."""
+
+    def names(rows: Any) -> list[str]:
+        return sorted(set(manifest.speakers[rows].tolist()))
+
+    inner = inner_folds(manifest, split, folds, seed) if folds > 1 else ()
+    return {
+        "speakers": {"fit": names(split.train), "validation": names(split.validation), "test": names(split.test)},
+        "inner_folds": [names(fold.evaluate) for fold in inner],
+        "speaker_independent": split.speaker_independent,
+    }
+
+
+def corpus_facts(manifest: Manifest) -> dict[str, Any]:
+    """What every output says about the corpus."""
+    return {
+        "name": manifest.corpus,
+        "clips": len(manifest.clips),
+        "speakers": len(set(manifest.speakers.tolist())),
+        "classes": list(manifest.classes),
+        "skipped": [{"path": str(item.path), "reason": item.reason} for item in manifest.skipped],
+        "synthetic": manifest.synthetic,
+        "licence": manifest.licence,
+        "citation": manifest.citation,
+        "fingerprint": manifest.fingerprint(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what can change a result."""
+    packages = ("ser-search", "torch", "torchaudio", "timm", "transformers", "ray", "optuna", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,0 +1,141 @@
+"""From options to a finished run, or to the runs of a batch: what the command line and `search.tune` do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from optuna.exceptions import StorageInternalError
+from platformdirs import user_cache_path
+from rich.console import Console
+
+from search.driver.batch import Batch, batch_of, default_batch_folder, run_batch
+from search.driver.batch_summary import sum_up
+from search.driver.options import Options
+from search.driver.planning import default_folder, prepare
+from search.driver.user_errors import USER_ERRORS, explained
+from search.interruption import Interrupted
+from search.run_folder.paths import BATCH_FILE, RECORDS_FILE
+from search.run_folder.plan import SearchPlan
+from search.run_folder.records_reader import read_records
+from search.study.storage import absolute_storage
+from search.terminal.printing import plain, print_plan, print_result, print_warm_start, print_warnings
+from ser_core.architectures import default_config
+from ser_core.config import ConfigError, setting_help
+from ser_core.errors import UserError
+
+
+class StudyLost(UserError, RuntimeError):
+    """The database of the study failed while a run was under way."""
+
+
+def asked_batch(options: Options) -> tuple[Batch, Path] | None:
+    """The batch that is asked for or resumed, and its folder; None for a single run.
+
+    Raises:
+        ConfigError: see `batch_of` and `Batch.load`.
+    """
+    if options.resume is not None:
+        return (Batch.load(options.resume), options.resume) if (options.resume / BATCH_FILE).exists() else None
+    batch = batch_of(options)
+    return None if batch is None else (batch, options.run_dir or default_batch_folder(batch))
+
+
+def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -> bool:
+    """Every run of a batch, and what they say together; False when one of them could not be run.
+
+    Raises:
+        Interrupted: after Ctrl-C or a request in the folder.
+        ConfigError: options that the batch cannot take.
+    """
+
+    def run_one(own: Options) -> None:
+        say(console, f"[bold]{plain(own.run_dir or own.resume)}[/]")
+        try:
+            tune_one(own, console)
+        except USER_ERRORS as error:
+            say(console, f"[bold red]could not be run:[/] {plain(explained(error))}")
+            raise
+
+    if options.resume is None and (folder / BATCH_FILE).exists():
+        raise ConfigError(
+            f"{folder} holds runs already; --resume {folder} goes on with them, or name another --run-dir"
+        )
+    try:
+        problems = run_batch(batch, folder, options, run_one, USER_ERRORS)
+    except Interrupted:
+        say(console, f"All runs of this folder:\n  {plain(_resuming(folder))}")
+        raise
+    for name, problem in problems.items():
+        say(console, f"[bold red]not run: {name}[/] ({plain(explained(problem).splitlines()[0])})")
+    if not options.dry_run:
+        sum_up(batch, folder, problems, console)
+    return not problems
+
+
+def tune_one(options: Options, console: Console) -> Path:
+    """One architecture on one split, from the options to the printed result; its run folder.
+
+    A dry run prints what would be done and makes no folder.
+
+    Raises:
+        Interrupted: after Ctrl-C or a request in the folder.
+        UserError, KnobError, OSError: what keeps the run from starting or ends it.
+    """
+    cache_dir = options.cache_dir or user_cache_path("ser-search")
+    old = SearchPlan.load(options.resume) if options.resume is not None else None
+    plan, manifest, split = prepare(options, old, cache_dir, console)
+    folder = options.resume or options.run_dir or default_folder(plan)
+    if options.dry_run:
+        meaning = setting_help(default_config(plan.model, plan.fixed))
+        print_plan(plan, manifest, split, folder, console, meaning=meaning)
+        return folder
+    if old is None and read_records(folder / RECORDS_FILE).trials:
+        raise ConfigError(f"{folder} holds a run already; --resume {folder} goes on with it, or name another --run-dir")
+    print_warm_start(plan, console)
+    print_warnings(plan, console)
+    from search.driver.one_run import execute  # Ray takes seconds to load, which a dry run need not wait for
+
+    try:
+        with _kept(folder):
+            result = execute(
+                plan,
+                folder,
+                manifest,
+                split,
+                storage=plan.storage if options.storage is None else absolute_storage(options.storage, "--storage"),
+                cache_dir=cache_dir,
+                console=console,
+                allow_second=options.allow_second_test_read,
+            )
+    except Interrupted:
+        say(console, f"Stopped; everything is kept. Go on with:\n  {plain(_resuming(folder))}")
+        raise
+    print_result(result, folder, console)
+    return folder
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Errors of disk, network and database in the midst of a run, with the advice to resume it."""
+    advice = f"What was done is kept; mend that, then --resume {folder}"
+    try:
+        yield
+    except StorageInternalError as error:
+        cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
+        raise StudyLost(f"the database of the study failed: {cause}. {advice}") from error
+    except OSError as error:
+        error.add_note(advice)
+        raise
+
+
+def _resuming(folder: Path) -> str:
+    """The command that goes on with a folder."""
+    return shlex.join(["python", "search/run.py", "--resume", str(folder)])
+
+
+def say(console: Console, text: str) -> None:
+    """Print as it is: no wrapping, so that paths and commands can be copied, and no colouring of numbers."""
+    console.print(text, highlight=False, soft_wrap=True)

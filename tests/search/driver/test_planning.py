@@ -1,0 +1,159 @@
+"""Plans: what the options make of a space, which features it asks for, and what a resumed run may not change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.driver.planning import make_plan
+from search.driver.space import feature_settings, resolve_space
+from search.run_folder.plan import Limits, SearchPlan
+from ser_core.architectures import default_config
+from ser_core.clips import Clip, Manifest
+from ser_core.config import ConfigError
+from ser_core.features.transforms import settings_key
+from ser_core.splits import make_split
+from spaces import space_for
+from spaces.knobs import Choice, Float
+
+
+def resolve(model: str, **options: Any) -> Any:
+    return resolve_space(model, **{"sets": (), "spaces": (), "max_epochs": None, "pretrained": None, **options})
+
+
+def make_manifest(clips_per_emotion: int = 2) -> Manifest:
+    clips = [
+        Clip(clip_id=f"{speaker}-{emotion}-{take}", path=Path("x.wav"), speaker=f"s{speaker}", emotion=emotion)
+        for speaker in range(6)
+        for emotion in ("happy", "sad")
+        for take in range(clips_per_emotion)
+    ]
+    return Manifest(corpus="made", clips=tuple(clips), classes=("happy", "sad"))
+
+
+def plan_for(manifest: Manifest, model: str = "mlp", **options: Any) -> SearchPlan:
+    space, fixed = resolve(model)
+    rest = {
+        "model": model, "data": "made.csv", "classes": None, "skip_bad": False, "grace_epochs": None, "reduction": 3.0,
+        "finalists": 2, "seeds": 2, "folds": 1, "sampler": "tpe", "seed": 0, "limits": Limits(), **options,
+    }  # fmt: skip
+    return make_plan(manifest, make_split(manifest, "speaker", 0), space, fixed, **rest)
+
+
+def test_a_fixed_setting_is_no_knob_and_reaches_the_configuration() -> None:
+    space, fixed = resolve("mlp", sets=["optim.batch_size=16", "optim.clip_norm=1"], max_epochs=7)
+    assert "optim.batch_size" not in space.knobs
+    assert fixed == {"optim.batch_size": 16, "optim.clip_norm": 1.0, "optim.epochs": 7}
+    assert default_config("mlp", fixed).optim.epochs == 7
+    assert not any("optim.batch_size" in params for params in space.first)
+
+
+def test_a_narrowed_knob_keeps_the_others_and_drops_first_values_outside() -> None:
+    space, _ = resolve("ast", spaces=["optim.learning_rate=1e-3:1e-2:log"])
+    assert space.knobs["optim.learning_rate"] == Float(low=1e-3, high=1e-2, log=True)
+    assert set(space.knobs) == set(space_for("ast").knobs)
+    assert not any("optim.learning_rate" in params for params in space.first)  # the published 5e-5 is outside
+
+
+def test_a_setting_that_is_no_knob_can_become_one() -> None:
+    space, _ = resolve("mlp", spaces=["optim.schedule=onecycle,cosine", "optim.clip_norm=1:10"])
+    assert space.knobs["optim.schedule"] == Choice(values=("onecycle", "cosine"))
+    assert space.knobs["optim.clip_norm"] == Float(low=1.0, high=10.0)
+
+
+def test_pretrained_reaches_only_models_that_have_it() -> None:
+    assert resolve("ast", pretrained="none")[1] == {"model.pretrained": "none"}
+    with pytest.raises(ConfigError, match="shallow_cnn has no pretrained weights; leave the option out"):
+        resolve("shallow_cnn", pretrained="none")
+
+
+def test_only_settings_that_change_the_stored_features_ask_for_another_store() -> None:
+    space, fixed = resolve("shallow_cnn", spaces=["features.clip_seconds=1.0:3.0"])
+    assert list(feature_settings("shallow_cnn", space, fixed)) == [settings_key(default_config("shallow_cnn").features)]
+    space, fixed = resolve("shallow_cnn", spaces=["features.n_mels=40,64", "features.deltas=0,1"])
+    assert len(feature_settings("shallow_cnn", space, fixed)) == 4
+
+
+def test_tuned_layers_of_an_encoder_decide_the_features_and_other_model_knobs_do_not() -> None:
+    fixed = {"model.pretrained": "none"}
+    assert len(feature_settings("attn_crnn", space_for("attn_crnn").fixed(fixed), fixed)) == 1
+    space, fixed = resolve("attn_crnn", spaces=["model.tuned_layers=0,2"], pretrained="none")
+    found = feature_settings("attn_crnn", space, fixed)
+    assert {config.features.encoder_layer for config in found.values()} == {-1, 10}  # -1 is the last of 12
+
+
+@pytest.mark.parametrize(
+    ("knob", "message"),
+    [
+        ("features.low_hz=20.0:80.0", "features.low_hz decides the stored features, so it needs listed values"),
+        ("features.n_mels=40:60", "asks for 21 kinds of features, more than 8; narrow features.n_mels"),
+    ],
+)
+def test_too_many_kinds_of_features_are_refused(knob: str, message: str) -> None:
+    space, fixed = resolve("shallow_cnn", spaces=[knob])
+    with pytest.raises(ConfigError, match=message):
+        feature_settings("shallow_cnn", space, fixed)
+
+
+def test_a_plan_survives_its_file(tmp_path: Path) -> None:
+    plan = plan_for(make_manifest(), model="cnn_lstm")
+    plan.save(tmp_path)
+    read = SearchPlan.load(tmp_path)
+    assert read.differences(plan) == []
+    assert read.limits == plan.limits
+    assert read.knobs == plan.knobs == resolve("cnn_lstm")[0]
+
+
+def test_plans_say_who_is_in_which_part() -> None:
+    plan = plan_for(make_manifest())
+    parts = [set(plan.speakers[part]) for part in ("fit", "validation", "test")]
+    assert set.union(*parts) == {f"s{number}" for number in range(6)}
+    assert sum(map(len, parts)) == 6
+    assert plan.speaker_independent
+    assert plan.grace_epochs == -(-plan.max_epochs // 5)
+
+
+def test_limits_may_change_on_resume_and_nothing_else() -> None:
+    plan = plan_for(make_manifest())
+    assert plan.differences(replace(plan, limits=Limits(trials=500), command="other", data="moved.csv")) == []
+    other = plan_for(make_manifest(clips_per_emotion=3))
+    (corpus,) = plan.differences(other)
+    assert corpus.startswith("corpus: ")
+    assert plan.differences(replace(plan, reduction=4.0)) == ["reduction: 3.0 in the run, 4.0 now"]
+    narrowed = replace(plan, space={name: plan.space[name] for name in list(plan.space)[1:]})
+    assert plan.differences(narrowed)[0].startswith("space: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"finalists": 0}, "--finalists must be at least 1; got 0"),
+        ({"reduction": 1.0}, "--reduction must be above 1; got 1"),
+        ({"sampler": "grid", "seeds": 0}, r"(?s)--seeds must be.*--sampler must be one of"),
+        ({"limits": Limits(address="ray://head:10001")}, "got ray://head:10001. Through ray:// .Ray Client., Ray Tune"),
+        ({"limits": Limits(hours=0.0, concurrency=-1)}, r"(?s)--hours must be above 0.*--concurrency"),
+    ],
+)
+def test_bad_plans_name_every_option_at_fault(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan_for(make_manifest(), **options)
+
+
+def test_a_plan_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"model": "mlp"}')
+    with pytest.raises(ConfigError, match=r"plan\.json is not a plan that this version can read"):
+        SearchPlan.load(tmp_path)
+
+
+def test_inner_folds_are_part_of_the_plan_and_hold_every_speaker_but_the_test_ones() -> None:
+    manifest = make_manifest()
+    plan = plan_for(manifest, folds=2)
+    validated = [name for names in plan.inner_folds for name in names]
+    assert sorted(validated) == sorted({*plan.speakers["fit"], *plan.speakers["validation"]})
+    assert not set(validated) & set(plan.speakers["test"])
+    with pytest.raises(ConfigError, match="--folds must be at least 1; got 0"):
+        plan_for(manifest, folds=0)
+    assert "folds: 2 in the run, 1 now" in plan.differences(plan_for(manifest))
