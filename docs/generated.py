@@ -11,10 +11,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from search.driver.option import Kind
+from search.driver.options import OPTIONS
 from search.pages.figures import figure_modules
-from search.run import app
 from ser_core.architectures import architecture, architectures, default_config
 from ser_core.corpora import corpora, corpus_module
 from spaces import space_for
@@ -35,16 +34,13 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def options() -> str:
     """A table of the options of `ser search` for each group of its help."""
-    groups: dict[str, list[tuple[str, str, str]]] = {}
-    for param in typer.main.get_command(app).params:
-        help_text = param.help.replace("\\[", "[")  # type: ignore[attr-defined]
-        meaning, _, default = help_text.partition(" [default: ")
-        names = ", ".join(f"`{name}`" for name in (*param.opts, *param.secondary_opts))
-        panel = getattr(param, "rich_help_panel", None) or "Other"
-        groups.setdefault(panel, []).append((names, meaning, default.removesuffix("]")))
-    return "\n\n".join(
-        f"## {panel}\n\n{_table(('option', 'meaning', 'default'), rows)}" for panel, rows in groups.items()
-    )
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for about in OPTIONS.values():
+        names = ", ".join(f"`{flag} {about.spelled}`".replace(" `", "`") for flag in (about.flag, about.off) if flag)
+        resumed = "as the run has it" if about.kind.defines else "" if about.kind is Kind.CALL else "may change"
+        groups.setdefault(about.panel, []).append((names, about.help, about.meaning, resumed))
+    head = ("option", "meaning", "default", "with `--resume`")
+    return "\n\n".join(f"## {panel}\n\n{_table(head, rows)}" for panel, rows in groups.items())
 
 
 def settings() -> str:

@@ -28,7 +28,7 @@ def generated() -> ModuleType:
 
 def test_the_options_are_those_of_the_command_line(generated: ModuleType) -> None:
     known = {name for param in typer.main.get_command(app).params for name in (*param.opts, *param.secondary_opts)}
-    assert set(first_cells(generated.options())) == known - {"--help"}
+    assert {cell.split()[0] for cell in first_cells(generated.options())} == known - {"--help"}
 
 
 def test_every_setting_has_a_row(generated: ModuleType) -> None:
