@@ -4,7 +4,7 @@
     python search/dashboard.py RUN... --compare OUT.html    writes one page that compares the runs
     python search/dashboard.py --live RUN                   serves the page of a run as it grows
 
-What the pages hold is in `page_figures` and `page_head`, how they are bound in `page_html`.
+Their contents come from `search.pages.sections` and `search.pages.run_head`; `search.pages.html` binds them.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def command(
     if problem:
         raise typer.BadParameter(problem)
     if live is not None:
-        done = _told(live, lambda: LiveView(live, host, port, optuna_dashboard=optuna_dashboard).serve(typer.echo))
+        done = _reported(live, lambda: LiveView(live, host, port, optuna_dashboard=optuna_dashboard).serve(typer.echo))
     elif compare is not None:
-        done = _told(compare, lambda: typer.echo(write_comparison(compare, runs or ())))
+        done = _reported(compare, lambda: typer.echo(write_comparison(compare, runs or ())))
     else:
-        done = all([_told(folder, partial(_rewrite, folder)) for folder in runs or ()])  # noqa: C419 - all are tried
+        done = all([_reported(folder, partial(_rewrite, folder)) for folder in runs or ()])  # noqa: C419 - all are tried
     if not done:
         raise typer.Exit(1)
 
@@ -68,8 +68,8 @@ def _rewrite(folder: Path) -> None:
     typer.echo(write_dashboard(folder))
 
 
-def _told(what: Path, do: Callable[[], object]) -> bool:
-    """Do it; an error whose message says what to do is told without a traceback, and False comes back."""
+def _reported(what: Path, do: Callable[[], object]) -> bool:
+    """Do it; True, or False after an error whose message says what to do, which is printed without a traceback."""
     try:
         do()
     except USER_ERRORS as error:

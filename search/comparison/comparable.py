@@ -14,7 +14,7 @@ from search.wording import caveats_of_several, count
 
 
 def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """Name -> run folder, or those of the folds of a protocol; models name them, with their folder where two are alike.
+    """Name -> run folder, or those of the folds of a protocol; the name is the model's, with the folder if not unique.
 
     Raises:
         RunFolderError: a folder that is neither a run nor a folder of runs.
@@ -54,7 +54,7 @@ def _split(run: RunView) -> str:
 
 
 def _test_speakers(run: RunView) -> str:
-    return ", ".join(run.plan.get("speakers", {}).get("test", ())) or "not told"
+    return ", ".join(run.plan.get("speakers", {}).get("test", ())) or "unknown"
 
 
 def _classes(run: RunView) -> str:
@@ -105,7 +105,7 @@ def differences(runs: Sequence[RunView], facts: Mapping[str, Fact]) -> dict[str,
 
 
 def banners(runs: Sequence[RunView]) -> list[Banner]:
-    """What forbids to compare the runs, or makes a comparison unfair."""
+    """What rules out a comparison of the runs, or makes it unfair."""
     found = []
     if protocol := differences(runs, PROTOCOL):
         text = " ".join(sentence(name, values) for name, values in protocol.items())

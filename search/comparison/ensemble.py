@@ -26,7 +26,7 @@ class Ensemble:
 
     Attributes:
         weights: member -> share, together 1.
-        test: what it says of the test clips; one run, since every member's seeds are averaged first.
+        test: its predictions for the test clips; a single run, since every member's seeds are averaged first.
     """
 
     weights: Mapping[str, float]
@@ -38,7 +38,7 @@ class Ensemble:
 
 
 def ensemble_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The shares (models,), none below 0, together 1, of which the mean has the least cross entropy on these clips.
+    """The shares (models,), none below 0 and together 1, whose mean has the least cross entropy on these clips.
 
     The cross entropy is convex in the shares, so there is one minimum (stacking: Wolpert 1992; with shares on the
     simplex: Breiman 1996, "Stacked regressions").
@@ -48,11 +48,11 @@ def ensemble_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
         labels: (clips,) class indices.
     """
     models = len(probabilities)
-    told = probabilities[:, np.arange(len(labels)), labels].clip(LEAST_PROBABILITY)  # (models, clips)
+    of_truth = probabilities[:, np.arange(len(labels)), labels].clip(LEAST_PROBABILITY)  # (models, clips)
 
     def cross_entropy(shares: np.ndarray) -> tuple[float, np.ndarray]:
-        mixed = shares @ told  # (clips,)
-        return float(-np.log(mixed).mean()), -(told / mixed).mean(axis=1)
+        mixed = shares @ of_truth  # (clips,)
+        return float(-np.log(mixed).mean()), -(of_truth / mixed).mean(axis=1)
 
     found = minimize(
         cross_entropy,
@@ -121,10 +121,12 @@ def ensemble_across(groups: Mapping[str, Sequence[Path]]) -> Ensemble:
 
 
 def _validation(folder: Path) -> Predictions:
-    """What the winner's finalists said of the validation clips, a run per seed that ended."""
+    """What the winner's finalists predicted for the validation clips, a run per seed that ended."""
     files = validation_files(folder, read_result(folder)["winner"]["trial"])
     if not files:
-        raise ConfigError(f"{folder} holds no validation predictions of its winner: an older version made it")
+        raise ConfigError(
+            f"{folder} holds no validation predictions of its winner, as runs of older versions do; run it again"
+        )
     each = [read_predictions(path) for path in files]
     return Predictions(**{**vars(each[0]), "probabilities": np.concatenate([own.probabilities for own in each])})
 
@@ -141,6 +143,6 @@ def _check_same(part: str, runs: Mapping[str, Predictions]) -> None:
             raise ConfigError(f"{name} predicts {', '.join(own.classes)}, {first_name} {', '.join(first.classes)}")
         if own.clip_ids != first.clip_ids:
             raise ConfigError(
-                f"{name} and {first_name} have other {part} clips; an ensemble takes runs of one corpus, --split and "
-                f"--seed"
+                f"{name} and {first_name} have different {part} clips; an ensemble takes runs with the same corpus, "
+                f"--split and --seed"
             )

@@ -32,7 +32,7 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
-    """What the runs in `folders`, one per fold of a protocol, say together; scores are shares in [0, 1].
+    """The combined numbers of the runs in `folders`, one per fold of a protocol; scores are shares in [0, 1].
 
     `folds` holds every fold's scores, mean over its seeds; `over_folds` their mean and standard deviation, as tables of
     published protocols have them; `pooled` the scores of all test clips together with intervals over all speakers.
@@ -59,7 +59,7 @@ def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def predictions_of(folder: Path) -> Predictions:
-    """What the refitted models of a run said of its test clips."""
+    """What the refitted models of a run predicted for its test clips."""
     return read_predictions(folder / PREDICTIONS_FILE)
 
 

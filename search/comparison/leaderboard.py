@@ -27,10 +27,10 @@ NOTES = {
     "uar": "mean over the seeds of the winner's refits, over the test clips of all folds together where there are "
     "several; intervals are 95 % Student's t intervals with the standard error of a bootstrap over test speakers",
     "p": "t test of the difference in UAR with the standard error of a bootstrap over test speakers, the same for "
-    "both; p_holm is corrected for the number of pairs, and a difference is shown where it lies below 0.05. It is one "
-    "between these trained models: how far other seeds would lie from them, the deviation over seeds tells",
+    "both; p_holm is corrected for the number of pairs, and a difference is shown where it lies below 0.05. It "
+    "concerns these trained models; the deviation over seeds shows how far other seeds would lie from them",
     "mcnemar": "exact test on the clips that only one of the two has right, by the mean of the seeds' probabilities; "
-    "it takes the clips of a speaker for independent, so its p-values are too small: it decides nothing here",
+    "it treats the clips of a speaker as independent, so its p-values are too small and it decides nothing here",
 }
 
 
@@ -58,7 +58,7 @@ class Leaderboard:
         protocol: what all runs share.
         splits: one, or those of the folds.
         clips, speakers: of the test set.
-        warnings: what a reader must not overlook.
+        warnings: what readers must not overlook.
         comparisons: every pair, see `compare_all`.
         not_run: what should have had a row -> why it has none.
     """
@@ -185,7 +185,7 @@ def label(run: RunView) -> str:
 
 
 def read_test(folder: Path) -> Predictions:
-    """What a run's refitted models said of the test clips, in order of the clips' names.
+    """What a run's refitted models predicted for the test clips, in order of the clips' names.
 
     Raises:
         ConfigError: see `read_predictions`.

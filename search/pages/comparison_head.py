@@ -1,4 +1,4 @@
-"""Runs beside one another: a table of them, and every difference in protocol that forbids to compare their scores."""
+"""Runs beside one another: a table of them, and every difference in protocol that makes their scores incomparable."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:
         run=", ".join(run.name for run in runs),
         title=f"{count(len(runs), 'run')} compared: {', '.join(models)}",
         lead="Test scores are means over seeds of the winner's refits, with a 95 % interval over test speakers. "
-        "Whether one run is better than another, the differences on the same clips tell: intervals of two runs can "
-        "overlap although one is better for nearly every speaker.",
+        "Whether one run is better than another is shown by the differences on the same clips: the intervals of two "
+        "runs can overlap although one is better for nearly every speaker.",
         banners=tuple(banners(runs)),
         columns=("run", "model", "corpus", "classes", "split", "trials", *SCORES),
         rows=tuple(_row(run) for run in runs),

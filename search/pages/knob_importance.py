@@ -77,7 +77,7 @@ def knob_importance(run: RunView) -> Mapping[str, Share] | None:
 
 
 def _shares(knobs: Sequence[_Cells], scores: np.ndarray, times: np.ndarray) -> np.ndarray | None:
-    """Importance of each knob, summing to 1, when trial i counts `times[i]` times; None when nothing tells them apart.
+    """Importance of each knob, summing to 1, when trial i counts `times[i]` times; None when no trial stands out.
 
     Equation 9 of arXiv 2601.20800: per knob, the divergence of the best trials' density from that of all trials in
     which it was active, weighted by how much of either that is.

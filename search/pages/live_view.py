@@ -1,4 +1,4 @@
-"""The live view: serves the page of a run while it grows, and takes the wish to stop it.
+"""The live view: serves the page of a run while it grows, and takes the request to stop it.
 
 The standard library's server does all of it. Dash would bring Flask and a second front end beside the page's own, whose
 scripts the page's content security policy would have to let in; the figures, the tables and the policy of the file
@@ -6,7 +6,7 @@ serve here as they are, and a refresh is the same page again, of which the brows
 
 It only reads files of the run folder, so it works on another machine with the same storage. What keeps others out:
 
-- it listens on the loopback address unless told otherwise;
+- by default it listens on the loopback address alone;
 - the one request that writes, POST /stop, needs a token that is drawn at every start and shown in the address alone;
 - a request must name this machine, so that no web site can read it through a name of its own (DNS rebinding), and one
   that writes must come from this page (Origin);
@@ -138,11 +138,11 @@ class LiveView:
         host = socket.gethostname() if self._host in ("0.0.0.0", "::") else self._host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/#token={self.token}"
 
-    def serve(self, tell: Callable[[str], object]) -> None:
-        """Answer until Ctrl-C or `close`; `tell` is told where."""
-        tell(f"Live view: {self.address}\nCtrl-C ends the view; the search goes on.")
+    def serve(self, log: Callable[[str], object]) -> None:
+        """Answer until Ctrl-C or `close`; `log` gets the address."""
+        log(f"Live view: {self.address}\nCtrl-C ends the view; the search goes on.")
         if not is_loopback(self._host):
-            tell(f"It listens on {self._host}: whoever reaches it there can read the run, and nothing is encrypted.")
+            log(f"It listens on {self._host}: whoever reaches it there can read the run, and nothing is encrypted.")
         old = _on_sigterm(_raise_interrupt)
         try:
             self._server.serve_forever(poll_interval=0.1)

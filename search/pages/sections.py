@@ -19,11 +19,11 @@ from search.wording import in_percent
 from ser_core.whole_file import defined
 
 COMPARED_SECTIONS = ("Result", "Search")
-"""Sections whose figures tell something beside those of another run."""
+"""Sections whose figures are worth comparing with those of another run."""
 
 TEST_FIGURES = ("speaker_scores", "confusion", "recall", "reliability")
 TEST_FIGURES_OF_ALL = ("forest", "differences")
-"""Figures that tell of the test alone, and nothing of the search that led there."""
+"""Figures of the test alone, which show nothing of the search that led there."""
 
 
 @dataclass(frozen=True, kw_only=True)

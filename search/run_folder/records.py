@@ -83,6 +83,11 @@ class TrialRecord(_Trained):
     setup_seconds: float = 0.0
     precision_note: str = ""
 
+    @property
+    def rank(self) -> tuple[float, int]:
+        """Sorts trials, the best score first and of equals the earliest trial; without a score last."""
+        return -self.value if math.isfinite(self.value) else math.inf, self.number
+
 
 @dataclass
 class FinalRun(_Trained):
@@ -159,7 +164,7 @@ class RunRecords:
             for trial in self.trials.values()
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.best_epoch
         ]
-        return sorted(ended, key=lambda t: (*_rung(t), -t.value, t.number))
+        return sorted(ended, key=lambda trial: (*_rung(trial), *trial.rank))
 
     def precision_notes(self) -> list[str]:
         """Why trials and runs of the finals trained in fp32 although bf16 was to be used, one note each."""

@@ -98,4 +98,4 @@ def best_trial(records: RunRecords) -> TrialRecord | None:
 
 def _better(trials: Iterable[TrialRecord | None]) -> TrialRecord | None:
     scored = [t for t in trials if t is not None and t.state is not TrialState.FAIL and math.isfinite(t.value)]
-    return max(scored, key=lambda trial: (trial.value, -trial.number), default=None)
+    return min(scored, key=lambda trial: trial.rank, default=None)

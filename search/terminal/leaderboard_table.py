@@ -35,7 +35,7 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
         _say(
             console,
             f"p: difference in UAR over speakers, corrected for {count(len(board.comparisons), 'pair')} (Holm). "
-            f"McNemar's test takes clips of one speaker for independent and decides nothing.",
+            f"McNemar's test treats the clips of a speaker as independent and decides nothing.",
         )
 
 

@@ -73,7 +73,7 @@ class PlanLike(Protocol):
 
 
 class Progress:
-    """Shows a run while its block lasts; `update` may be called as often as one likes.
+    """Shows a run while its block lasts; `update` may be called at any rate.
 
     Args:
         plan: what the run is to do.
@@ -211,9 +211,9 @@ class Progress:
         return text if left is None else f"{text}, about {clock_text(left)} of search left"
 
     def _seconds_left(self, counted: Tally) -> float | None:
-        """Epochs that the search still has to train, at the pace of this session; None while nobody can tell.
+        """Time for the epochs still to be trained, at the pace of this session; None while it cannot be estimated.
 
-        Trials to come are taken to need what the ended ones needed on average.
+        Trials to come are assumed to need what the ended ones needed on average.
         """
         now = self._clock()
         new_epochs = counted.epochs_trained - self._epochs_before

@@ -104,7 +104,7 @@ def test_a_line_tells_difference_interval_and_verdict(tested: Callable[..., Path
     ("change", "message"),
     [
         ({"split": "emobox:1"}, "Split: speaker (speakers kept apart) in ast; emobox:1 (speakers kept apart) in mlp."),
-        ({"speakers": {"test": ["7"]}}, "Test speakers: not told in ast; 7 in mlp."),
+        ({"speakers": {"test": ["7"]}}, "Test speakers: unknown in ast; 7 in mlp."),
         ({"corpus": {"name": "crema-d"}}, "Corpus: ravdess (1,440 clips) in ast; crema-d (1,440 clips) in mlp."),
         ({"corpus": {"classes": ["happy", "sad"]}}, "Classes: neutral, calm, happy, sad, angry, fearful"),
     ],

@@ -8,7 +8,6 @@ page replaces each by its dark partner (`DARK`).
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -132,7 +131,7 @@ def thinned(trials: Sequence[TrialRecord], keep: int) -> list[TrialRecord]:
     """At most `keep` trials in order of number: the best third of `keep`, and an even sample of all others."""
     if len(trials) <= keep:
         return list(trials)
-    ranked = sorted(trials, key=lambda trial: -trial.value if math.isfinite(trial.value) else math.inf)
+    ranked = sorted(trials, key=lambda trial: trial.rank)
     top, rest = ranked[: keep // 3], sorted(ranked[keep // 3 :], key=lambda trial: trial.number)
     wanted = keep - len(top)
     sample = [rest[index * len(rest) // wanted] for index in range(wanted)]

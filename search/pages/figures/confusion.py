@@ -47,7 +47,7 @@ def info(run: RunView) -> ConfusionInfo | None:
 
 
 def reading(info: ConfusionInfo) -> str:
-    """The best told class and the most frequent mistake."""
+    """The class that is recognised best, and the most frequent mistake."""
     shares = info.shares
     size = range(len(info.classes))
     best = max(size, key=lambda row: shares[row][row])

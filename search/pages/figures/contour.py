@@ -102,7 +102,7 @@ def _spots(run: RunView, x: Scale, y: Scale) -> list[Spot]:
     trials = [t for t in trials if t.state in ended and math.isfinite(t.value) and {x.knob, y.knob} <= t.params.keys()]
     if not trials:
         return []
-    best = max(range(len(trials)), key=lambda index: (trials[index].value, -trials[index].number))
+    best = min(range(len(trials)), key=lambda index: trials[index].rank)
     spots = []
     for index in sorted({*map(int, evenly(len(trials), MOST_TRIALS)), best}):
         trial = trials[index]

@@ -65,7 +65,7 @@ def reading(info: ExplainedInfo) -> str:
     if info.blank:
         text += f"; of {count(info.blank, 'clip')} it shows nothing"
     return (
-        f"{text}. The refit has trained on these clips, so they tell where the model looks, not how often it is right."
+        f"{text}. The refit has trained on these clips, so they show where the model looks, not how often it is right."
     )
 
 

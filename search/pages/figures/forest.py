@@ -108,7 +108,7 @@ def info_of(runs: Sequence[RunView]) -> ForestInfo | None:
 
 
 def reading(info: ForestInfo) -> str:
-    """The leading score with its interval, and how many of its rivals that interval cannot tell from it."""
+    """The leading score with its interval, and how many of its rivals lie within that interval."""
     if runs := info.of(Kind.RUN):
         return f"{runs[0].name} leads with {_with_interval(runs[0].uar, info)}{_rivals(runs, 'run')}."
     (mean,), finalists = info.of(Kind.MEAN), info.of(Kind.FINALIST)

@@ -40,7 +40,7 @@ class HistoryInfo:
     @property
     def best(self) -> Point | None:
         counted = (point for point in self.points if point.state is not TrialState.FAIL)
-        return max(counted, key=lambda point: (point.uar, -point.number), default=None)
+        return max(counted, key=lambda point: point.uar, default=None)  # of equals the first, as they are in order
 
 
 def info(run: RunView) -> HistoryInfo | None:

@@ -88,9 +88,9 @@ def _interval(best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     draws = np.array(
         [agreement_with_end(best[rng.integers(0, len(best), len(best))])[:-1] for _ in range(RESAMPLES)]
     )  # (resamples, epochs); NaN where all that were drawn are alike
-    told = np.isfinite(draws).any(axis=0)
+    known = np.isfinite(draws).any(axis=0)
     low, high = np.full(draws.shape[1], math.nan), np.full(draws.shape[1], math.nan)
-    low[told], high[told] = np.nanquantile(draws[:, told], (0.025, 0.975), axis=0)
+    low[known], high[known] = np.nanquantile(draws[:, known], (0.025, 0.975), axis=0)
     return low, high
 
 

@@ -21,13 +21,13 @@
   async function refresh() {
     const headers = version ? { "If-None-Match": version } : {};
     const answer = await fetch("/", { headers, cache: "no-store" }).catch(() => null);
-    if (answer === null) trouble = "The live view does not answer; is it still served? Shown is what it said last.";
+    if (answer === null) trouble = "The live view does not answer; is it still served? This is the last page that it sent.";
     else trouble = answer.ok || answer.status === 304 ? "" : await answer.text();
     if (answer?.status === 200) {
       bring(new DOMParser().parseFromString(await answer.text(), "text/html"));
       version = answer.headers.get("ETag");
     }
-    tell();
+    showStatus();
   }
 
   // Exchanges parts of the page for those of a newer one. Its scripts do not run: it is only parsed.
@@ -57,7 +57,7 @@
     return `${Math.round(seconds / divisor)} ${unit}`;
   }
 
-  function tell() {
+  function showStatus() {
     const { last, stopping, finished } = document.getElementById("live-run").dataset;
     const age = last ? `last record ${duration(Math.max(0, Date.now() / 1000 - Number(last)))} ago` : "nothing recorded yet";
     const state = finished === "yes" ? "Finished." : stopping === "yes" ? "Asked to stop; its driver has not noticed yet." : "";
@@ -71,11 +71,11 @@
     const answer = await fetch("/stop", { method: "POST", headers: { "X-Token": token } }).catch(() => null);
     trouble = answer?.ok ? "" : answer ? await answer.text() : "The live view does not answer.";
     if (answer?.ok) await refresh();
-    tell();
+    showStatus();
   }
 
   stop.addEventListener("click", askToStop);
   setInterval(() => document.hidden || refresh(), EVERY_MS);
   document.addEventListener("visibilitychange", () => document.hidden || refresh());
-  tell();
+  showStatus();
 })();

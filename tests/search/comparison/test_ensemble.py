@@ -105,7 +105,7 @@ def test_members_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
     one = make_run(tmp_path / "one", 1.0, 1)
     with pytest.raises(ConfigError, match="takes two or more runs; got one"):
         ensemble_of({"one": one})
-    with pytest.raises(ConfigError, match="other and one have other test clips"):
+    with pytest.raises(ConfigError, match="other and one have different test clips"):
         ensemble_of({"one": one, "other": make_run(tmp_path / "other", 1.0, 1, clips="d")})
     with pytest.raises(ConfigError, match="predicts calm, happy, sad, one angry, happy, sad"):
         ensemble_of({"one": one, "calm": make_run(tmp_path / "calm", 1.0, 1, classes=("calm", "happy", "sad"))})
