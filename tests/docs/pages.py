@@ -56,5 +56,5 @@ def _parts(page: str, words: list[str]) -> Iterator[Command]:
 
 def first_cells(text: str) -> list[str]:
     """Code in the first column of the tables in a text."""
-    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
+    rows = [re.split(r"(?<!\\)\|", line)[1] for line in text.splitlines() if line.startswith("|")]
     return [code for cell in rows for code in re.findall(r"`([^`]+)`", cell)]
