@@ -21,11 +21,10 @@ from typing import Annotated, BinaryIO, NoReturn, TextIO
 import numpy as np
 import torch
 import typer
-from torchaudio.transforms import Resample
 
 from ser_core.artifact import ArtifactError, Predictor
 from ser_core.ensemble import EnsemblePredictor, load_predictor
-from ser_core.features.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, read_audio
+from ser_core.features.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, read_audio, resampled
 from ser_core.modules.pretrained import PretrainedError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf"}
@@ -162,7 +161,6 @@ def predict_stream(
     Yields:
         The time from having a block to having printed its prediction, s.
     """
-    resample = Resample(rate_hz, predictor.sample_rate_hz)
     length, heard, window = round(predictor.clip_seconds * rate_hz), 0, np.empty(0, dtype=np.float32)
     for block in blocks:
         began = time.perf_counter()
@@ -170,8 +168,7 @@ def predict_stream(
         window = np.concatenate([window, block])[-length:]
         probabilities = None
         if len(window) >= MIN_SECONDS * rate_hz and not is_silent(window):
-            samples = resample(torch.from_numpy(window)).numpy() if rate_hz != predictor.sample_rate_hz else window
-            probabilities = predictor.probabilities(samples)
+            probabilities = predictor.probabilities(resampled(window, rate_hz, predictor.sample_rate_hz))
         printer(round(heard / rate_hz, 3), probabilities)
         yield time.perf_counter() - began
 

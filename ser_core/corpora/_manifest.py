@@ -1,7 +1,7 @@
 """Manifests: a user's own list of clips as CSV, TSV or JSON lines.
 
-Columns `path, speaker, emotion` and optionally `gender` and `split`, in any order and case; others are ignored.
-Two public conventions are read as they are:
+Columns `path, speaker, emotion` and optionally `gender` and `split`, in any order and case, or under the names of
+`ser_core.corpora._columns`; others are named in a warning. Two public conventions are read as they are:
 
 - nkululeko's CSV: `file, speaker, gender, emotion`;
 - EmoBox's JSON lines: `key, dataset, wav, emo …` (Ma et al. 2024, arXiv 2406.07162). They name files from the root of
@@ -13,37 +13,43 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ser_core.clips import Clip, CorpusError, SkippedFile, emotion_word
+from ser_core.corpora._columns import Columns, columns_of, warn_of_unused
+from ser_core.corpora._identities import check_identities, is_number
 from ser_core.corpora._scan import BadName, Corpus, Scan
+from ser_core.corpora._segments import check_whole_file
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "path": ("path", "file", "wav"),
-    "speaker": ("speaker", "spk"),
-    "emotion": ("emotion", "emo"),
-    "gender": ("gender", "sex"),
-    "split": ("split",),
-    "dataset": ("dataset",),
-}
 _PARTS = {
     "train": "train",
     "training": "train",
     "dev": "validation",
+    "devel": "validation",
+    "development": "validation",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
     "test": "test",
+    "testing": "test",
 }
-_GENDERS = {"female": "female", "f": "female", "male": "male", "m": "male"}
+_GENDERS = {
+    **dict.fromkeys(("female", "f", "woman", "w", "girl"), "female"),
+    **dict.fromkeys(("male", "m", "man", "boy"), "male"),
+    **dict.fromkeys(("", "?", "-", "x", "unknown", "unk", "other", "nonbinary", "non-binary"), None),
+}
 
-Row = Mapping[str, str]
+_log = logging.getLogger(__name__)
+
+Cells = Mapping[str, Any]
 
 
 def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
@@ -54,92 +60,120 @@ def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
         known: corpora by name, which can tell the speaker from a file name.
 
     Raises:
-        CorpusError: a file that is not text, lacks a column, or holds no line.
+        CorpusError: a file that is not text, lacks a column, holds no line, or writes one speaker or emotion in two
+            ways.
     """
     try:
         rows = list(_json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path} is not a table in UTF-8 text ({error}): save it as UTF-8") from error
+    if not rows:
+        raise CorpusError(f"{path} lists no clips")
+    warn_of_unused(path, {name for _, columns, _ in rows for name in columns.unused})
     clips: dict[str, Clip] = {}
     problems = []
-    for number, row in rows:
+    genders: Counter[str] = Counter()
+    for number, columns, cells in rows:
+        row: Mapping[str, str] = {}
         try:
-            clip = _clip(row, path.parent, known)
+            row = columns.row(cells)
+            clip = _clip(row, path.parent, known, upwards=columns.chosen.get("path") == "wav")
             if clip.clip_id in clips:
                 raise BadName(f"{clip.clip_id} is listed twice")
             clips[clip.clip_id] = clip
+            genders[row.get("gender", "").lower()] += 1
         except BadName as error:
             file = Path(row["path"]) if row.get("path") else path
             problems.append(SkippedFile(path=file, reason=f"line {number} of {path.name}: {error}"))
-    if not rows:
-        raise CorpusError(f"{path} lists no clips")
+    check_identities(path, "speaker", (clip.speaker for clip in clips.values()))
+    check_identities(path, "emotion", (clip.emotion for clip in clips.values()))
+    _warn_of_genders(path, genders)
     return Scan(clips=tuple(clips.values()), problems=tuple(problems))
 
 
-def _table_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """(line number, our column -> text) of a CSV or TSV; a byte order mark and spaces around commas do not matter."""
+def _warn_of_genders(path: Path, words: Mapping[str, int]) -> None:
+    unknown = [
+        f"{word!r} (in {count} clip{'s' * (count > 1)})"
+        for word, count in sorted(words.items())
+        if word not in _GENDERS
+    ]
+    if unknown:
+        _log.warning(
+            "%s: gender must be female or male; not understood, and taken as unknown: %s", path, ", ".join(unknown[:8])
+        )
+
+
+def _table_rows(path: Path) -> Iterator[tuple[int, Columns, Cells]]:
+    """(line number, columns, cells by column) of a CSV or TSV; a byte order mark and spaces around commas do not
+    matter."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", skipinitialspace=True)
+        first = file.readline()
+        file.seek(0)
+        reader = csv.reader(file, delimiter=_delimiter(path, first), skipinitialspace=True)
         header = [name.strip().lower() for name in next(reader, [])]
-        columns = {ours: header.index(name) for ours, names in _COLUMNS.items() for name in names if name in header}
-        missing = [ours for ours in ("path", "speaker", "emotion") if ours not in columns]
+        columns = columns_of(path, header)
+        missing = [ours for ours in ("path", "speaker", "emotion") if ours not in columns.chosen]
         if missing:
+            lfs = ". It is a Git LFS pointer: run git lfs pull" if first.startswith(LFS_POINTER) else ""
             raise CorpusError(
                 f"{path} must have the columns path (or file), speaker and emotion; missing: {', '.join(missing)}; "
-                f"its first line reads {', '.join(header)!r}"
+                f"its first line reads {', '.join(header)[:200]!r}{lfs}"
             )
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield reader.line_num, {ours: cells[at].strip() for ours, at in columns.items() if at < len(cells)}
+                yield reader.line_num, columns, dict(zip(header, cells, strict=False))
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """(line number, our key -> text) of JSON lines.
+LFS_POINTER = "version https://git-lfs.github.com"
+
+
+def _delimiter(path: Path, first: str) -> str:
+    """Of a table whose first line reads `first`; spreadsheets write .csv with semicolons or tabs, too."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return max(",;\t", key=first.count)
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Columns, Cells]]:
+    """(line number, columns, values by key) of JSON lines.
 
     Raises:
         CorpusError: a line that is not a JSON object.
     """
+    known: dict[tuple[str, ...], Columns] = {}
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise CorpusError(f"{path} line {number} is not JSON: {error}") from error
+            except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+                raise CorpusError(f"{path} line {number} is not JSON: {str(error)[:100]}") from error
             if not isinstance(entry, dict):
                 raise CorpusError(
                     f'{path} line {number} must be a JSON object such as {{"path": …}}; got {line.strip()[:60]}'
                 )
-            yield number, _json_row(entry)
+            cells = {name.strip().lower(): value for name, value in entry.items()}
+            names = tuple(cells)
+            if names not in known:
+                known[names] = columns_of(path, names)
+            yield number, known[names], cells
 
 
-def _json_row(entry: Mapping[str, Any]) -> Row:
-    row = {
-        ours: str(entry[name]).strip()
-        for ours, names in _COLUMNS.items()
-        for name in names
-        if entry.get(name) is not None
-    }
-    if "start_time" in entry and "end_time" in entry:
-        row["segment"] = f"{entry['start_time']} to {entry['end_time']} s"
-    if "wav" in entry:
-        row["emobox"] = "yes"
-    return row
-
-
-def _clip(row: Row, folder: Path, known: Mapping[str, Corpus]) -> Clip:
+def _clip(row: Mapping[str, str], folder: Path, known: Mapping[str, Corpus], *, upwards: bool) -> Clip:
     """The clip of one line.
 
     Raises:
-        BadName: no path, speaker or emotion, a segment of a file, or a word for the part that is not known.
+        BadName: no path, speaker or emotion, a part of a file, or a word for the part of the split that is not known.
     """
     if not row.get("path"):
         raise BadName("no path")
-    if "segment" in row:
-        raise BadName(f"names a part of the file ({row['segment']}): cut the segments into files of their own")
+    path = _find(row["path"], folder, upwards=upwards)
+    check_whole_file(row, path)
     if not row.get("emotion"):
         raise BadName("no emotion")
+    if is_number(row["emotion"]):
+        raise BadName(f"emotion must be a word; got {row['emotion']}: write the word that the number stands for")
     speaker, gender = row.get("speaker"), _GENDERS.get(row.get("gender", "").lower())
     if not speaker and row.get("dataset") in known:
         said = known[row["dataset"]].labels(PurePosixPath(row["path"]))
@@ -149,8 +183,10 @@ def _clip(row: Row, folder: Path, known: Mapping[str, Corpus]) -> Clip:
         raise BadName("no speaker, without whom test speakers cannot be kept out of training")
     part = row.get("split", "").lower()
     if part and part not in _PARTS:
-        raise BadName(f"split must be train, validation (or dev, valid, val) or test; got {row['split']!r}")
-    path = _find(row["path"], folder, upwards="emobox" in row)
+        raise BadName(
+            f"split must be train, validation (or dev, valid, val) or test; got {row['split']!r}"
+            + (", which means validation to some and test to others" if part.startswith("eval") else "")
+        )
     return Clip(
         clip_id=_clip_id(row["path"], folder),
         path=path,
@@ -162,8 +198,14 @@ def _clip(row: Row, folder: Path, known: Mapping[str, Corpus]) -> Clip:
 
 
 def _find(text: str, folder: Path, *, upwards: bool) -> Path:
-    """Where the file lies: from the manifest's folder, or with `upwards` from the nearest folder above that has it."""
+    """Where the file lies: from the manifest's folder, or with `upwards` from the nearest folder above that has it.
+
+    Raises:
+        BadName: no file there, and a path as Windows writes it.
+    """
     path = folder / os.path.expanduser(text)
+    if "\\" in text and not path.exists():
+        raise BadName(f"no such file: {text}; write its path with / instead of \\")
     if not upwards or path.exists():
         return path
     return next((above / text for above in folder.resolve().parents if (above / text).exists()), path)

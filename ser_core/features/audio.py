@@ -6,6 +6,7 @@ does not fail, it only lowers the score.
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from scipy.signal import firwin, resample_poly
 from torchaudio.transforms import Resample
 
 from ser_core.errors import UserError
@@ -22,6 +24,14 @@ SILENCE_PEAK = 1e-4
 MIN_SECONDS = 0.05
 """Shortest usable clip, s: two analysis windows."""
 
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
+"""Sample rates that are believed."""
+MOST_SECONDS = 3_600
+"""Longest usable file, s: a bound on memory, 230 MB at 16 kHz."""
+
+_BLOCK_VALUES = 1 << 20  # samples times channels that are decoded at a time
+_UNKNOWN_FRAMES = 1 << 35  # a FLAC stream may leave its length open: libsndfile then gives 2^36 - 1 or more
+_MOST_KERNEL_VALUES = 1 << 22  # 16 MB; of 44,100 to 16,000 Hz it has 2^17
 _STREAMED = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # what a writer that could not seek leaves as the size of the data chunk
 _DATA_CHUNK = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
@@ -31,9 +41,7 @@ class AudioError(UserError, ValueError):
 
 
 def read_audio(path: Path, sample_rate_hz: int) -> np.ndarray:
-    """Decode a file, average its channels and resample it.
-
-    Resampling is band-limited (Hann-windowed sinc), as torchaudio does it.
+    """Decode a file, average its channels and resample it, see `resampled`.
 
     Returns:
         (samples,) float32; full scale is 1.
@@ -41,11 +49,24 @@ def read_audio(path: Path, sample_rate_hz: int) -> np.ndarray:
     Raises:
         AudioError: see `decode`.
     """
-    samples, rate_hz = decode(path)
-    if rate_hz == sample_rate_hz:
+    return resampled(*decode(path), sample_rate_hz)
+
+
+def resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+    """Samples (samples,) float32 at another rate, band-limited by a Hann-windowed sinc, as torchaudio does it.
+
+    That takes memory with the product of both rates over their common divisor; where it would be too much, such as from
+    48,017 Hz, polyphase filtering with a Kaiser-windowed sinc stands in.
+    """
+    if from_hz == to_hz:
         return samples
+    divisor = math.gcd(from_hz, to_hz)
+    down, up = from_hz // divisor, to_hz // divisor
+    if up * (down + 12 * max(1, down / up)) > _MOST_KERNEL_VALUES:
+        polyphase: np.ndarray = resample_poly(samples, up, down, window=_filter(max(up, down)))
+        return polyphase.astype(np.float32, copy=False)
     with torch.inference_mode():
-        return _resampler(rate_hz, sample_rate_hz)(torch.from_numpy(samples)).numpy()
+        return _resampler(from_hz, to_hz)(torch.from_numpy(samples)).numpy()
 
 
 def duration_seconds(path: Path) -> float:
@@ -55,36 +76,65 @@ def duration_seconds(path: Path) -> float:
         AudioError: missing, or not audio.
     """
     try:
-        return soundfile.info(path).duration
+        info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(_decoder_reason(path, str(error)) if path.is_file() else "no such file") from error
+    if info.frames >= _UNKNOWN_FRAMES:
+        samples, rate_hz = decode(path)
+        return len(samples) / rate_hz
+    return info.duration
 
 
 def decode(path: Path) -> tuple[np.ndarray, int]:
-    """Decode a whole file and average its channels.
+    """Decode a whole file, a block at a time, and average its channels.
 
     Returns:
         (samples,) float32 and the file's rate in Hz.
 
     Raises:
-        AudioError: missing, not audio, truncated, empty, shorter than `MIN_SECONDS`, NaN or infinite, or silent.
+        AudioError: missing, not audio, truncated, empty, shorter than `MIN_SECONDS`, longer than `MOST_SECONDS`, of a
+            rate that no recording has, NaN or infinite, silent, or anything else for which the decoder gives up.
     """
     if not path.is_file():
         raise AudioError("no such file")
     if path.stat().st_size == 0:
         raise AudioError("empty file")
     try:
-        with soundfile.SoundFile(path) as file:
+        with _Stream(path) as file:
             declared, log, rate_hz = file.frames, file.extra_info, file.samplerate
-            channels = file.read(dtype="float32", always_2d=True)  # (samples, channels)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(_decoder_reason(path, str(error))) from error
-    missing = _missing_share(log, declared, len(channels))
+            samples = _mono(file)
+    except AudioError:
+        raise
+    except Exception as error:  # libsndfile, soundfile and numpy each raise their own; it is this file's reason
+        raise AudioError(_decoder_reason(path, str(error) or type(error).__name__)) from error
+    missing = _missing_share(log, declared, len(samples))
     if missing:
         raise AudioError(f"truncated: {missing:.0%} of the audio that the header announces is missing")
-    samples = np.ascontiguousarray(channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1))
     _check_samples(samples, rate_hz)
     return samples, rate_hz
+
+
+class _Stream(soundfile.SoundFile):
+    """Read from start to end: seeking fails in a file whose header does not tell its length."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _mono(file: soundfile.SoundFile) -> np.ndarray:
+    """The mean of a file's channels, (samples,) float32."""
+    if not LOWEST_RATE_HZ <= file.samplerate <= HIGHEST_RATE_HZ:
+        raise AudioError(
+            f"its header gives a sample rate of {file.samplerate:,} Hz; rates of {LOWEST_RATE_HZ:,} to "
+            f"{HIGHEST_RATE_HZ:,} Hz are read"
+        )
+    blocks, count = [np.empty(0, dtype=np.float32)], 0
+    while len(block := file.read(max(1, _BLOCK_VALUES // file.channels), dtype="float32", always_2d=True)):
+        blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))  # (samples, channels) -> (samples,)
+        count += len(block)
+        if count > MOST_SECONDS * file.samplerate:
+            raise AudioError(f"longer than {MOST_SECONDS:,} s: cut it into clips")
+    return np.concatenate(blocks)
 
 
 def _check_samples(samples: np.ndarray, rate_hz: int) -> None:
@@ -113,7 +163,7 @@ def _missing_share(log: str, declared: int, read: int) -> float:
         announced, present = int(chunk[1]), int(chunk[2])
         if announced not in _STREAMED and announced - present > 1:  # an odd chunk may lack its padding byte
             return 1 - present / announced
-    return 1 - read / declared if 0 <= read < declared else 0.0
+    return 1 - read / declared if 0 <= read < declared < _UNKNOWN_FRAMES else 0.0
 
 
 def _decoder_reason(path: Path, error: str) -> str:
@@ -121,10 +171,25 @@ def _decoder_reason(path: Path, error: str) -> str:
     if "Format not recognised" in error:
         with path.open("rb") as file:
             head = file.read(16)
+        if head.startswith(b"version https://"):
+            return "a Git LFS pointer instead of audio: run git lfs pull"
+        if head[4:8] == b"ftyp":
+            return f"MPEG-4 audio (m4a, mp4), which libsndfile does not read: {_CONVERT}"
+        if head.startswith((b"\x1aE\xdf\xa3", b"0&\xb2u")):
+            return f"a WebM, Matroska or WMA file, which libsndfile does not read: {_CONVERT}"
         return f"not an audio file that libsndfile reads; it begins with {head!r}"
     if path.suffix.lower() == ".flac":
         return f"truncated or damaged: {error.removeprefix('Error : ').strip() or 'FLAC decoder failed'}"
     return f"cannot be decoded: {error.strip()}"
+
+
+_CONVERT = "convert it, as with ffmpeg -i IN -ac 1 OUT.wav"
+
+
+@cache
+def _filter(rate: int) -> np.ndarray:
+    """The low-pass filter of `scipy.signal.resample_poly`, which would compute it anew for every clip."""
+    return firwin(20 * rate + 1, 1 / rate, window=("kaiser", 5.0)).astype(np.float32)
 
 
 @cache

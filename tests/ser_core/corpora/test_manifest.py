@@ -70,8 +70,8 @@ def test_columns_in_any_order_with_gender_and_more(folder: Path, load) -> None:
 
 
 def test_speakers_that_look_like_numbers_stay_text(folder: Path, load) -> None:
-    text = '{"path": "a.wav", "speaker": 1, "emotion": "happy"}\n{"path": "c.wav", "speaker": "01", "emotion": "sad"}\n'
-    assert load(write(folder / "list.jsonl", text)).speakers.tolist() == ["1", "01"]
+    text = '{"path": "a.wav", "speaker": 1, "emotion": "happy"}\n{"path": "c.wav", "speaker": "02", "emotion": "sad"}\n'
+    assert load(write(folder / "list.jsonl", text)).speakers.tolist() == ["1", "02"]
 
 
 def test_absolute_paths(folder: Path, load) -> None:
@@ -183,3 +183,172 @@ def test_files_that_are_no_manifest(folder: Path, load, name: str, text: str, me
 def test_other_encodings_are_refused(folder: Path, load) -> None:
     with pytest.raises(CorpusError, match="save it as UTF-8"):
         load(write(folder / "list.csv", "path,speaker,emotion\na.wav,Jürgen,sad\n", "latin-1"))
+
+
+# -- columns -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["filename,speaker_id,label", "file_name,spk,class", "wav,spk_id,emo", "audio_path,actor,emotion_label"],
+)
+def test_names_that_others_use_are_read(folder: Path, load, header: str) -> None:
+    lines = [header, *(",".join(row) for row in ROWS)]
+    assert summary(load(write(folder / "list.csv", "\n".join(lines)))) == EXPECTED
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_csv_of_another_separator_is_read(folder: Path, load, separator: str) -> None:
+    lines = [separator.join(row) for row in (("path", "speaker", "emotion"), *ROWS)]
+    assert summary(load(write(folder / "list.csv", "\n".join(lines)))) == EXPECTED
+
+
+def test_our_own_name_of_a_column_goes_first_and_unused_columns_are_named_once(folder: Path, load, caplog) -> None:
+    text = "path,speaker,emotion,label,age\na.wav,ann,happy,1,30\nc.wav,cy,sad,2,31\n"
+    assert [clip.emotion for clip in load(write(folder / "list.csv", text)).clips] == ["happy", "sad"]
+    (record,) = caplog.records
+    assert record.getMessage().endswith("list.csv: columns that are not used: age, label")
+
+
+def test_two_columns_that_could_be_the_same_are_refused(folder: Path, load) -> None:
+    text = "filename,wav,speaker,emotion\na.wav,c.wav,ann,happy\n"
+    with pytest.raises(CorpusError, match=r"wav and filename could each be the path; call the right one 'path'"):
+        load(write(folder / "list.csv", text))
+    text = "path,start,offset,speaker,emotion\na.wav,0,0,ann,happy\n"
+    with pytest.raises(CorpusError, match=r"columns start and offset could each be the start; remove all but one"):
+        load(write(folder / "list.csv", text))
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "reason"),
+    [
+        ("start,end", "0,0.1", r"a part of the file \(0 to 0.1 s, columns start, end\)"),
+        ("start,end", "0 days 00:00:00.050000,0 days 00:00:00.2", r"a part of the file \(0.05 to 0.2 s"),
+        ("start,end", "0.1,NaT", r"a part of the file \(0.1 to the end"),
+        ("offset,duration", "0.0,0.1", r"a part of the file \(0 to 0.1 s, columns start, end|columns start, duration"),
+        ("offset,duration", "0.1,", r"a part of the file \(0.1 to the end"),
+        ("duration", "0.1", r"a part of the file \(0 to 0.1 s, columns duration\): cut the segments into files"),
+        ("start_time,end_time", "x,1", "start must be seconds, or a timedelta as pandas writes it; got 'x'"),
+        ("begin,stop", "-1,1", "start must be seconds"),
+        ("end", "1e999", "end must be seconds"),
+        ("channel", "1", "names channel 1 of a file that has 2"),
+    ],
+)
+def test_a_part_of_a_file_is_refused(tmp_path: Path, write_audio, load, columns: str, values: str, reason: str) -> None:
+    write_audio(tmp_path / "a.wav", channels=2)
+    with pytest.raises(CorpusError, match=reason):
+        load(write(tmp_path / "list.csv", f"path,speaker,emotion,{columns}\na.wav,ann,happy,{values}\n"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("start,end", "0,0.2"),
+        ("start,end", "0 days 00:00:00,0 days 00:00:00.200000"),
+        ("start,end", "0 days,NaT"),
+        ("start,end", ","),
+        ("offset,duration", "0,0.17"),
+        ("duration", "0.2"),
+        ("channel", "0"),
+    ],
+)
+def test_a_part_that_is_the_whole_file_is_read(folder: Path, load, columns: str, values: str) -> None:
+    values = values.replace("0 days,", "0 days 00:00:00,")
+    rows = "\n".join(f"{name},{speaker},{emotion},{values}" for name, speaker, emotion in ROWS)
+    assert summary(load(write(folder / "list.csv", f"path,speaker,emotion,{columns}\n{rows}\n"))) == EXPECTED
+
+
+def test_segments_of_one_file_are_all_left_out(folder: Path, load) -> None:
+    lines = ["file,start,end,speaker,emotion", "a.wav,0,0.1,ann,happy", "a.wav,0.1,0.2,ann,sad"]
+    lines += ["sub/b.flac,,,bob,sad", "c.wav,0,0.2,cy,angry"]
+    manifest = load(write(folder / "list.csv", "\n".join(lines)), skip_bad=True)
+    assert [clip.clip_id for clip in manifest.clips] == ["sub/b.flac", "c.wav"]
+    assert all("names a part of the file" in skipped.reason for skipped in manifest.skipped)
+
+
+# -- identities and missing values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "one", "other"),
+    [
+        ("speaker", "3", "3.0"),
+        ("speaker", "03", "3"),
+        ("speaker", "Anna07", "anna07 "),
+        ("speaker", "anna 07", "Anna07"),
+        ("speaker", "\uff13", "3"),
+        ("emotion", "very happy", "Very_Happy"),
+    ],
+)
+def test_names_that_are_one_are_refused(folder: Path, load, column: str, one: str, other: str) -> None:
+    rows = [{"path": "a.wav", "speaker": "x", "emotion": "sad"}, {"path": "c.wav", "speaker": "y", "emotion": "sad"}]
+    for row, name in zip(rows, (one, other), strict=True):
+        row[column] = name
+    with pytest.raises(CorpusError, match=rf"every {column} must be written in one way; .* Write them alike"):
+        load(write(folder / "list.jsonl", "\n".join(json.dumps(row) for row in rows)))
+
+
+@pytest.mark.parametrize("empty", ["", "nan", "NaN", "None", "N/A", "<NA>", "null"])
+@pytest.mark.parametrize("column", ["path", "speaker", "emotion"])
+def test_a_missing_value_is_no_name(folder: Path, load, column: str, empty: str) -> None:
+    row = {"path": "a.wav", "speaker": "ann", "emotion": "sad", column: empty}
+    with pytest.raises(CorpusError, match=f"line 2 of list.csv: no {column}"):
+        load(write(folder / "list.csv", ",".join(row) + "\n" + ",".join(row.values()) + "\n"))
+
+
+def test_emotions_that_are_numbers_are_refused(folder: Path, load) -> None:
+    with pytest.raises(CorpusError, match=r"emotion must be a word; got 1\.00: write the word that the number stands"):
+        load(write(folder / "list.csv", "path,speaker,emotion\na.wav,ann,1.00\nc.wav,cy,2.00\n"))
+
+
+def test_words_for_gender_that_are_not_known_are_named(folder: Path, load, caplog) -> None:
+    text = "path,speaker,emotion,gender\na.wav,ann,happy,femal\nc.wav,cy,sad,m\nsub/b.flac,bob,sad,\n"
+    manifest = load(write(folder / "list.csv", text))
+    assert [clip.gender for clip in manifest.clips] == [None, "male", None]
+    (record,) = caplog.records
+    assert record.getMessage().endswith("not understood, and taken as unknown: 'femal' (in 1 clip)")
+
+
+def test_eval_is_refused_with_its_two_meanings(folder: Path, load) -> None:
+    with pytest.raises(CorpusError, match="got 'eval', which means validation to some and test to others"):
+        load(write(folder / "list.csv", "path,speaker,emotion,split\na.wav,ann,happy,eval\n"))
+
+
+# -- what is no manifest -----------------------------------------------------------------------------------------------
+
+
+def test_a_path_as_windows_writes_it_is_named(folder: Path, load) -> None:
+    with pytest.raises(CorpusError, match=r"no such file: sub\\b\.flac; write its path with / instead of"):
+        load(write(folder / "list.csv", "path,speaker,emotion\nsub\\b.flac,bob,sad\n"))
+
+
+def test_a_pointer_of_git_lfs_is_named(folder: Path, load) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    with pytest.raises(CorpusError, match="It is a Git LFS pointer: run git lfs pull"):
+        load(write(folder / "list.csv", pointer))
+    (folder / "a.wav").write_text(pointer)
+    with pytest.raises(CorpusError, match=r"a\.wav: a Git LFS pointer instead of audio: run git lfs pull"):
+        load(write(folder / "list.csv", "path,speaker,emotion\na.wav,ann,happy\nc.wav,cy,sad\n"))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("[" * 100_000, "line 1 is not JSON"),
+        ('{"speaker": ' + "9" * 5_000 + "}", "line 1 is not JSON"),
+        ('{"path": ["a.wav"], "speaker": "ann", "emotion": "sad"}', "path must be text or a number; got list"),
+        ('{"path": "a.wav", "speaker": {"id": 1}, "emotion": "sad"}', "speaker must be text or a number; got dict"),
+        ('{"path": "a.wav", "speaker": true, "emotion": "sad"}', "speaker must be text or a number; got bool"),
+        (
+            '{"path": "a\\ud800.wav", "speaker": "ann", "emotion": "sad"}',
+            "path holds a character that no text may",
+        ),
+        (
+            '{"path": "a\\u0000.wav", "speaker": "ann", "emotion": "sad"}',
+            "path holds a character that no text may",
+        ),
+    ],
+)
+def test_hostile_json_is_refused_with_its_line(folder: Path, load, line: str, reason: str) -> None:
+    with pytest.raises(CorpusError, match=reason):
+        load(write(folder / "list.jsonl", line + "\n"))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import resource
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from ser_core.features.audio import AudioError, decode, read_audio
+from ser_core.features.audio import AudioError, decode, duration_seconds, read_audio
 
 RATE_HZ = 16_000
 
@@ -114,3 +119,97 @@ def test_files_that_are_not_audio_are_refused(tmp_path: Path, content: bytes | N
 def test_a_quiet_voice_is_not_silence(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(peak=1e-3), RATE_HZ, subtype="FLOAT")
     assert decode(tmp_path / "a.wav")[0].size == RATE_HZ // 2
+
+
+def flac_of(frames: int, total: int) -> bytes:
+    """A FLAC file of a tone whose header announces `total` samples, in 36 bits; 0 is what a stream leaves open."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone(frames / RATE_HZ), RATE_HZ, format="FLAC", subtype="PCM_16")
+    content = bytearray(buffer.getvalue())
+    content[21] = content[21] & 0xF0 | total >> 32
+    content[22:26] = struct.pack(">I", total & 0xFFFFFFFF)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("total", [0, 2**36 - 1])
+def test_a_flac_stream_of_unknown_length_is_whole(tmp_path: Path, total: int) -> None:
+    path = tmp_path / "a.flac"
+    path.write_bytes(flac_of(40_000, total))
+    np.testing.assert_allclose(decode(path)[0], tone(2.5), atol=2**-15)
+    assert duration_seconds(path) == 2.5
+
+
+@pytest.mark.parametrize("total", [50_000, 2**34])
+def test_a_flac_whose_header_announces_more_is_truncated(tmp_path: Path, total: int) -> None:
+    (tmp_path / "a.flac").write_bytes(flac_of(40_000, total))
+    with pytest.raises(AudioError, match="truncated"):
+        decode(tmp_path / "a.flac")
+
+
+@pytest.mark.parametrize("rate_hz", [1, 999, 768_001, 2**31 - 1])
+def test_rates_that_no_recording_has_are_refused(tmp_path: Path, rate_hz: int) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(), RATE_HZ, subtype="PCM_16")
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[24:28] = struct.pack("<I", rate_hz)
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(AudioError, match=rf"a sample rate of {rate_hz:,} Hz; rates of 1,000 to 768,000 Hz are read"):
+        decode(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("rate_hz", [8_009, 48_017, 191_999])
+def test_rates_without_a_common_divisor_take_little_memory(tmp_path: Path, rate_hz: int) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(rate_hz=rate_hz), rate_hz, subtype="FLOAT")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    samples = read_audio(tmp_path / "a.wav", RATE_HZ)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024  # KiB; it was 6 GB
+    assert samples.dtype == np.float32
+    assert RATE_HZ // 2 <= len(samples) <= RATE_HZ // 2 + 1
+    np.testing.assert_allclose(samples[400:7_600], tone()[400:7_600], atol=2e-3)
+
+
+def test_a_recording_of_hours_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ser_core.features.audio.MOST_SECONDS", 2)
+    soundfile.write(tmp_path / "a.wav", tone(2.5), RATE_HZ)
+    with pytest.raises(AudioError, match="longer than 2 s: cut it into clips"):
+        decode(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer instead of audio: run git lfs pull"),
+        (b"\0\0\0 ftypM4A \0\0\0\0isom", r"MPEG-4 audio \(m4a, mp4\), .* convert it, as with ffmpeg"),
+        (b"\x1aE\xdf\xa3" + bytes(20), "a WebM, Matroska or WMA file"),
+    ],
+)
+def test_what_a_person_took_for_audio_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(AudioError, match=reason):
+        decode(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+@given(data=st.data())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_mutated_file_gives_samples_or_a_reason(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
+    """Bytes of a valid file are overwritten, the header's above all, or cut off."""
+    path = tmp_path / f"a.{suffix}"
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone(0.2), RATE_HZ, format=suffix.upper())
+    content = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.one_of(st.integers(0, 63), st.integers(0, len(content) - 1)))
+        new = data.draw(st.binary(min_size=1, max_size=4))
+        content[at : at + len(new)] = new
+    path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) // 2, 44]))])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        samples = read_audio(path, RATE_HZ)
+    except AudioError:
+        pass  # with a reason
+    else:
+        assert samples.dtype == np.float32
+        assert np.isfinite(samples).all()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
