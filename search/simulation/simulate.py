@@ -10,20 +10,11 @@ import heapq
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import optuna
 
 from search.jobs import Chunk, Job, JobSource, Outcome, Wait
-from search.run_folder.paths import RECORDS_FILE
-from search.run_folder.records import RunRecords
-from search.run_folder.records_writer import RecordWriter
 from search.simulation.curve_tables import Curve
-from search.study.asha import Asha
-from search.study.search import Search
 from ser_core.training.report import EpochReport
-from spaces.knobs import Space, Value
+from spaces.knobs import Value
 
 CurveOf = Callable[[Mapping[str, Value]], Curve]
 """What training with these settings gives: a table's `nearest`, or any function."""
@@ -121,29 +112,3 @@ def _next_chunk(training: _Training, worker: str, begins: float, chunk_seconds: 
         elif epoch in job.pauses or ends - begins >= chunk_seconds:
             break
     return Chunk(job=job.name, reports=reports, outcome=outcome, worker=worker, reason=reason), ends
-
-
-def simulate_search(
-    folder: Path, space: Space, curve_of: CurveOf, asha: Asha, *, workers: int, **options: Any
-) -> RunRecords:
-    """One search with an Optuna study in memory; its records are left in `folder`.
-
-    Args:
-        folder: gets `records.jsonl`; must not hold one.
-        asha: empty rungs.
-        options: `trials`, `seed`, `sampler` and more of `search.study.search.Search`; `chunk_seconds` and
-            `setup_seconds` of `simulate`.
-    """
-    timing = {name: options.pop(name) for name in ("chunk_seconds", "setup_seconds") if name in options}
-    clock = SimulatedClock()
-    writer = RecordWriter(folder / RECORDS_FILE, clock=clock)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
-    arguments: dict[str, Any] = {"sampler": "tpe", "seed": 0, "fixed": {}, **options}
-    try:
-        writer.session()
-        search = Search(study=study, space=space, writer=writer, asha=asha, **arguments)
-        simulate(search, curve_of, workers=workers, clock=clock, **timing)
-    finally:
-        writer.close()
-    return writer.records

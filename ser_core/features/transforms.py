@@ -82,22 +82,12 @@ def clip_frames(settings: FeatureConfig) -> int:
     return max(1, round(settings.clip_seconds / frame_seconds(settings)))
 
 
-def features_of(samples: np.ndarray, settings: FeatureConfig) -> np.ndarray:
-    """Features of one clip: (samples,) at `settings.sample_rate_hz` -> (frames, bins) float32.
-
-    For many clips build one `extractor`, which loads an encoder only once.
-
-    Raises:
-        ValueError: samples that are not one-dimensional, empty or not finite.
-        ConfigError, PretrainedError: see `extractor`.
-    """
-    return extractor(settings)([samples])[0]
-
-
 def extractor(settings: FeatureConfig, device: torch.device | str = "cpu") -> Extractor:
     """The function that computes features of `settings.kind`; it may be called from several threads.
 
-    Each clip by itself: `settings.speaker_normalisation` is done by who knows the speakers (`ser_core.features.store`).
+    It takes clips of (samples,) at `settings.sample_rate_hz` and returns (frames, bins) float32 of each; samples that
+    are not one-dimensional, empty or not finite raise ValueError. Each clip is taken by itself:
+    `settings.speaker_normalisation` is done by who knows the speakers (`ser_core.features.store`).
 
     Args:
         device: where a wav2vec 2.0 encoder runs; the other kinds are faster to compute than to move.

@@ -28,10 +28,10 @@ DEFAULTS = {
     "optim.optimizer": "adam",
     "optim.learning_rate": 5e-5,
     "optim.weight_decay": 0.0,
+    "optim.batch_size": 12,
     "optim.epochs": 25,
-    # Twice the bins and frames of the CNNs: masks twice as wide.
-    "augment.freq_mask_bins": 20,
-    "augment.time_mask_frames": 48,
+    "augment.freq_mask_bins": 48,
+    "augment.time_mask_frames": 48,  # clips have 300 frames; the paper's have 1,024, and masks up to 192
 }
 SIZES = {
     # name: (width, blocks, heads), Touvron et al. 2021, table 1; large: Dosovitskiy et al. 2021, table 1

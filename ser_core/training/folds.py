@@ -54,7 +54,6 @@ class FoldsRun(Iterator[EpochReport]):
         reports: every epoch so far: losses and scores are means over the folds, seconds their sum.
         best_epoch: the first epoch with the highest mean validation UAR, counted from 1.
         precision_note: of the first fold that has one, see `TrainingRun`.
-        setup_seconds: building the models and placing the data.
     """
 
     def __init__(
@@ -65,7 +64,6 @@ class FoldsRun(Iterator[EpochReport]):
             train(config, fold, store, device=device, resume=self._own_checkpoint(resume, number))
             for number, fold in enumerate(folds, 1)
         ]
-        self.setup_seconds = sum(run.setup_seconds for run in self._runs)
         self.precision_note = next((run.precision_note for run in self._runs if run.precision_note), "")
         self.reports: list[EpochReport] = []
         self.best_epoch = 0

@@ -86,13 +86,11 @@ class TrainingRun(Iterator[EpochReport]):
         precision: "fp32" or "bf16", what the optimiser's steps compute in: `config.precision` as it came out on this
             device. Validation and prediction compute in fp32, as the saved model does.
         precision_note: why it is fp32 although bf16 was to be used; "" otherwise.
-        setup_seconds: building the model and placing the data.
     """
 
     def __init__(
         self, config: Config, fold: Fold, store: FeatureStore, device: torch.device, resume: Path | None
     ) -> None:
-        started = time.perf_counter()
         _check(config, fold, store)
         self.config, self.classes, self.device = config, store.classes, device
         self.reports, self.best_epoch = list[EpochReport](), 0
@@ -102,7 +100,6 @@ class TrainingRun(Iterator[EpochReport]):
         if resume is not None:
             self._restore(resume)
         self._check_precision()
-        self.setup_seconds = time.perf_counter() - started
 
     def _place(self, fold: Fold, store: FeatureStore) -> None:
         """Put the data on the device, once for all epochs."""

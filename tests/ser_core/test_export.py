@@ -13,7 +13,8 @@ from ser_core.architectures import architectures, build_model, default_config
 from ser_core.artifact import ArtifactError, Predictor
 from ser_core.export import TOLERANCE, app, export_onnx
 from ser_core.features.device_clips import Normalisation
-from ser_core.features.transforms import clip_frames, extractor, features_of, traceable_features
+from ser_core.features.transforms import clip_frames, extractor, traceable_features
+from tests.ser_core.one_clip import features_of
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")

@@ -83,6 +83,13 @@ def test_first_configurations_name_every_knob_of_the_model_itself(model):
     assert all("optim.learning_rate" in params for params in space.first)
 
 
+@pytest.mark.parametrize("model", [name for name in architectures() if space_for(name).first])
+def test_the_first_configuration_is_the_architectures_default(model):
+    """The recipe stands in both, since neither spaces nor ser_core may import the other."""
+    first, defaults = space_for(model).first[0], default_config(model).params()
+    assert {name: defaults[name] for name in first} == first
+
+
 def test_ast_tries_the_published_configuration_first():
     first = space_for("ast").first[0]
     assert (first["optim.optimizer"], first["optim.learning_rate"], first["model.stride"]) == ("adam", 5e-5, 10)

@@ -28,12 +28,13 @@ from search.simulation.curve_tables import (
     space_to_json,
     unit_coordinates,
 )
-from search.simulation.simulate import SimulatedClock, simulate, simulate_search
+from search.simulation.simulate import SimulatedClock, simulate
 from search.study.asha import Asha
 from search.study.samplers import SAMPLERS
 from search.study.search import Search
 from ser_core.config import ConfigError
 from spaces.knobs import Choice, Float, Int, Knob, Space, Value
+from tests.search.simulated import simulated_search
 
 TABLES = Path(__file__).parents[3] / "benchmarks" / "curves"
 SPACE = Space(
@@ -58,7 +59,7 @@ def smooth(params: Mapping[str, Value]) -> Curve:
 
 def run(folder: Path, workers: int = 4, asha: Asha | None = None, **options: Any) -> RunRecords:
     folder.mkdir(exist_ok=True)
-    return simulate_search(folder, SPACE, smooth, asha or Asha(EPOCHS, 3, 3), workers=workers, **options)
+    return simulated_search(folder, SPACE, smooth, asha or Asha(EPOCHS, 3, 3), workers=workers, **options)
 
 
 # -- the simulated cluster itself ------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def test_a_trial_whose_every_epoch_is_nan_ends_at_the_first_rung_that_judges(tmp
         dead = params["optim.batch_size"] == 16
         return Curve(params=params, val_uar=[math.nan] * EPOCHS if dead else curve.val_uar, seconds=curve.seconds)
 
-    records = simulate_search(
+    records = simulated_search(
         tmp_path, SPACE, sometimes_nan, Asha(EPOCHS, 3, 3), workers=4, trials=60, sampler="random"
     )
     dead = [trial for trial in records.trials.values() if trial.params["optim.batch_size"] == 16]
@@ -300,7 +301,7 @@ def test_asha_saves_epochs_on_recorded_curves_at_little_cost(name: str, least: i
         """Full-length score of the configuration that would win, and the epochs spent."""
         folder = tmp_path / f"{asha.grace_epochs}-{seed}"
         folder.mkdir()
-        records = simulate_search(
+        records = simulated_search(
             folder, table.space, table.curve_of, asha, workers=8, trials=50, sampler="random", seed=seed
         )
         best = max(records.trials.values(), key=lambda trial: trial.value)

@@ -20,7 +20,8 @@ from ser_core.features import store as module
 from ser_core.features.audio import AudioError
 from ser_core.features.cache import FeatureStoreError
 from ser_core.features.store import FeatureStore, feature_store
-from ser_core.features.transforms import features_of, settings_key
+from ser_core.features.transforms import settings_key
+from tests.ser_core.one_clip import features_of
 
 LOG_MEL = FeatureConfig(kind="log_mel", n_mels=16, n_mfcc=8)
 
@@ -176,7 +177,7 @@ def child(folder: Path, statement: str) -> subprocess.Popen[str]:
 import functools, os, resource
 from dataclasses import replace
 from pathlib import Path
-from ser_core import feature_store as module
+from ser_core.features import store as module
 from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
 paths = sorted(Path({str(folder / "audio")!r}).iterdir())

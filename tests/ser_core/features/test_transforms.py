@@ -16,7 +16,6 @@ from ser_core.config import ConfigError, FeatureConfig
 from ser_core.features.transforms import (
     clip_frames,
     extractor,
-    features_of,
     frame_seconds,
     mel_filters,
     settings_key,
@@ -24,6 +23,7 @@ from ser_core.features.transforms import (
     with_deltas,
 )
 from ser_core.modules.pretrained import PretrainedError
+from tests.ser_core.one_clip import features_of
 
 AST = default_config("ast").features
 SPECTRAL = [
