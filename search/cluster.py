@@ -8,13 +8,8 @@ holds the rules. Nothing is started, and no machine or cloud is asked.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
-
-# As a script, this file's folder is first on the path, where `records`, `plan` and the like would hide libraries.
-if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
-    del sys.path[0]
 
 import typer
 from rich.console import Console

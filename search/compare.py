@@ -11,13 +11,8 @@ their scores cannot be compared.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
-
-# As a script, this file's folder is first on the path, where `records`, `view` and the like would hide libraries.
-if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
-    del sys.path[0]
 
 import typer
 from rich.console import Console
@@ -32,7 +27,10 @@ from ser_core.whole_file import write_json
 
 USER_ERRORS = (ComparisonError, RunFolderError, ConfigError, OSError)
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+
+@app.command()
 def command(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.", show_default=False)],
     json_file: Annotated[
@@ -63,7 +61,7 @@ def command(
 
 def main() -> None:
     """The command."""
-    typer.run(command)
+    app()
 
 
 if __name__ == "__main__":

@@ -9,15 +9,10 @@ Their contents come from `search.pages.sections` and `search.pages.run_head`; `s
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
-
-# As a script, this file's folder is first on the path, where `records`, `page_head` and the like would hide libraries.
-if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
-    del sys.path[0]
 
 import typer
 
@@ -28,7 +23,10 @@ from ser_core.config import ConfigError
 
 USER_ERRORS = (RunFolderError, ConfigError, LiveError, OSError)
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+
+@app.command()
 def command(
     runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.", show_default=False)] = None,
     compare: Annotated[Path | None, typer.Option(help="Write one page that compares the runs.", metavar="HTML")] = None,
@@ -80,7 +78,7 @@ def _reported(what: Path, do: Callable[[], object]) -> bool:
 
 def main() -> None:
     """The command."""
-    typer.run(command)
+    app()
 
 
 if __name__ == "__main__":

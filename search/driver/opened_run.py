@@ -1,0 +1,133 @@
+"""A run in Python: its result, its tables, its study and its model; see `search.tune` and `search.load`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from rich.console import Console
+
+import ser_core
+from search.driver.options import Options
+from search.driver.tune import asked_batch, tune_one
+from search.run_folder.paths import FINAL_FOLDER, JOURNAL_FILE
+from search.run_folder.plan import SearchPlan
+from search.run_folder.records import FinalRun, RunRecords, TrialRecord
+from search.run_folder.run_view import read_run
+from search.study.storage import connect_existing
+from ser_core.artifact import Predictor
+from ser_core.config import ConfigError
+from ser_core.ensemble import EnsemblePredictor
+
+
+class Run:
+    """A run in its folder. Everything is read when it is asked for, so that a run may still be under way.
+
+    Attributes:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            RunFolderError, ConfigError: no run there, or one that cannot be read.
+        """
+        self.folder = folder
+        read_run(folder)
+
+    def __repr__(self) -> str:
+        run = read_run(self.folder)
+        if run.result is None:
+            return f"<Run {self.folder}: {run.plan['model']}, {len(run.records.trials)} of {run.trials} trials started>"
+        return f"<Run {self.folder}: {run.plan['model']}, test UAR {run.result['test']['uar']['mean']:.3f}>"
+
+    @property
+    def result(self) -> Mapping[str, Any] | None:
+        """What `result.json` holds; None before the run has ended."""
+        return read_run(self.folder).result
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row for each trial of the search.
+
+        Columns: number; state (RUNNING, COMPLETE, PRUNED, FAIL); reason of a failure; value, the best validation UAR
+        in [0, 1], and best_epoch, where it was reached; seconds of training; and every knob by its dotted name.
+        """
+        rows = [_trial_row(trial) for trial in self._records.trials.values()]
+        return pd.DataFrame(rows, columns=None if rows else [*_TRIAL_COLUMNS])
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """A row for each epoch of each training run, in the order of the trials and then of the finals.
+
+        Columns: phase ("search", "finalist", "refit"), trial, seed (of the finals, from 1; 0 in the search), epoch,
+        train_loss, val_loss, val_uar, val_war, learning_rate, seconds. A refit has no validation: NaN.
+        """
+        records = self._records
+        rows = [row for trial in records.trials.values() for row in _epoch_rows(trial, "search", trial.number, 0)]
+        rows += [row for run in records.finals for row in _epoch_rows(run, run.phase.value, run.trial, run.seed)]
+        return pd.DataFrame(rows, columns=None if rows else [*_EPOCH_COLUMNS])
+
+    @property
+    def study(self) -> optuna.Study:
+        """Optuna's study, to read from.
+
+        Raises:
+            ConfigError: a storage that cannot be opened, or that does not hold the study.
+        """
+        storage = SearchPlan.load(self.folder).storage
+        backend = connect_existing(storage or str(self.folder / JOURNAL_FILE), "storage")
+        names, own = optuna.get_all_study_names(backend), self.folder.resolve().name
+        if not storage and len(names) == 1:  # the folder may have been renamed since
+            (own,) = names
+        if own not in names:
+            raise ConfigError(f"the storage of {self.folder} holds no study {own!r}; it holds {', '.join(names)}")
+        return optuna.load_study(study_name=own, storage=backend)
+
+    @property
+    def best_model(self) -> Predictor | EnsemblePredictor:
+        """The winner, refitted: the mean of its seeds.
+
+        Raises:
+            ArtifactError, PretrainedError: no model yet, or one that cannot be loaded.
+        """
+        return ser_core.load(self.folder / FINAL_FOLDER)
+
+    @property
+    def _records(self) -> RunRecords:
+        return read_run(self.folder).records
+
+
+_TRIAL_COLUMNS = ("number", "state", "reason", "value", "best_epoch", "seconds")
+_EPOCH_COLUMNS = ("phase", "trial", "seed", "epoch", "train_loss", "val_loss", "val_uar", "val_war", "learning_rate",
+                  "seconds")  # fmt: skip
+
+
+def _trial_row(trial: TrialRecord) -> dict[str, Any]:
+    own = (trial.number, trial.state.value, trial.reason, trial.value, trial.best_epoch, trial.train_seconds)
+    return {**dict(zip(_TRIAL_COLUMNS, own, strict=True)), **trial.params}
+
+
+def _epoch_rows(run: TrialRecord | FinalRun, phase: str, trial: int, seed: int) -> list[dict[str, Any]]:
+    names = _EPOCH_COLUMNS[3:]
+    return [
+        {"phase": phase, "trial": trial, "seed": seed, **{name: getattr(report, name) for name in names}}
+        for report in run.epochs
+    ]
+
+
+def tune_from_python(options: Mapping[str, Any], *, quiet: bool) -> Run:
+    """See `search.tune`."""
+    asked = Options.of(options)
+    asked.check_complete()
+    if asked.dry_run:
+        raise ConfigError("a dry run is no run; ser search --dry-run prints what would be done")
+    if asked_batch(asked) is not None:
+        raise ConfigError(
+            "search.tune does one run: name one model, and one fold of a protocol (split='emobox:1'), and call it for "
+            "each; or use ser search, which does them all"
+        )
+    return Run(tune_one(asked, Console(quiet=quiet)))

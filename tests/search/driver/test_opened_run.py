@@ -1,0 +1,87 @@
+"""`search.tune` and `search.load`: a run from Python, as the command line does it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import search
+from search.driver.opened_run import Run
+from search.run_folder.run_view import RunFolderError
+from ser_core.config import ConfigError
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Run:
+    """A small run on the demo corpus, made once; not to be changed."""
+    return search.tune(
+        model="mlp", data="demo", classes="neutral,angry,sad", trials=4, max_epochs=3, grace_epochs=1, finalists=1,
+        seeds=2, concurrency=1, set_=["features.clip_seconds=1.4"], cache_dir=str(cache),
+        run_dir=tmp_path_factory.mktemp("runs") / "small", quiet=True,
+    )  # fmt: skip
+
+
+def test_a_run_from_python_is_the_run_of_the_command_line(run: Run) -> None:
+    assert run.result is not None
+    assert run.result["search"]["trials"]["complete"] + run.result["search"]["trials"]["pruned"] == 4
+    assert run.result["command"].startswith("ser search --model mlp --data demo --classes neutral,angry,sad --trials 4")
+    assert repr(run) == f"<Run {run.folder}: mlp, test UAR {run.result['test']['uar']['mean']:.3f}>"
+    assert search.load(str(run.folder)).result == run.result
+
+
+def test_trials_are_a_table_that_agrees_with_optuna(run: Run) -> None:
+    trials = run.trials
+    assert list(trials.columns[:6]) == ["number", "state", "reason", "value", "best_epoch", "seconds"]
+    assert list(trials["number"]) == [0, 1, 2, 3]
+    assert "optim.learning_rate" in trials.columns
+    study = run.study
+    assert [trial.state.name for trial in study.trials] == list(trials["state"])
+    assert trials["value"].max() == pytest.approx(max(study.trials[n].intermediate_values[e] for n in trials["number"]
+                                                      for e in study.trials[n].intermediate_values))  # fmt: skip
+
+
+def test_epochs_are_a_tidy_table_of_search_and_finals(run: Run) -> None:
+    epochs = run.epochs
+    assert set(epochs["phase"]) == {"search", "finalist", "refit"}
+    best = epochs[epochs["phase"] == "search"].groupby("trial")["val_uar"].max()
+    np.testing.assert_allclose(best.to_numpy(), run.trials["value"].to_numpy())
+    assert epochs[epochs["phase"] == "refit"]["val_uar"].isna().all()
+    assert sorted(set(epochs[epochs["phase"] == "refit"]["seed"])) == [1, 2]
+
+
+def test_the_best_model_predicts(run: Run) -> None:
+    model = run.best_model
+    noise = np.random.default_rng(0).normal(size=model.sample_rate_hz).astype(np.float32)
+    assert model.probabilities(noise).shape == (3,)
+    assert model.probabilities(noise).sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "mlp"}, "--data must be given"),
+        ({"model": "mlp", "data": "demo", "trails": 3}, "Did you mean trials?"),
+        ({"model": "mlp,ast", "data": "demo"}, "search.tune does one run"),
+        ({"model": "mlp", "data": "demo", "split": "luna"}, "search.tune does one run"),
+        ({"model": "mlp", "data": "demo", "dry_run": True}, "a dry run is no run"),
+    ],
+)
+def test_what_python_cannot_ask_for_is_an_ordinary_exception(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        search.tune(**options)
+
+
+def test_a_folder_without_a_run_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"a run folder holds plan\.json"):
+        search.load(tmp_path)
+
+
+def test_importing_the_package_loads_nothing() -> None:
+    program = "import sys, search; print(*[name for name in sys.modules if name.split('.')[0] in ('search', 'torch')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["search"]
