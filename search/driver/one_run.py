@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import optuna
 from filelock import FileLock, Timeout
@@ -18,7 +20,7 @@ from search.driver.time_budget import search_clock
 from search.finals.conclusion import conclude
 from search.finals.finalists import FinalChoice
 from search.finals.phases import Finals
-from search.interruption import Interruption, interrupts
+from search.interruption import Interruption, end_process, interrupts
 from search.jobs import Chain, JobSource
 from search.run_folder.paths import LOCK_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
@@ -81,7 +83,7 @@ def execute(
         FinalsError, SearchStopped: the run cannot end with a number.
         OSError: a disk that is full or cannot be written.
     """
-    with _locked(folder), sole_writer(storage), interrupts() as by_signal:
+    with _locked(folder), sole_writer(storage), interrupts(stopped_at_once(folder)) as by_signal:
         interrupted = Interruption(folder, by_signal)
         writer = RecordWriter(folder / RECORDS_FILE)
         try:
@@ -139,7 +141,11 @@ def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], 
     """
     finals = Finals(run.plan, run.writer, heartbeat.tick)
     with worker_pool(
-        training_of(run, data), run.plan.limits, log=run.progress.message, interrupted=heartbeat.interrupted
+        training_of(run, data),
+        run.plan.limits,
+        log=run.progress.message,
+        interrupted=heartbeat.interrupted,
+        on_death=partial(abandon, run.folder),
     ) as pool:
 
         def stages() -> Iterator[JobSource]:
@@ -154,6 +160,21 @@ def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], 
     heartbeat.check()
     clear_leftovers(run.folder)
     return finals.choice
+
+
+def abandon(folder: Path, dead: str) -> NoReturn:
+    """End the process: without Ray's head the workers have ended or will, and calls of Ray may never come back."""
+    end_process(
+        2, f"\nerror: Ray stopped working: {dead}. What was done is kept. Go on with:\n  {resume_command(folder)}\n"
+    )
+
+
+def stopped_at_once(folder: Path) -> str:
+    return f"\nStopped at once; what was recorded is kept. Go on with:\n  {resume_command(folder)}\n"
+
+
+def resume_command(folder: Path) -> str:
+    return shlex.join(["python", "search/run.py", "--resume", str(folder)])
 
 
 def training_of(run: Run, data: Data) -> Training:

@@ -77,13 +77,20 @@ class WorkerPool:
 
 @contextmanager
 def worker_pool(
-    training: Training, limits: Limits, *, log: Log, interrupted: Callable[[], bool]
+    training: Training,
+    limits: Limits,
+    *,
+    log: Log,
+    interrupted: Callable[[], bool],
+    on_death: Callable[[str], object],
 ) -> Iterator[WorkerPool]:
     """Ray with the development clips, on this machine or at the address of the limits, while the block lasts.
 
     Args:
         log: gets a line on what the user should know of the machines.
         interrupted: asked while memory is measured.
+        on_death: called from another thread, with what has died, when Ray's head is gone: no call of the pool can be
+            relied on to come back then.
 
     Raises:
         ConfigError: no trial fits, or what one needs of a GPU cannot be measured.
@@ -91,7 +98,7 @@ def worker_pool(
         Interrupted: while memory was measured.
     """
     store_bytes = local_store_bytes(training.stores, training.development)
-    with ray_session(limits.address, object_store_bytes=store_bytes):
+    with ray_session(limits.address, object_store_bytes=store_bytes, on_death=on_death):
         gpus = limits.gpus_per_trial
         gpus = float(gpus_available()) if gpus is None else gpus
         context = _context(training, limits, device="cuda" if gpus else "cpu", log=log)

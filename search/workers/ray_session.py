@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import ray
 
+from search.workers._ray_processes import out_of_reach_of_signals, watched
+from search.workers._scratch import own, scratch_folder
 from search.workers.placement import Demand, Node
 from ser_core.config import ConfigError
 
@@ -52,12 +54,32 @@ def trials_at_once(demand: Demand) -> int:
 
 
 @contextmanager
-def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[None]:
+def ray_session(
+    address: str | None, *, object_store_bytes: int, on_death: Callable[[str], object] | None = None
+) -> Iterator[None]:
     """Ray, started here with an object store of that size, or found at `address`; its chatter off.
+
+    Args:
+        on_death: called from another thread, with what has died, when the head of Ray is gone and no call of Ray can be
+            relied on to come back.
 
     Raises:
         ConnectionError: no cluster at `address`, or Ray cannot be started here.
     """
+    _set_up()
+    with scratch_folder() as scratch:
+        _start(address, object_store_bytes)
+        if address is None:
+            own(scratch, Path(ray._private.worker._global_node.get_session_dir_path()))
+        try:
+            with watched(on_death) if on_death is not None else nullcontext():
+                yield
+        finally:
+            ray.shutdown()
+
+
+def _set_up() -> None:
+    """Settings that Ray reads from the environment, before it is started."""
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new output prints even at verbose=0
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -69,13 +91,16 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
     warnings.filterwarnings("ignore", module=r"ray\..*")
     for name in ("ray.tune", "ray._private", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _start(address: str | None, object_store_bytes: int) -> None:
     local: dict[str, Any] = {}
     if address is None:
         local = {"object_store_memory": object_store_bytes, "include_dashboard": False}
-    on_sigterm = signal.getsignal(signal.SIGTERM)
     for left in reversed(range(START_TRIES)):
         try:
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+            with out_of_reach_of_signals():
+                ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
             break
         except ConnectionError:
             raise
@@ -83,11 +108,6 @@ def ray_session(address: str | None, *, object_store_bytes: int) -> Iterator[Non
             ray.shutdown()
             if not left:
                 raise ConnectionError(f"Ray could not be started in {START_TRIES} tries: {error}") from error
-    signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process with everything half done
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def gpus_available() -> bool:

@@ -6,7 +6,6 @@ nothing: its searcher, scheduler and stopper (`_tune_parts`) pass every question
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +15,7 @@ from ray.tune import Trainable
 
 from search.jobs import JobSource
 from search.workers._dispatch import Dispatcher, Places
+from search.workers._scratch import scratch_folder
 from search.workers._tune_parts import Asker, Judge, Watch
 from search.workers.lost_workers import MOST_LOST_WORKERS, LostWorkers
 from search.workers.placement import Demand
@@ -54,7 +54,7 @@ def run_jobs(
     trainable = tune.with_resources(
         tune.with_parameters(actor, context=context), tune.PlacementGroupFactory([demand.requests[0].bundle()])
     )
-    with tempfile.TemporaryDirectory(prefix="ser-search-") as scratch:
+    with scratch_folder() as scratch:
         tune.run(
             trainable,
             name="jobs",
@@ -64,7 +64,7 @@ def run_jobs(
             num_samples=-1,
             reuse_actors=True,
             max_failures=MOST_LOST_WORKERS,
-            storage_path=scratch,
+            storage_path=str(scratch),
             raise_on_failed_trial=False,
             verbose=0,
         )

@@ -19,6 +19,7 @@ import optuna
 import pytest
 from safetensors import safe_open
 
+from search.interruption import SIGNALS
 from search.run_folder.records import Phase, TrialRecord, TrialState
 from search.run_folder.records_reader import read_records
 from search.study.asha import Asha
@@ -63,6 +64,9 @@ class Driver:
             assert self._process.poll() is None, self._process.communicate()
             assert time.monotonic() < limit
             time.sleep(0.05)
+
+    def descendants(self) -> list[int]:
+        return descendants(self._process.pid)
 
     def end(self, *signals: signal.Signals, to_group: bool = False) -> tuple[str, int]:
         """Send signals, one at once after another -> what the driver printed, its exit code; no worker is left."""
@@ -335,6 +339,56 @@ def test_killed_ten_times_at_random_moments(tmp_path: Path, cache: Path) -> None
     run("--resume", folder, "--cache-dir", cache)
     check_truth(folder, 40, snapshots)
     wait_until_gone(agents, seconds=180)
+
+
+def test_a_signal_to_the_whole_group_right_after_a_rung_costs_no_epoch(tmp_path: Path, cache: Path) -> None:
+    """As a terminal, `timeout` and Slurm send it. The first epoch is a rung, long before a checkpoint is due."""
+    folder = tmp_path / "run"
+    driver = Driver(*demo(cache, folder, trials=2, epochs=3000), "--grace-epochs", 1)
+    driver.wait_for(lambda: count(events(folder), "epochs") >= 1)
+    out, code = driver.end(signal.SIGTERM, to_group=True)
+    assert code == 130, out
+    assert f"--resume {folder}" in out
+    assert "GCS" not in out
+    trials = read_records(folder / "records.jsonl").trials.values()
+    trained = {trial_name(trial.number): len(trial.epochs) for trial in trials if trial.epochs and trial.ended is None}
+    assert trained
+    saved = checkpoints(folder)
+    assert all(saved.get(name, 0) >= epochs for name, epochs in trained.items()), (saved, trained)
+
+
+@pytest.mark.slow
+def test_signals_to_the_whole_group_at_twenty_random_moments(tmp_path: Path, cache: Path) -> None:
+    """Each ends the run with its own words, and every fourth one a moment after the one before it, at once."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    folder, snapshots = tmp_path / "run", list[dict[str, int]]()
+    for number in range(20):
+        driver = Driver(*(["--resume", folder, "--cache-dir", cache] if number else demo(cache, folder, 60, 300)))
+        wait_for_a_moment(driver, folder, 3 if number % 5 == 3 else 0, chance)
+        kinds = [chance.choice(SIGNALS) for _ in range(2 if number % 4 == 3 else 1)]
+        out, code = driver.end(*kinds, to_group=True)
+        assert code == 130, out
+        assert f"--resume {folder}" in out
+        assert "GCS" not in out
+        snapshots.append(checkpoints(folder))
+    run("--resume", folder, "--cache-dir", cache)
+    check_truth(folder, 60, snapshots)
+
+
+@pytest.mark.slow
+def test_when_rays_head_dies_the_run_says_so_and_how_to_go_on(tmp_path: Path, cache: Path) -> None:
+    """By itself Ray tries for a minute to reach it again, without a word."""
+    folder = tmp_path / "run"
+    driver = Driver(*demo(cache, folder, trials=2, epochs=30_000))
+    driver.wait_for(lambda: at_work(folder))
+    (head,) = [pid for pid in driver.descendants() if "gcs_server" in read_text(Path(f"/proc/{pid}/cmdline"))]
+    os.kill(head, signal.SIGKILL)
+    out, code = driver.end()
+    assert code == 2, out
+    assert "error: Ray stopped working: gcs_server has died. What was done is kept." in out
+    assert f"--resume {folder}" in out
 
 
 def wait_for_a_moment(driver: Driver, folder: Path, kill: int, chance: random.Random) -> None:

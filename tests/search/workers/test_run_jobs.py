@@ -236,3 +236,16 @@ def test_a_trial_that_fits_nowhere_is_refused_unless_the_cluster_may_grow(ray_he
     with pytest.raises(ValueError, match=r"no trial fits: one asks for 1000 CPUs.*--cpus-per-trial.*--concurrency N"):
         check_fits(Demand(requests=requests, surplus=1))
     check_fits(Demand(requests=requests, surplus=1, concurrency=4))
+
+
+def test_a_stop_right_after_a_rung_loses_no_epoch(ray_here: None, tmp_path: Path) -> None:
+    """Its worker is just given more to train, and another one is starting, as at the first rung of every search."""
+    source = Jobs([job("one", last_epoch=10_000), job("two", last_epoch=10_000)])
+    source.tick = lambda: bool(source.chunks)  # type: ignore[method-assign]
+    run(source, tmp_path / "run", concurrency=2)
+    first = source.chunks[0].job
+    assert source.epochs(first) == [1, 2]
+    again = Jobs([job(first, last_epoch=10_000)])
+    again.tick = lambda: bool(again.chunks)  # type: ignore[method-assign]
+    run(again, tmp_path / "run")
+    assert again.chunks[0].restored >= 2

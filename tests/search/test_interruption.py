@@ -1,0 +1,97 @@
+"""Signals to a process that is busy, as a shell, a scheduler and a closed terminal send them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from search.interruption import SIGNALS
+
+LONGEST = 120.0
+"""Seconds to wait for anything, on a busy machine."""
+PROGRAM = """
+import ctypes, pathlib, signal, sys, time
+from search.interruption import interrupts
+
+with interrupts("last words") as asked:
+    print("ready", flush=True)
+    {body}
+print("left", flush=True)
+"""
+WAIT = "while not asked(): time.sleep(0.01)"
+STUCK = "c, lock = ctypes.CDLL(None), bytes(64); c.pthread_mutex_lock(lock); c.pthread_mutex_lock(lock)"
+"""A call from which no signal brings the main thread back to Python, as some of Ray's."""
+
+
+def start(body: str, preparation: Callable[[], object] | None = None) -> subprocess.Popen[str]:
+    """A process that is inside of `interrupts`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(body=body)], stdout=subprocess.PIPE, text=True, preexec_fn=preparation
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_is_a_request(number: signal.Signals) -> None:
+    process = start(WAIT)
+    process.send_signal(number)
+    assert process.communicate(timeout=LONGEST)[0] == "left\n"
+    assert process.returncode == 0
+
+
+def test_two_signals_at_the_same_moment_are_one_request() -> None:
+    """`timeout` signals the process that it started, and then the group, in which that is."""
+    process = start(f"{WAIT}; time.sleep(2)")
+    for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        process.send_signal(number)
+    assert process.communicate(timeout=LONGEST)[0] == "left\n"
+    assert process.returncode == 0
+
+
+def test_a_second_request_ends_what_is_stuck_outside_of_python() -> None:
+    process = start(f"print('stuck', flush=True); {STUCK}")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "stuck\n"
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):  # the first is only a request
+        process.wait(2)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=LONGEST)[0] == "last words"
+    assert process.returncode == 130
+
+
+def test_a_process_whose_terminal_was_closed_goes_on_to_its_end(tmp_path: Path) -> None:
+    """What it prints then would raise an error."""
+    ours, terminal = pty.openpty()
+    saved = tmp_path / "saved"
+    body = f"{WAIT}; print('stopping', flush=True); pathlib.Path({str(saved)!r}).touch()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(body=body)],
+        stdin=terminal, stdout=terminal, stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(terminal)
+    assert os.read(ours, 64).startswith(b"ready")
+    os.close(ours)
+    assert process.wait(LONGEST) == 0
+    assert saved.exists()
+
+
+def test_under_nohup_a_closed_terminal_is_no_request() -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    process = start("print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)", ignore)
+    assert process.communicate(timeout=LONGEST)[0] == "True\nleft\n"
