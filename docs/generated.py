@@ -16,6 +16,7 @@ from search.driver.options import OPTIONS
 from search.pages.figures import figure_modules
 from ser_core.architectures import architecture, architectures, default_config
 from ser_core.corpora import corpora, corpus_module
+from ser_core.corpora._columns import NAMES
 from spaces import space_for
 from spaces.knobs import Choice, Knob
 
@@ -101,6 +102,12 @@ def corpora_known() -> str:
     return _table(("corpus", "licence", "source"), rows)
 
 
+def columns() -> str:
+    """The columns of a manifest, each with all names under which it is read."""
+    rows = ((f"`{ours}`", ", ".join(f"`{name}`" for name in names if name != ours)) for ours, names in NAMES.items())
+    return _table(("column", "other names"), rows)
+
+
 def figures() -> str:
     """The titles of all figures by section, in the order of the page."""
     titles: dict[str, list[str]] = {}
@@ -126,7 +133,7 @@ def changelog() -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
-    for part in (options, settings, models, spaces, corpora_known, figures, readme, contributing, changelog)
+    for part in (options, settings, models, spaces, corpora_known, columns, figures, readme, contributing, changelog)
 }
 
 

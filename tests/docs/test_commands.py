@@ -8,11 +8,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
+from search.__main__ import load_command
 from tests.docs.pages import PAGES, REPOSITORY, Command, commands, python_blocks
 
 COMMANDS = [command for page in PAGES for command in commands(page)]
@@ -22,15 +23,11 @@ OURS = {
     "search/dashboard.py": "search.dashboard",
     "search/cluster.py": "search.cluster",
 }
-SER = {
-    "search": "search.run", "compare": "search.compare", "dashboard": "search.dashboard", "cluster": "search.cluster",
-    "predict": "ser_core.predict", "export": "ser_core.export",
-}  # fmt: skip
 OF_OTHERS = {"ray", "aws", "export", "arecord", "ssh", "optuna-dashboard", "source", "pip"}
 """Programs that are not the project's: their options are not looked at."""
 
 
-def click_command(module: str) -> click.Command:
+def click_command(module: str) -> Any:
     """The command of a module: its Typer application, or the one function that it runs."""
     found = importlib.import_module(module)
     if hasattr(found, "app"):
@@ -40,9 +37,9 @@ def click_command(module: str) -> click.Command:
     return typer.main.get_command(app)
 
 
-def parse(command: click.Command, words: list[str]) -> None:
+def parse(command: Any, words: list[str]) -> None:
     """Options, arguments and their types, without running anything."""
-    while isinstance(command, click.Group):
+    while hasattr(command, "commands"):  # a group
         found = command.commands.get(words[0])
         assert found is not None, f"{command.name} has no {words[0]}"
         command, words = found, words[1:]
@@ -56,7 +53,7 @@ def check(words: list[str]) -> None:
         targets = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
         assert all(re.search(rf"^{word}:", targets, flags=re.MULTILINE) for word in rest if "=" not in word)
     elif program == "ser":
-        parse(click_command(SER[rest[0]]), rest[1:])
+        parse(load_command(rest[0]), rest[1:])
     elif program == "python" and rest[0] == "-m":
         if rest[1].startswith("ser_core."):
             parse(click_command(rest[1]), rest[2:])

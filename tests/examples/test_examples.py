@@ -21,6 +21,33 @@ def run(script: str, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The run that examples/tune.py leaves, and what it prints."""
+    folder = tmp_path_factory.mktemp("tuned") / "run"
+    return folder, run("tune.py", folder)
+
+
+def test_tuning_from_python_leaves_a_run_and_a_model(tuned: tuple[Path, str]) -> None:
+    folder, printed = tuned
+    assert (folder / "result.json").exists()
+    assert "test UAR" in printed
+    assert "'angry'" in printed  # a class of the model
+
+
+def test_a_run_is_read_with_pandas(tuned: tuple[Path, str]) -> None:
+    printed = run("read_run.py", tuned[0])
+    assert "COMPLETE" in printed
+    assert "epoch" in printed
+    assert "speaker" in printed
+
+
+def test_a_corpus_of_ones_own_is_a_manifest(tmp_path: Path) -> None:
+    printed = run("own_corpus.py", tmp_path)
+    assert len((tmp_path / "manifest.csv").read_text(encoding="utf-8").splitlines()) > 100
+    assert "other: recall" in printed
+
+
 def test_an_architecture_of_ones_own_is_trained() -> None:
     assert "epoch 6: loss" in run("own_architecture.py")
 
