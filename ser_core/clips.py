@@ -56,6 +56,7 @@ class Clip:
         emotion: word from `emotion_word`.
         gender: "female", "male" or None where the corpus does not say.
         part: "train", "validation" or "test" where the corpus brings a split of its own, else None.
+        content: digest of the decoded samples, equal for equal recordings in files of any name; "" where unknown.
     """
 
     clip_id: str
@@ -64,6 +65,7 @@ class Clip:
     emotion: str
     gender: str | None = None
     part: str | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,14 @@ class Manifest:
     def speakers(self) -> np.ndarray:
         """Speaker name per clip: (clips,) str."""
         return np.array([clip.speaker for clip in self.clips])
+
+    def repeated(self) -> list[list[int]]:
+        """Rows of clips that are one recording, a list for each recording that is there more than once."""
+        rows: dict[str, list[int]] = {}
+        for row, clip in enumerate(self.clips):
+            if clip.content:
+                rows.setdefault(clip.content, []).append(row)
+        return [found for found in rows.values() if len(found) > 1]
 
     def fingerprint(self) -> str:
         """Hash of ids, speakers, emotions and classes (not of audio content): equal on machines with other paths."""

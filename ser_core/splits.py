@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ser_core.clips import Manifest
-from ser_core.errors import UserError
+from ser_core.split_rules import SplitError, check_classes, check_recordings, check_speakers, some
 
 PARTS = ("train", "validation", "test")
 SPEAKER_SHARES = (0.70, 0.15, 0.15)
@@ -30,10 +30,6 @@ PUBLISHED_VALIDATION = 4
 _RAVDESS_SPEAKERS = tuple(f"{actor:02d}" for actor in range(1, 25))
 _DRAWS, _MAX_DRAWN = 4_000, 8_000_000
 """Random assignments of speakers that are compared, fewer where draws times speakers would exceed the second number."""
-
-
-class SplitError(UserError, ValueError):
-    """A split that cannot be made or that breaks a rule; the message names the rule and the speakers or classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +90,15 @@ def inner_folds(manifest: Manifest, split: Split, count: int, seed: int) -> tupl
         raise SplitError(f"{count} inner folds need as many speakers besides the test speakers; there are {speakers}")
     groups = _assign(manifest, rows, range(count), [1 / count] * count, seed)
     folds = tuple(Fold(fit=rows[groups != group], evaluate=rows[groups == group]) for group in range(count))
+    parts = {f"fold {number}": fold.evaluate for number, fold in enumerate(folds, 1)}
+    check_recordings(f"{count} inner folds", parts, manifest)
     for number, fold in enumerate(folds, 1):
         for verb, own in (("train on", fold.fit), ("validate", fold.evaluate)):
             lacking = sorted(set(range(len(manifest.classes))) - set(manifest.labels[own].tolist()))
             if lacking:
                 words = [manifest.classes[label] for label in lacking]
                 raise SplitError(
-                    f"inner fold {number} of {count} has no {_some(words)} to {verb}; use fewer folds, or leave the "
+                    f"inner fold {number} of {count} has no {some(words)} to {verb}; use fewer folds, or leave the "
                     f"class out with --classes"
                 )
     return folds
@@ -118,9 +116,14 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
         seed: of every draw.
 
     Raises:
-        SplitError: an unknown kind, too few speakers, a corpus that a published fold is not for, a speaker in two parts
-            (other than "random"), or a class that is missing from a part.
+        SplitError: an unknown kind, one class alone, too few speakers, a corpus that a published fold is not for, a
+            speaker in two parts (other than "random"), a recording in two parts, or a class that is missing from one.
     """
+    if len(manifest.classes) < 2:
+        raise SplitError(
+            f"at least two classes are needed; all {len(manifest.clips)} clips of {manifest.corpus} are "
+            f"{manifest.classes[0]}"
+        )
     order = np.argsort([clip.clip_id for clip in manifest.clips], kind="stable")
     by_id = replace(manifest, clips=tuple(manifest.clips[row] for row in order))
     name, _, fold = kind.partition(":")
@@ -136,36 +139,11 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
         raise SplitError(f"unknown split {kind!r}; known: speaker, random, manifest, emobox:1..6, luna:1..5")
     rows = {part: np.sort(order[parts == part]).astype(np.int64) for part in PARTS}
     split = Split(kind=kind, **rows)
-    _check(split, manifest)
-    return split
-
-
-def _check(split: Split, manifest: Manifest) -> None:
-    """Raise `SplitError` for a shared speaker or a class that a part lacks."""
-    rows = {part: getattr(split, part) for part in PARTS}
     if split.speaker_independent:
-        heard = {part: set(manifest.speakers[rows[part]].tolist()) for part in PARTS}
-        shared = sorted(
-            (heard["train"] & heard["validation"])
-            | (heard["train"] & heard["test"])
-            | (heard["validation"] & heard["test"])
-        )
-        if shared:
-            raise SplitError(
-                f"split {split.kind}: a speaker may be in one part only; in several: {_some(shared)}. Correct the "
-                f"parts, or use --split random, whose score does not hold for new speakers"
-            )
-    lacking = [
-        f"{part} has no {manifest.classes[label]}"
-        for part in PARTS
-        for label in range(len(manifest.classes))
-        if label not in manifest.labels[rows[part]]
-    ]
-    if lacking:
-        raise SplitError(
-            f"split {split.kind}: every part needs every class; {_some(lacking)}. Leave the class out with "
-            f"--classes, or use another split or seed"
-        )
+        check_speakers(f"split {kind}", rows, manifest)
+    check_recordings(f"split {kind}", rows, manifest)
+    check_classes(f"split {kind}", rows, manifest)
+    return split
 
 
 def _by_speaker(manifest: Manifest, seed: int) -> np.ndarray:
@@ -193,6 +171,8 @@ def _at_random(manifest: Manifest, seed: int) -> np.ndarray:
                 f"Leave small classes out with --classes"
             ) from error
         parts[taken] = part
+    for rows in manifest.repeated():  # two clips of RAVDESS are one recording
+        parts[rows] = parts[rows[0]]
     return parts
 
 
@@ -205,7 +185,7 @@ def _published(manifest: Manifest, name: str, fold: str, seed: int) -> np.ndarra
         missing, foreign = sorted(set(_RAVDESS_SPEAKERS) - speakers), sorted(speakers - set(_RAVDESS_SPEAKERS))
         raise SplitError(
             f"split {name} is defined for RAVDESS, whose speakers are 01 to 24; {manifest.corpus} lacks "
-            f"{_some(missing) or 'none'} and has others: {_some(foreign) or 'none'}. Use --split speaker"
+            f"{some(missing) or 'none'} and has others: {some(foreign) or 'none'}. Use --split speaker"
         )
     tested = {f"{actor:02d}" for actor in folds[int(fold) - 1]}
     part_of = {actor: "test" if actor in tested else "train" for actor in _RAVDESS_SPEAKERS}
@@ -222,7 +202,7 @@ def _as_given(manifest: Manifest, seed: int) -> np.ndarray:
     if without:
         raise SplitError(
             f"split manifest: every clip needs a split (train, validation or test); {len(without)} of {len(parts)} "
-            f"have none: {_some(without)}"
+            f"have none: {some(without)}"
         )
     absent = [part for part in ("train", "test") if part not in parts]
     if absent:
@@ -238,7 +218,7 @@ def _draw_validation(manifest: Manifest, rows: np.ndarray, seed: int) -> np.ndar
     names = sorted(set(manifest.speakers[rows].tolist()))
     if len(names) < 2:
         raise SplitError(
-            f"validation speakers are taken from the train speakers, of whom 2 are needed; got {_some(names)}"
+            f"validation speakers are taken from the train speakers, of whom 2 are needed; got {some(names)}"
         )
     share = SPEAKER_SHARES[1] / (SPEAKER_SHARES[0] + SPEAKER_SHARES[1])
     return _assign(manifest, rows, PARTS[:2], (1 - share, share), seed)
@@ -295,9 +275,3 @@ def _costs(drawn: np.ndarray, counts: np.ndarray, genders: np.ndarray, shares: S
             own, whole = members @ table, table.sum(axis=0)
             costs += 0.5 * np.abs(own / own.sum(axis=1, keepdims=True) - whole / whole.sum()).sum(axis=1)
     return costs
-
-
-def _some(names: Sequence[str], limit: int = 8) -> str:
-    """The first names, and how many more there are."""
-    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + rest

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import logging
 import pkgutil
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 from ser_core.clips import CorpusError, Manifest, SkippedFile, order_classes
 from ser_core.corpora._archive import unpacked_zip
-from ser_core.corpora._check import audio_problems
+from ser_core.corpora._check import check_audio, problems
 from ser_core.corpora._manifest import MANIFEST_SUFFIXES, scan_manifest
 from ser_core.corpora._progress import Progress, progress_bars, silent
 from ser_core.corpora._scan import AUDIO_SUFFIXES, Corpus, Scan, scan_folder
@@ -28,6 +29,9 @@ __all__ = ["Progress", "corpora", "corpus_module", "load_corpus", "progress_bars
 
 REPORTED_FILES = 20
 """Bad files that an error lists by name; the rest is counted."""
+
+REPORTED_REPEATS = 5
+"""Recordings that are there more than once, of which a warning names so many."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,12 +73,15 @@ def load_corpus(
     """
     progress = progress or silent
     name, scan = _scan(where, cache_dir, progress)
-    unusable = audio_problems([clip.path for clip in scan.clips], cache_dir=cache_dir, progress=progress)
+    paths = [clip.path for clip in scan.clips]
+    checked = check_audio(paths, cache_dir=cache_dir, progress=progress)
+    unusable = problems(paths, checked)
     skipped = (*scan.problems, *unusable)
     if skipped and not skip_bad:
         raise CorpusError(_bad_files(where, skipped, len(scan.clips) + len(scan.problems)))
-    bad_paths = {file.path for file in unusable}
-    clips = tuple(clip for clip in scan.clips if clip.path not in bad_paths)
+    clips = tuple(
+        replace(clip, content=file.content) for clip, file in zip(scan.clips, checked, strict=True) if not file.reason
+    )
     module = corpus_module(name) if name in corpora() else None
     manifest = Manifest(
         corpus=name,
@@ -85,7 +92,20 @@ def load_corpus(
         licence=module.LICENCE if module else "",
         citation=module.CITATION if module else "",
     )
+    _warn_of_repeated(where, manifest)
     return manifest.with_classes(classes)
+
+
+def _warn_of_repeated(where: str, manifest: Manifest) -> None:
+    """Name clips that are the same recording; a split refuses those that would lie in two of its parts."""
+    found = [
+        " = ".join(f"{c.clip_id} ({c.emotion})" for c in map(manifest.clips.__getitem__, rows[:4]))
+        for rows in manifest.repeated()
+    ]
+    if found:
+        more = f"; and {len(found) - REPORTED_REPEATS} more" if len(found) > REPORTED_REPEATS else ""
+        shown = "; ".join(found[:REPORTED_REPEATS])
+        _log.warning("%s: recordings that are there more than once: %s%s", where, shown, more)
 
 
 def _scan(where: str, cache_dir: Path, progress: Progress) -> tuple[str, Scan]:

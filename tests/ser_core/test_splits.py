@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_core.clips import Clip, Manifest, order_classes
-from ser_core.splits import PUBLISHED_FOLDS, Split, SplitError, inner_folds, make_split
+from ser_core.split_rules import SplitError
+from ser_core.splits import PUBLISHED_FOLDS, Split, inner_folds, make_split
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 PUBLISHED = [f"{name}:{fold}" for name, folds in PUBLISHED_FOLDS.items() for fold in range(1, len(folds) + 1)]
@@ -260,3 +261,51 @@ def test_inner_folds_that_cannot_be_made_say_why() -> None:
         inner_folds(manifest, make_split(manifest, "speaker", 0), 9, 0)
     with pytest.raises(SplitError, match="2 inner folds keep speakers apart, which split random does not"):
         inner_folds(manifest, make_split(manifest, "random", 0), 2, 0)
+
+
+def test_a_recording_in_two_inner_folds_is_refused() -> None:
+    """It would be validated on what it was trained on."""
+    manifest = speakers_of(6)
+    split = make_split(manifest, "speaker", 0)
+    first, *_, last = split.development.tolist()
+    clips = tuple(
+        replace(clip, content="same" if row in (first, last) else str(row)) for row, clip in enumerate(manifest.clips)
+    )
+    twice = replace(manifest, clips=clips)
+    assert manifest.clips[first].speaker != manifest.clips[last].speaker
+    count = len(set(manifest.speakers[split.development]))  # a fold for each speaker
+    with pytest.raises(SplitError, match=rf"{count} inner folds: a recording may be in one part only"):
+        inner_folds(twice, split, count, 0)
+
+
+def test_a_class_of_one_speaker_is_named_with_its_speaker() -> None:
+    clips = [clip for number in range(6) for clip in clips_of(f"s{number}")]
+    manifest = manifest_of([*clips, *clips_of("s3", emotions=("calm",))])
+    with pytest.raises(
+        SplitError, match=r"every part needs every class; .*one speaker alone has calm \(s3\): leave the class out"
+    ):
+        make_split(manifest, "speaker", 0)
+
+
+def test_one_class_alone_is_refused() -> None:
+    clips = [clip for number in range(6) for clip in clips_of(f"s{number}", emotions=("happy",))]
+    with pytest.raises(SplitError, match="at least two classes are needed; all 18 clips of made are happy"):
+        make_split(manifest_of(clips), "speaker", 0)
+
+
+def test_a_class_with_one_clip_in_a_part_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    manifest = given_parts(ann="train", bob="validation", cy="test")
+    kept = [clip for clip in manifest.clips if not (clip.speaker == "cy" and clip.clip_id.endswith(("sad-1", "sad-2")))]
+    make_split(manifest_of(kept), "manifest", 0)
+    assert "split manifest: one clip alone is there of sad in test; its recall is 0 or 100 %" in caplog.text
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_copies_of_a_recording_stay_together_in_a_random_split(seed: int) -> None:
+    clips = [replace(clip, content=str(max(row, 5))) for row, clip in enumerate(speakers_of(10).clips)]
+    manifest = manifest_of(clips)
+    split = make_split(manifest, "random", seed)
+    part_of = {row: name for name in ("train", "validation", "test") for row in getattr(split, name).tolist()}
+    (copies,) = manifest.repeated()
+    assert len(copies) == 6
+    assert len({part_of[row] for row in copies}) == 1

@@ -13,6 +13,8 @@ import soundfile
 from ser_core import corpora as package
 from ser_core.clips import CorpusError
 from ser_core.corpora import corpora, corpus_module
+from ser_core.split_rules import SplitError
+from ser_core.splits import make_split
 
 
 @pytest.mark.parametrize("name", corpora())
@@ -152,7 +154,44 @@ def test_a_torn_verdict_file_is_never_seen(tmp_path: Path, write_audio, load) ->
     write_audio(tmp_path / "corpus" / "03-01-03-01-01-01-01.wav")
     load(tmp_path / "corpus")
     [verdicts] = (tmp_path / "cache" / "checked").iterdir()
-    assert json.loads(verdicts.read_text()) == {}
+    [(content, reason)] = json.loads(verdicts.read_text())
+    assert (len(content), reason) == (16, "")
+
+
+@pytest.mark.parametrize("damage", ["", "[", "[[1]]", "{}", "[" * 100_000, '[["a", ""], ["b", ""]]'])
+def test_damaged_verdicts_are_found_again(tmp_path: Path, write_audio, load, damage: str) -> None:
+    write_audio(tmp_path / "corpus" / "03-01-03-01-01-01-01.wav")
+    before = load(tmp_path / "corpus")
+    [verdicts] = (tmp_path / "cache" / "checked").iterdir()
+    verdicts.write_text(damage)
+    assert load(tmp_path / "corpus") == before
+
+
+def test_the_same_recording_under_another_name_is_named_and_refused_in_another_part(
+    tmp_path: Path, write_audio, load, caplog
+) -> None:
+    """Byte for byte, and in a file of another format."""
+    for number, name in enumerate(("a.wav", "b.wav", "c.wav", "d.wav", "e.wav", "f.wav")):
+        write_audio(tmp_path / f"{number}-{name}")
+    samples, rate_hz = soundfile.read(tmp_path / "0-a.wav", dtype="int16")
+    soundfile.write(tmp_path / "copy.flac", samples, rate_hz, subtype="PCM_16")
+    shutil.copy(tmp_path / "1-b.wav", tmp_path / "again.wav")
+    lines = [
+        "path,speaker,emotion,split",
+        "0-a.wav,ann,happy,train",
+        "1-b.wav,ann,sad,train",
+        "again.wav,ann,sad,train",
+    ]
+    lines += ["2-c.wav,bob,happy,dev", "3-d.wav,bob,sad,dev", "4-e.wav,cy,happy,test", "5-f.wav,cy,sad,test"]
+    table = tmp_path / "list.csv"
+    table.write_text("\n".join(lines))
+    split = make_split(load(table), "manifest", 0)  # inside a part it is reported
+    assert len(split.train) == 3
+    assert "recordings that are there more than once: 1-b.wav (sad) = again.wav (sad)" in caplog.text
+    table.write_text("\n".join([*lines, "copy.flac,di,sad,test"]))
+    expected = r"a recording may be in one part only; .* several: 0-a\.wav \(train\) = copy\.flac \(test\)\. Remove all"
+    with pytest.raises(SplitError, match=expected):
+        make_split(load(table), "manifest", 0)
 
 
 def test_classes_are_selected(tmp_path: Path, write_audio, load) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ser_core.clips import CorpusError
-from ser_core.splits import SplitError, make_split
+from ser_core.split_rules import SplitError
+from ser_core.splits import make_split
 
 ROWS = [("a.wav", "ann", "happy"), ("sub/b.flac", "bob", "sad"), ("c.wav", "cy", "Anger")]
 
