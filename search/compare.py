@@ -22,6 +22,7 @@ from search.comparison.ensemble import ensemble_across
 from search.comparison.leaderboard import ComparisonError, make_leaderboard
 from search.run_folder.run_view import RunFolderError
 from search.terminal.leaderboard_table import print_ensemble, print_leaderboard
+from search.wording import printable
 from ser_core.config import ConfigError
 from ser_core.whole_file import write_json
 
@@ -55,7 +56,7 @@ def command(
         if json_file is not None:
             write_json(json_file, numbers)
     except USER_ERRORS as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {printable(error)}", err=True)
         raise typer.Exit(1) from None
 
 

@@ -19,6 +19,7 @@ import typer
 from search.pages.live_view import DEFAULT_PORT, LOOPBACK, LiveError, LiveView
 from search.pages.write import write_comparison, write_dashboard
 from search.run_folder.run_view import RunFolderError
+from search.wording import printable
 from ser_core.config import ConfigError
 
 USER_ERRORS = (RunFolderError, ConfigError, LiveError, OSError)
@@ -71,7 +72,7 @@ def _reported(what: Path, do: Callable[[], object]) -> bool:
     try:
         do()
     except USER_ERRORS as error:
-        typer.echo(f"{what}: {error}", err=True)
+        typer.echo(printable(f"{what}: {error}"), err=True)
         return False
     return True
 

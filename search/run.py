@@ -6,11 +6,13 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from search.driver.command_line import with_options
 from search.driver.options import Options
 from search.driver.user_errors import USER_ERRORS, explained
 from search.interruption import Interrupted
+from search.wording import printable
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -27,7 +29,7 @@ def tune(**given: Any) -> None:
     except Interrupted:
         raise typer.Exit(130) from None
     except (*USER_ERRORS, OSError) as error:
-        message = explained(error).replace("[", "\\[")
+        message = escape(printable(explained(error)))
         console.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     if not complete:

@@ -34,7 +34,9 @@ class Ensemble:
 
     def numbers(self) -> dict[str, Any]:
         """As in `ensemble.json`: the shares, and the scores on the test clips with their intervals."""
-        return {"weights": dict(self.weights), "test": ensemble_numbers(self.test, self.test.probabilities[0])}
+        facts = {"clips": len(self.test.clip_ids), "speakers": len(set(self.test.speakers.tolist()))}
+        scores = ensemble_numbers(self.test, self.test.probabilities[0])
+        return {"weights": dict(self.weights), "test": {**facts, **scores}}
 
 
 def ensemble_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

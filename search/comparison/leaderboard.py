@@ -17,7 +17,7 @@ from search.finals.test_scores import Spread, bounds_of
 from search.run_folder.paths import PREDICTIONS_FILE
 from search.run_folder.predictions import Predictions, pooled, read_predictions
 from search.run_folder.run_view import RunView, read_run
-from search.wording import count
+from search.wording import clip_text, count
 from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison, compare_all
 from ser_core.metrics.scores import bootstrap_interval, scores
@@ -268,5 +268,5 @@ def _some(clips: set[str]) -> str:
     """How many, and the first few by name."""
     if not clips:
         return "none"
-    shown = ", ".join(sorted(clips)[:3])
+    shown = ", ".join(map(clip_text, sorted(clips)[:3]))
     return f"{count(len(clips), 'clip')} ({shown}{', …' if len(clips) > 3 else ''})"

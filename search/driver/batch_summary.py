@@ -70,7 +70,7 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
             percent(own["over_folds"]["war"]["mean"]),
             percent(own["over_folds"]["macro_f1"]["mean"]),
             percent(own["pooled"]["uar"]["mean"]),
-            interval(own["pooled"]["uar"]["interval"]),
+            interval(own["pooled"]["uar"]["interval"], speakers=own["pooled"]["speakers"]),
         )
     console.print(table)
     for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):

@@ -7,19 +7,17 @@ beside `confusion.png`. Everything in it comes from `result.json` and the model'
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from huggingface_hub import EvalResult, ModelCardData
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from sklearn.metrics import ConfusionMatrixDisplay
 
+from search.finals.confusion_picture import write_confusion_picture
 from search.run_folder.caveat_facts import facts_of_result
-from search.wording import Bounds, caveats, count, interval, percent, points, spread, times
-from ser_core.whole_file import replacing, write_whole
+from search.wording import Bounds, caveats, count, interval, percent, points, printable, spread, times
+from ser_core.whole_file import write_whole
 
 CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
 SCORES = {"uar": "UAR (unweighted average recall)", "war": "WAR (accuracy)", "macro_f1": "macro F1"}
@@ -37,7 +35,7 @@ def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
     for seed, name in enumerate(result["winner"]["models"], 1):
         folder = run_folder / name
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        _write_picture(folder / PICTURE_FILE, result)
+        write_confusion_picture(folder / PICTURE_FILE, result)
         write_whole(folder / CARD_FILE, model_card(result, config, seed))
 
 
@@ -50,14 +48,14 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) 
     corpus = result["corpus"]
     parts = [
         f"---\n{_metadata(result, seed).to_yaml()}\n---",
-        f"# {result['model']} for speech emotion recognition, trained on {corpus['name']}",
-        *(f"> **{caveat.title}** {caveat.long}" for caveat in caveats(facts_of_result(result))),
+        f"# {result['model']} for speech emotion recognition, trained on {markdown(corpus['name'])}",
+        *(f"> **{caveat.title}** {markdown(caveat.long)}" for caveat in caveats(facts_of_result(result))),
         _description(result, config, seed),
         f"## Test\n\n{_protocol(result)}\n\n{_score_table(result, seed)}\n\n{result['test']['interval_note']}.",
         f"## By class\n\n{_class_table(result)}\n\n![Confusion of the test clips]({PICTURE_FILE})",
         f"## Corpus\n\n{_corpus(corpus)}",
         f"## Use\n\n{_usage(config)}",
-        f"## How it was made\n\n    {result['command']}\n\n{_search(result)}",
+        f"## How it was made\n\n    {printable(result['command'])}\n\n{_search(result)}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -86,14 +84,14 @@ def _metadata(result: Mapping[str, Any], seed: int) -> ModelCardData:
 
 
 def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> str:
-    settings = config["settings"]
+    settings, models = config["settings"], len(result["winner"]["models"])
+    one = f"one of {models} models that differ in the seed alone, with seed {seed}, " if models > 1 else ""
     return (
-        f"It says how probable each of {len(config['classes'])} emotions is in a clip of speech: "
-        f"{', '.join(config['classes'])}. Input: {settings['features.kind']} features of "
+        f"It gives the probability of {count(len(config['classes']), 'emotion')} in a clip of speech: "
+        f"{markdown(', '.join(config['classes']))}. Input: {settings['features.kind']} features of "
         f"{settings['features.clip_seconds']:g} s of mono audio at {settings['features.sample_rate_hz']:,} Hz. "
-        f"{config['parameters']:,} parameters. It is one of {len(result['winner']['models'])} models that differ in "
-        f"the seed alone; this is seed {seed}, trained for {config['epochs']} epochs on the training and validation "
-        f"speakers together."
+        f"{config['parameters']:,} parameters. It is {one}trained for "
+        f"{count(config['epochs'], 'epoch')} on the training and validation speakers together."
     )
 
 
@@ -102,29 +100,29 @@ def _protocol(result: Mapping[str, Any]) -> str:
     apart = "kept apart from all others" if split["speaker_independent"] else "heard in training too"
     return (
         f"Split `{split['kind']}`: {count(test['clips'], 'test clip')} of {count(test['speakers'], 'speaker')} "
-        f"({', '.join(split['test_speakers'])}), {apart}. The configuration was {_chosen(result)}, and the test set "
-        f"was read {times(result['test_reads'])}."
+        f"({markdown(', '.join(split['test_speakers']))}), {apart}. The configuration was {_chosen(result)}, and the "
+        f"test set was read {times(result['test_reads'])}."
     )
 
 
 def _chosen(result: Mapping[str, Any]) -> str:
     warm = result["warm_start"]
     if warm is not None and warm["alone"]:
-        return f"taken from {warm['source']}"
+        return f"taken from {markdown(warm['source'])}"
     return f"chosen on {'inner folds' if result['split']['inner_folds'] else 'validation speakers'} alone"
 
 
 def _score_table(result: Mapping[str, Any], seed: int) -> str:
-    test = result["test"]
+    test, speakers = result["test"], result["test"]["speakers"]
     rows = []
     for name, label in SCORES.items():
         score, ensemble = test[name], test["ensemble"][name]
         rows.append(
             [
                 label,
-                _with_interval(points(score["seeds"][seed - 1]), score["seed_intervals"][seed - 1]),
-                _with_interval(spread(score["mean"], score["std"], unit=""), score["interval"]),
-                _with_interval(points(ensemble["value"]), ensemble["interval"]),
+                _with_interval(points(score["seeds"][seed - 1]), score["seed_intervals"][seed - 1], speakers),
+                _with_interval(spread(score["mean"], score["std"], unit=""), score["interval"], speakers),
+                _with_interval(points(ensemble["value"]), ensemble["interval"], speakers),
             ]
         )
     heads = ["%, with 95 % interval over speakers", "this model", "mean ± deviation over seeds", "the seeds' ensemble"]
@@ -133,18 +131,20 @@ def _score_table(result: Mapping[str, Any], seed: int) -> str:
 
 def _class_table(result: Mapping[str, Any]) -> str:
     test = result["test"]
+    speakers = 1 if test["speakers"] == 1 else None  # of several, some may have no clip of a class
     rows = []
     for word in result["corpus"]["classes"]:
         own = [test[f"per_class_{name}"][word] for name in ("recall", "precision")]
-        rows.append([word, *(_with_interval(points(score["mean"]), score["interval"]) for score in own)])
+        scores = (_with_interval(points(score["mean"]), score["interval"], speakers) for score in own)
+        rows.append([markdown(word), *scores])
     return _table(["%, mean over seeds", "recall", "precision"], rows)
 
 
 def _corpus(corpus: Mapping[str, Any]) -> str:
-    facts = f"{corpus['name']}: {count(corpus['clips'], 'clip')} of {count(corpus['speakers'], 'speaker')}"
+    facts = f"{markdown(corpus['name'])}: {count(corpus['clips'], 'clip')} of {count(corpus['speakers'], 'speaker')}"
     skipped = f", {count(len(corpus['skipped']), 'unusable file')} left out" if corpus["skipped"] else ""
     licence = f"Licence: {corpus['licence']}." if corpus["licence"] else "Its licence is not known to this program."
-    return f"{facts}{skipped}. {licence} {corpus['citation']}".rstrip()
+    return f"{facts}{skipped}. {licence} {markdown(corpus['citation'])}".rstrip()
 
 
 def _usage(config: Mapping[str, Any]) -> str:
@@ -162,7 +162,8 @@ def _search(result: Mapping[str, Any]) -> str:
     trials = sum(search["trials"].values())
     mean = next(each for each in result["finalists"] if each["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
     settings = [
-        [f"`{name}`", str(value)] for name, value in {**result["winner"]["fixed"], **result["winner"]["params"]}.items()
+        [f"`{name}`", markdown(value)]
+        for name, value in {**result["winner"]["fixed"], **result["winner"]["params"]}.items()
     ]
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     return (
@@ -172,25 +173,17 @@ def _search(result: Mapping[str, Any]) -> str:
     )
 
 
-def _write_picture(path: Path, result: Mapping[str, Any]) -> None:
-    """Row-normalised confusion of the test clips, all seeds together."""
-    counts = np.array(result["test"]["confusion"], dtype=float)
-    shares = 100 * counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    size = 2.5 + 0.6 * len(counts)
-    figure = Figure(figsize=(size + 1, size), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    display = ConfusionMatrixDisplay(shares, display_labels=result["corpus"]["classes"])
-    display.plot(ax=axes, cmap="Blues", values_format=".0f", xticks_rotation=45, im_kw={"vmin": 0, "vmax": 100})
-    axes.set(xlabel="predicted", ylabel="true", title="Test clips, % of the true class")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
-
-
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _with_interval(score: str, bounds: Bounds) -> str:
-    return f"{score} ({interval(bounds, unit='')})"
+def markdown(text: object) -> str:
+    """Text as Markdown shows it: no markup, no end of a table's cell, one line."""
+    words = " ".join(printable(text).split())
+    escaped = re.sub(r"[\\`*\[\]|~]|\b_(?!\w)|(?<!\w)_", r"\\\g<0>", words)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _with_interval(score: str, bounds: Bounds, speakers: int | None) -> str:
+    return f"{score} ({interval(bounds, speakers=speakers, unit='')})"

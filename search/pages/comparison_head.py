@@ -54,6 +54,6 @@ def _row(run: RunView) -> tuple[str, ...]:
 
 def _result_scores(result: Mapping[str, Any]) -> tuple[str, ...]:
     winner = next(f for f in result["finalists"] if f["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
-    uar = result["test"]["uar"]
-    accuracy = percent(result["test"]["war"]["mean"])
-    return percent(winner), spread(uar["mean"], uar["std"]), interval(uar.get("interval")), accuracy
+    test, uar = result["test"], result["test"]["uar"]
+    bounds = interval(uar.get("interval"), speakers=test["speakers"])
+    return percent(winner), spread(uar["mean"], uar["std"]), bounds, percent(test["war"]["mean"])

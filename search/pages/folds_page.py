@@ -38,7 +38,7 @@ def write_protocol_page(
         OSError: a disk that is full or cannot be written.
     """
     folds = {model: [read_run(folder) for folder in folders] for model, folders in runs.items()}
-    title = f"{document['protocol']}, {document['folds']} folds"
+    title = f"{document['protocol']}, {count(document['folds'], 'fold')}"
     pooled = []
     for model, own in folds.items():
         result = {**(own[0].result or {}), "test": document["models"][model]["pooled"]}
@@ -67,18 +67,18 @@ def _rows(model: str, numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """All folds together, their mean and deviation, then each."""
     pooled, over = numbers["pooled"], numbers["over_folds"]
     rows = [
-        (model, "all clips", str(pooled["speakers"]), "", *_scores(pooled)),
+        (model, "all clips", str(pooled["speakers"]), "", *_scores(pooled, pooled["speakers"])),
         (model, "mean ± deviation", "", "", _spread(over["uar"]), "", _spread(over["war"]), _spread(over["macro_f1"])),
     ]
     for fold in numbers["folds"]:
-        found = percent(fold["best_search_val_uar"])
-        rows.append((model, fold["split"], ", ".join(fold["test_speakers"]), found, *_scores(fold)))
+        found, speakers = percent(fold["best_search_val_uar"]), fold["test_speakers"]
+        rows.append((model, fold["split"], ", ".join(speakers), found, *_scores(fold, len(speakers))))
     return rows
 
 
-def _scores(numbers: Mapping[str, Any]) -> tuple[str, ...]:
+def _scores(numbers: Mapping[str, Any], speakers: int) -> tuple[str, ...]:
     uar, war, macro_f1 = (percent(numbers[name]["mean"]) for name in ("uar", "war", "macro_f1"))
-    return uar, interval(numbers["uar"]["interval"]), war, macro_f1
+    return uar, interval(numbers["uar"]["interval"], speakers=speakers), war, macro_f1
 
 
 def _spread(numbers: Mapping[str, float]) -> str:

@@ -10,7 +10,7 @@ from search.comparison.comparable import Banner
 from search.run_folder.caveat_facts import facts_of_run
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial, tally
-from search.wording import NONE, caveats, count, duration, interval, is_number, percent, points, value_text
+from search.wording import NONE, caveats, clip_text, count, duration, interval, is_number, percent, points, value_text
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Head:
     settings_title: str
     settings: tuple[Setting, ...]
     command: str
+    skipped_title: str
     skipped: tuple[Mapping[str, str], ...]
     footer: str
 
@@ -53,6 +54,7 @@ class Head:
 def page_head(run: RunView) -> Head:
     """The head of `run` at any moment of it."""
     plan, corpus = run.plan, run.plan["corpus"]
+    skipped = tuple({**file, "path": clip_text(file["path"])} for file in corpus.get("skipped", ()))
     split = "speakers kept apart" if plan["speaker_independent"] else "speakers mixed"
     classes = f"{count(len(corpus['classes']), 'class', 'classes')} ({', '.join(corpus['classes'])})"
     return Head(
@@ -67,7 +69,8 @@ def page_head(run: RunView) -> Head:
         settings_title=_settings_title(run),
         settings=_settings(run),
         command=str(plan.get("command", "")),
-        skipped=tuple(corpus.get("skipped", ())),
+        skipped_title=f"{count(len(skipped), 'file')} of the corpus left out",
+        skipped=skipped,
         footer=" · ".join(f"{name} {number}" for name, number in plan.get("versions", {}).items()),
     )
 
@@ -88,8 +91,8 @@ def _score_tiles(run: RunView) -> tuple[Tile, ...]:
     test, search = run.result["test"], run.result["search"]["best"]
     uar = test["uar"]
     note = f"{count(test['clips'], 'clip')}, mean of {_seeds(uar)}"
-    if (words := interval(uar.get("interval"))) != NONE:
-        note = f"95 % interval {words}; {note}"
+    if (words := interval(uar.get("interval"), speakers=test["speakers"])) != NONE:
+        note = f"{'' if words.startswith('no ') else '95 % interval '}{words}; {note}"
     return (
         Tile("Test UAR", percent(uar["mean"]), note),
         Tile("Test accuracy (WAR)", percent(test["war"]["mean"]), f"macro F1 {percent(test['macro_f1']['mean'])}"),

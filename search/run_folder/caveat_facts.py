@@ -27,7 +27,7 @@ def facts_of_result(result: Mapping[str, Any]) -> CaveatFacts:
     """Those of result.json."""
     warm = result.get("warm_start") or {}
     return CaveatFacts(
-        synthetic=result["corpus"]["synthetic"],
+        synthetic=bool(result["corpus"].get("synthetic")),
         speakers_mixed=not result["split"]["speaker_independent"],
         transductive=bool(result.get("transductive")),
         tuned_on=tuple(warm.get("test_speakers", ())),

@@ -10,24 +10,25 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from search.comparison.leaderboard import Leaderboard
-from search.wording import count, interval, percent, points
+from search.wording import count, interval, percent, points, printable
 from ser_core.metrics.paired import Comparison, verdict
 
 
 def print_leaderboard(board: Leaderboard, console: Console) -> None:
     """The ranks with their uncertainty, and a line per difference."""
     for warning in board.warnings:
-        console.print(f"[yellow]{escape(warning)}[/]", highlight=False)
+        console.print(f"[yellow]{escape(printable(warning))}[/]", highlight=False)
     split = " to ".join(dict.fromkeys((board.splits[0], board.splits[-1])))
     title = f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}, split {split}"
     table = Table(
         "", Column("Run", overflow="fold"), "UAR", "± over seeds", "95 % interval over speakers", "Accuracy (WAR)",
-        title=escape(title), title_justify="left",
+        title=escape(printable(title)), title_justify="left",
     )  # fmt: skip
     for rank, entry in enumerate(board.entries, start=1):
         uar = entry.uar.numbers()
-        scores = (percent(uar["mean"]), points(uar["std"]), interval(uar["interval"]), percent(entry.war.mean))
-        table.add_row(str(rank), escape(entry.name), *scores)
+        bounds = interval(uar["interval"], speakers=board.speakers)
+        scores = (percent(uar["mean"]), points(uar["std"]), bounds, percent(entry.war.mean))
+        table.add_row(str(rank), escape(printable(entry.name)), *scores)
     console.print(table)
     for each in board.comparisons:
         _say(console, f"{verdict(each)}; {_mcnemar(each)}")
@@ -43,18 +44,19 @@ def print_ensemble(numbers: Mapping[str, Any], console: Console) -> None:
     """The score of an ensemble of runs and the shares in it, from `Ensemble.numbers`."""
     shares = ", ".join(f"{name} {share:.2f}" for name, share in numbers["weights"].items())
     uar, war = numbers["test"]["uar"], numbers["test"]["war"]
+    bounds = interval(uar["interval"], speakers=numbers["test"]["speakers"])
     _say(
         console,
         f"Ensemble ({shares}; weights from validation clips): UAR {percent(uar['value'])}, 95 % interval "
-        f"{interval(uar['interval'])}, accuracy {percent(war['value'])}",
+        f"{bounds}, accuracy {percent(war['value'])}",
     )
 
 
 def _mcnemar(each: Comparison) -> str:
     test = each.mcnemar
-    return f"McNemar {test.only_first} to {test.only_second} clips, p = {each.mcnemar_p_holm:.2g}"
+    return f"McNemar {test.only_first} to {count(test.only_second, 'clip')}, p = {each.mcnemar_p_holm:.2g}"
 
 
 def _say(console: Console, text: str) -> None:
     """Print as it is: no wrapping, so that paths can be copied, no markup, and no colouring of numbers."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    console.print(printable(text), highlight=False, soft_wrap=True, markup=False)

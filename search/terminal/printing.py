@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from search.run_folder.caveat_facts import facts_of_plan, facts_of_result
 from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.rungs import GRACE_TRIALS
-from search.wording import caveats, count, interval, percent, points, tags
+from search.wording import caveats, count, duration, interval, percent, points, printable, tags
 from ser_core.clips import Manifest
 from ser_core.splits import Split
 
 
-def plain(error: object) -> str:
-    """Text for a rich console: square brackets in a message are no markup."""
-    return str(error).replace("[", "\\[")
+def plain(text: object) -> str:
+    """Text for a rich console: nothing in it is markup, or a control sequence of the terminal."""
+    return escape(printable(text))
 
 
 def print_warnings(plan: SearchPlan, console: Console) -> None:
@@ -40,10 +41,10 @@ def print_warm_start(plan: SearchPlan, console: Console) -> None:
     if warm.alone:
         console.print(plain(f"Nothing is searched: the configuration is the winner of {warm.source}"), soft_wrap=True)
         return
-    count, room = len(warm.configurations), max(0, plan.limits.trials - len(plan.first))
+    found, room = len(warm.configurations), max(0, plan.limits.trials - len(plan.first))
     when = "after the model's recipes" if plan.first else "first"
-    less = f"; --trials {plan.limits.trials} leaves room for {room} of them" if room < count else ""
-    for line in (f"Warm start from {warm.source}: {count} of its best configurations tried {when}{less}", *warm.notes):
+    less = f"; --trials {plan.limits.trials} leaves room for {room} of them" if room < found else ""
+    for line in (f"Warm start from {warm.source}: {found} of its best configurations tried {when}{less}", *warm.notes):
         console.print(plain(line), soft_wrap=True, highlight=False)
 
 
@@ -62,18 +63,19 @@ def print_plan(
 
 def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path) -> Mapping[str, str]:
     corpus, parts = plan.corpus, {"train": split.train, "validation": split.validation, "test": split.test}
-    clips = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
+    clips = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
     return {
         "model": plan.model,
-        "corpus": f"{corpus['name']}: {corpus['clips']} clips, {corpus['speakers']} speakers",
+        "corpus": f"{corpus['name']}: {count(corpus['clips'], 'clip')}, {count(corpus['speakers'], 'speaker')}",
         "classes": ", ".join(manifest.classes),
         "split": f"{plan.split}: {clips} clips",
         "validation speakers": ", ".join(plan.speakers["validation"]),
         **({"inner folds": "; ".join(", ".join(names) for names in plan.inner_folds)} if plan.inner_folds else {}),
         "test speakers": ", ".join(plan.speakers["test"]),
-        "search": f"{plan.limits.trials} trials of at most {plan.max_epochs} epochs, {plan.sampler}, seed {plan.seed}",
+        "search": f"{count(plan.limits.trials, 'trial')} of at most {count(plan.max_epochs, 'epoch')}, {plan.sampler}, "
+        f"seed {plan.seed}",
         "ASHA": _asha_facts(plan),
-        "finals": f"{plan.finalists} finalists, {plan.seeds} seeds",
+        "finals": f"{count(plan.finalists, 'finalist')}, {count(plan.seeds, 'seed')}",
         "fixed": ", ".join(f"{name}={value}" for name, value in plan.fixed.items()) or "nothing",
         "run folder": str(folder),
     }
@@ -82,8 +84,8 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path
 def _asha_facts(plan: SearchPlan) -> str:
     rung = plan.first_rung
     if rung is not None and rung >= plan.max_epochs:
-        return f"no rung below {plan.max_epochs} epochs: no trial is ended early"
-    where = f"found from the first {GRACE_TRIALS} complete trials" if rung is None else f"after {rung} epochs"
+        return f"no rung below {count(plan.max_epochs, 'epoch')}: no trial is ended early"
+    where = f"found from the first {GRACE_TRIALS} complete trials" if rung is None else f"after {count(rung, 'epoch')}"
     return f"first rung {where}, one in {plan.reduction:g} goes on"
 
 
@@ -117,13 +119,14 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
     table = Table("Test", "Mean over seeds", "± over seeds", "95 % interval over speakers")
     for name, label in (("uar", "UAR"), ("war", "accuracy (WAR)"), ("macro_f1", "macro F1")):
         score = test[name]
-        table.add_row(label, percent(score["mean"]), points(score["std"]), interval(score["interval"]))
+        bounds = interval(score["interval"], speakers=test["speakers"])
+        table.add_row(label, percent(score["mean"]), points(score["std"]), bounds)
     console.print(table)
     counts = search["trials"]
     console.print(
-        f"{counts['complete']} trials complete, {counts['pruned']} pruned, {counts['failed']} failed; "
-        f"{search['epochs_trained']} epochs trained instead of {search['epochs_without_pruning']}; "
-        f"{search['wall_seconds']:.0f} s"
+        f"{count(counts['complete'], 'trial')} complete, {counts['pruned']:,} pruned, {counts['failed']:,} failed; "
+        f"{count(search['epochs_trained'], 'epoch')} trained instead of {search['epochs_without_pruning']:,}; "
+        f"{duration(search['wall_seconds'])}"
     )
     for name in (DASHBOARD_FILE, RESULT_FILE, FINAL_FOLDER):
         console.print(f"  {(folder / name).resolve()}", soft_wrap=True, highlight=False)

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from search.run_folder.records import Phase, RunRecords, TrialRecord
 from search.run_folder.standing import Standing, Tally
-from search.wording import NONE, percent, value_text
+from search.wording import NONE, count, percent, printable, value_text
 
 FRAME_SECONDS = 0.25
 FRAME_SHARE = 0.02
@@ -115,7 +115,7 @@ class Progress:
 
     def features(self, done: int, clips: int) -> None:
         """So many clips have their features."""
-        self._detail = f"{done} of {clips} clips"
+        self._detail = f"{done:,} of {count(clips, 'clip')}"
         self.update()
 
     def update(self) -> None:
@@ -125,7 +125,7 @@ class Progress:
 
     def message(self, text: str) -> None:
         """A line that stays, above the table."""
-        self._console.print(Text(text))
+        self._console.print(Text(printable(text)))
 
     def _draw(self) -> None:
         began = self._clock()
@@ -257,8 +257,8 @@ def _states(counted: Tally, trials: int) -> Text:
 
 
 def _epochs(counted: Tally) -> str:
-    saved = f"{counted.epochs_saved} saved by ASHA ({100 * counted.saved_share:.0f} %)"
-    return f"{counted.epochs_trained} epochs trained, {saved}"
+    saved = f"{counted.epochs_saved:,} saved by ASHA ({100 * counted.saved_share:.0f} %)"
+    return f"{count(counted.epochs_trained, 'epoch')} trained, {saved}"
 
 
 def _scores(trial: TrialRecord) -> tuple[str, str]:

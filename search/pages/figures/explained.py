@@ -12,7 +12,7 @@ from search.pages.figures._insight import Axes, ClipPictures, Panel, clip_pictur
 from search.pages.figures._style import plain
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
-from search.wording import count, in_percent
+from search.wording import clip_text, count, in_percent
 
 TITLE = "Where the model looks (orange), on a validation clip of each emotion"
 SECTION, ORDER, WIDE = "Data and model", 40, True
@@ -98,7 +98,7 @@ def figure(info: ExplainedInfo, *, narrow: bool = False) -> go.Figure:
     for clip in info.clips:
         said = f"{plain(clip.emotion, 14)}: {plain(clip.predicted, 14)} {100 * clip.probability:.0f} %"
         traces = [
-            shades(clip.features, info.axes, name=f"clip {plain(clip.clip_id)}"),
+            shades(clip.features, info.axes, name=f"clip {plain(clip_text(clip.clip_id))}"),
             shades(clip.map, info.axes, name=said, colorscale=OVERLAY, zsmooth=not info.axes.counted and "best"),
         ]
         panels.append((said, traces))

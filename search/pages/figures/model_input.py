@@ -12,7 +12,7 @@ from search.pages.figures._insight import Axes, ClipPictures, Panel, clip_pictur
 from search.pages.figures._style import plain
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
-from search.wording import count, in_percent
+from search.wording import clip_text, count, in_percent
 
 TITLE = "What the model is given, and what training makes of it"
 SECTION, ORDER, WIDE = "Data and model", 30, True
@@ -105,7 +105,7 @@ def figure(info: ModelInputInfo, *, narrow: bool = False) -> go.Figure:
     panels: list[Panel] = []
     for clip in info.clips:
         name = plain(clip.emotion, 16)
-        panels.append((name, [shades(clip.features, info.axes, name=f"{name}, clip {plain(clip.clip_id)}")]))
+        panels.append((name, [shades(clip.features, info.axes, name=f"{name}, clip {plain(clip_text(clip.clip_id))}")]))
         if info.altered:
             panels.append((f"{name}, altered", [shades(clip.augmented, info.axes, name=f"{name}, altered")]))
     columns = 2 if narrow else 4 if info.altered else full_rows(len(panels))

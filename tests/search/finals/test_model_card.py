@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -12,6 +14,7 @@ import matplotlib.image
 import pytest
 from huggingface_hub import ModelCard
 
+from search.finals.confusion_picture import fonts_with, write_confusion_picture
 from search.finals.model_card import model_card, write_model_cards
 
 CONFIG = {
@@ -91,3 +94,57 @@ def test_a_configuration_that_was_taken_over_was_not_chosen_here(result: dict[st
     assert "was chosen on validation speakers alone" in model_card(result, CONFIG, seed=1)
     taken = {**result, "warm_start": {"source": "runs/x", "test_speakers": [], "alone": True}}
     assert "The configuration was taken from runs/x, and" in model_card(taken, CONFIG, seed=1)
+
+
+def renamed(result: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """The result with other words for classes."""
+    changed = deepcopy(result)
+    changed["corpus"]["classes"] = [names.get(word, word) for word in result["corpus"]["classes"]]
+    for table in ("per_class_recall", "per_class_precision"):
+        own = result["test"][table]
+        changed["test"][table] = {names.get(word, word): score for word, score in own.items()}
+    return changed
+
+
+def test_names_of_classes_and_speakers_break_no_table(result: dict[str, Any]) -> None:
+    hostile = "hap|py\n| <b>*x*"
+    changed = renamed(result, {"happy": hostile})
+    changed["split"]["test_speakers"] = ["a\x1b[31m|b"]
+    text = model_card(changed, {**CONFIG, "classes": [hostile, "sad"]}, seed=1)
+    assert "| hap\\|py \\| &lt;b&gt;\\*x\\* | " in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+    assert set(cells) == {3, 4, 5}  # settings; classes; scores
+    assert "\x1b" not in text
+
+
+def test_a_model_without_siblings_and_a_test_of_one_speaker_are_described_as_such(result: dict[str, Any]) -> None:
+    alone = deepcopy(result)
+    alone["winner"]["models"] = alone["winner"]["models"][:1]
+    alone["test"]["speakers"] = 1
+    for name in ("uar", "war", "macro_f1"):
+        alone["test"][name].update(interval=[None, None], seed_intervals=[[None, None]])
+    text = model_card(alone, {**CONFIG, "epochs": 1}, seed=1)
+    assert "It is trained for 1 epoch on" in text
+    assert "of 1 speaker (" in text
+    assert "(no interval: one test speaker)" in text
+    assert "one of 3 models" in model_card(result, CONFIG, seed=1)
+
+
+def drawn(path: Path, result: dict[str, Any]) -> list[str]:
+    """What matplotlib complains about while the picture is drawn."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        write_confusion_picture(path, result)
+    assert path.stat().st_size > 5_000
+    return [str(each.message) for each in caught if "lyph" in str(each.message)]
+
+
+@pytest.mark.parametrize("word", ["快乐", "سعيد", "freude", "$\\frac$"])
+def test_no_letter_of_a_class_becomes_a_box(word: str, result: dict[str, Any], tmp_path: Path) -> None:
+    assert drawn(tmp_path / "confusion.png", renamed(result, {"happy": word})) == []
+
+
+def test_letters_that_no_font_has_are_known_before_drawing() -> None:
+    assert fonts_with("Ärger") != ()
+    assert fonts_with("\U000f0001") == ()  # for private use: no font gives it a meaning

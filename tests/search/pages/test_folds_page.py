@@ -62,6 +62,6 @@ def test_one_architecture_has_nothing_beside_it(tested: Callable[..., Path], tmp
     document = document_of(runs)
     document["models"]["ast"]["folds"][0]["uar"]["interval"] = [None, None]  # as where every clip is recognised
     text = write_protocol_page(tmp_path / "p.html", runs, document).read_text()
-    assert "<td>–</td>" in text
+    assert "<td>no interval: all speakers score alike</td>" in text
     assert "All runs" not in text
     assert "<h1>emobox, 2 folds: ast</h1>" in text
