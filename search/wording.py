@@ -1,12 +1,14 @@
-"""How numbers, counts, intervals, durations and caveats are said: once, for pages, terminal and model cards."""
+"""How numbers, counts, intervals, caveats and the way on are said: once, for pages, terminal and model cards."""
 
 from __future__ import annotations
 
 import math
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeGuard
 
 NONE = "–"
@@ -98,6 +100,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with a run, or with the runs of a batch."""
+    return shlex.join(["python", "search/run.py", "--resume", str(folder)])
 
 
 @dataclass(frozen=True, kw_only=True)

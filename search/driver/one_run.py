@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from search.study.asha import Asha
 from search.study.search import Search
 from search.study.storage import open_study, sole_writer
 from search.terminal.progress import Progress, Stage
+from search.wording import resume_command
 from search.workers.pool import Training, clear_leftovers, feature_compute, worker_pool
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
@@ -171,10 +171,6 @@ def abandon(folder: Path, dead: str) -> NoReturn:
 
 def stopped_at_once(folder: Path) -> str:
     return f"\nStopped at once; what was recorded is kept. Go on with:\n  {resume_command(folder)}\n"
-
-
-def resume_command(folder: Path) -> str:
-    return shlex.join(["python", "search/run.py", "--resume", str(folder)])
 
 
 def training_of(run: Run, data: Data) -> Training:

@@ -16,7 +16,7 @@ RESERVE_SECONDS = 5.0
 def search_clock(
     plan: SearchPlan, records: RunRecords, concurrency: Callable[[], int], clock: Callable[[], float] = time.time
 ) -> Callable[[], float]:
-    """A function that tells the seconds left for the search, the finals' share of `--hours` set aside.
+    """A function that returns the seconds left for the search, the finals' share of `--hours` set aside.
 
     Time of earlier sessions counts, and what this one has spent before its search, as on features. The share is
     estimated from the epochs trained so far, and from how many trials the cluster trains at once, which may change.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from search.run_folder.plan import SearchPlan
 from search.run_folder.records_reader import read_records
 from search.study.storage import absolute_storage
 from search.terminal.printing import plain, print_plan, print_result, print_warm_start, print_warnings
+from search.wording import resume_command
 from ser_core.architectures import default_config
 from ser_core.config import ConfigError, setting_help
 from ser_core.errors import UserError
@@ -66,7 +66,7 @@ def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -
     try:
         problems = run_batch(batch, folder, options, run_one, USER_ERRORS)
     except Interrupted:
-        say(console, f"All runs of this folder:\n  {plain(_resuming(folder))}")
+        say(console, f"All runs of this folder:\n  {plain(resume_command(folder))}")
         raise
     for name, problem in problems.items():
         say(console, f"[bold red]not run: {name}[/] ({plain(explained(problem).splitlines()[0])})")
@@ -111,7 +111,7 @@ def tune_one(options: Options, console: Console) -> Path:
                 allow_second=options.allow_second_test_read,
             )
     except Interrupted:
-        say(console, f"Stopped; everything is kept. Go on with:\n  {plain(_resuming(folder))}")
+        say(console, f"Stopped; everything is kept. Go on with:\n  {plain(resume_command(folder))}")
         raise
     print_result(result, folder, console)
     return folder
@@ -129,11 +129,6 @@ def _kept(folder: Path) -> Iterator[None]:
     except OSError as error:
         error.add_note(advice)
         raise
-
-
-def _resuming(folder: Path) -> str:
-    """The command that goes on with a folder."""
-    return shlex.join(["python", "search/run.py", "--resume", str(folder)])
 
 
 def say(console: Console, text: str) -> None:

@@ -381,7 +381,7 @@ def test_signals_to_the_whole_group_at_twenty_random_moments(tmp_path: Path, cac
 def test_when_rays_head_dies_the_run_says_so_and_how_to_go_on(tmp_path: Path, cache: Path) -> None:
     """By itself Ray tries for a minute to reach it again, without a word."""
     folder = tmp_path / "run"
-    driver = Driver(*demo(cache, folder, trials=2, epochs=30_000))
+    driver = Driver(*demo(cache, folder, trials=2, epochs=10_000))
     driver.wait_for(lambda: at_work(folder))
     (head,) = [pid for pid in driver.descendants() if "gcs_server" in read_text(Path(f"/proc/{pid}/cmdline"))]
     os.kill(head, signal.SIGKILL)
