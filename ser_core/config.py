@@ -238,7 +238,9 @@ class Config:
             if wanted is bool:
                 return {"true": True, "false": False}[text.strip().lower()]
             return wanted(text.strip())
-        except (KeyError, ValueError) as error:
+        except KeyError as error:
+            raise ConfigError(f"{name} must be of type bool; got {text!r}; say true or false") from error
+        except ValueError as error:
             raise ConfigError(f"{name} must be of type {wanted.__name__}; got {text!r}") from error
 
 

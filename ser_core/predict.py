@@ -23,7 +23,7 @@ import torch
 import typer
 
 from ser_core.artifact import ArtifactError, Predictor
-from ser_core.ensemble import EnsemblePredictor, load_predictor
+from ser_core.ensemble import ENSEMBLE_FILE, EnsemblePredictor, load_predictor
 from ser_core.features.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, read_audio, resampled
 from ser_core.modules.pretrained import PretrainedError
 
@@ -77,6 +77,12 @@ def audio_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
         else:
             yield path
+
+
+def models_of(folder: Path) -> Path:
+    """The models of a run for its run folder; any other folder as it is."""
+    inside = folder / "final"
+    return inside if (inside / ENSEMBLE_FILE).is_file() and not (folder / ENSEMBLE_FILE).exists() else folder
 
 
 class Printer:
@@ -205,7 +211,7 @@ def microphone_blocks(rate_hz: int, samples: int) -> Iterator[np.ndarray]:
 def predict(
     model: Annotated[
         Path,
-        typer.Argument(help="A model folder: runs/NAME/final/trial-00012-seed-1; runs/NAME/final is all seeds."),
+        typer.Argument(help="A run folder, for the mean of its seeds, or one of its models: runs/NAME/final/trial-…"),
     ],
     audio: Annotated[list[Path] | None, typer.Argument(help="Audio files, and folders with audio files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -236,7 +242,7 @@ def predict(
     _check_device(device)
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TEXT
     try:
-        predictor = load_predictor(model, device=device)
+        predictor = load_predictor(models_of(model), device=device)
         if predictor.transductive and not one_speaker:
             _refuse(
                 "this model normalises by all clips of a speaker: name several files of one speaker and say "

@@ -134,7 +134,8 @@ class Options:
     space: list[str] | None = option(
         Kind.SPACE,
         SEARCH,
-        "Narrow, replace or add a knob: optim.learning_rate=1e-5:1e-3:log, optim.batch_size=16,32. Repeatable.",
+        "Narrow, replace or add a knob: optim.learning_rate=1e-5:1e-3, optim.batch_size=16,32. A range keeps the "
+        "knob's scale unless :log or :linear follows. Repeatable.",
         means="the model's space",
         searches=True,
         spelled="NAME=KNOB",

@@ -55,6 +55,11 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
         space, fixed = _space(model, options)
         if options.warm_start is not None:  # read once, so that resuming does not need that study
             warm = warm_start(options.warm_start, space, fixed)
+    if options.finalists is not None and options.finalists > limits.trials:
+        raise ConfigError(
+            f"--finalists {options.finalists} are chosen from the trials, and --trials is {limits.trials}; lower "
+            f"--finalists or raise --trials"
+        )
     feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
     storage = "" if options.storage is None else kept_storage(options.storage)
     manifest = _corpus(chosen["data"], chosen["classes"], chosen["skip_bad"], cache_dir, console)

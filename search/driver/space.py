@@ -126,9 +126,10 @@ def _values(name: str, knob: Knob) -> Sequence[Value]:
 
 
 def parse_knob(text: str, old: Knob | None) -> Knob:
-    """A knob from the command line: `1e-5:1e-3:log`, `0:0.5`, `16:64` or `16,32,64`.
+    """A knob from the command line: `1e-5:1e-3:log`, `0:0.5:linear`, `16:64` or `16,32,64`.
 
-    Two whole numbers make an Int, unless the knob that is narrowed is a Float.
+    Two whole numbers make an Int, unless the knob that is narrowed is a Float. A range without a scale keeps that of
+    the knob that it narrows, and its step where that still leads from low to high.
 
     Raises:
         ValueError: text that is neither; the forms are listed.
@@ -137,24 +138,30 @@ def parse_knob(text: str, old: Knob | None) -> Knob:
         return _parse_range(text, old)
     values = tuple(_parse_value(item.strip()) for item in text.split(",") if item.strip())
     if not values:
-        raise ValueError(f"a knob is low:high, low:high:log or value,value,…; got {text!r}")
+        raise ValueError(f"a knob is {RANGES} or value,value,…; got {text!r}")
     return Choice(values=values)
+
+
+RANGES = "low:high, low:high:log, low:high:linear"
+"""How a range is written."""
 
 
 def _parse_range(text: str, old: Knob | None) -> Knob:
     low, high, *rest = (part.strip() for part in text.split(":"))
-    if rest not in ([], ["log"]):
-        raise ValueError(f"a range is low:high or low:high:log; got {text!r}")
+    if rest not in ([], ["log"], ["linear"]):
+        raise ValueError(f"a range is {RANGES}; got {text!r}")
+    log = rest == ["log"] or (not rest and isinstance(old, Float | Int) and old.log)
     try:
         bounds = (int(low), int(high)) if not isinstance(old, Float) else None
     except ValueError:
         bounds = None
     if bounds is not None:
-        return Int(low=bounds[0], high=bounds[1], log=bool(rest))
+        step = old.step if isinstance(old, Int) and not log and (bounds[1] - bounds[0]) % old.step == 0 else 1
+        return Int(low=bounds[0], high=bounds[1], step=step, log=log)
     try:
-        return Float(low=float(low), high=float(high), log=bool(rest))
+        return Float(low=float(low), high=float(high), log=log)
     except ValueError as error:
-        raise ValueError(f"a range is low:high or low:high:log with numbers; got {text!r}: {error}") from error
+        raise ValueError(f"a range is {RANGES}, with numbers; got {text!r}: {error}") from error
 
 
 def _parse_value(text: str) -> Value:

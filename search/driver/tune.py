@@ -14,11 +14,11 @@ from search.driver.batch import Batch, batch_of, default_batch_folder, run_batch
 from search.driver.batch_summary import sum_up
 from search.driver.options import Options
 from search.driver.planning import default_folder, prepare
+from search.driver.preflight import check_folder, check_machine, check_resumption, check_weights
 from search.driver.user_errors import USER_ERRORS, explained
 from search.interruption import Interrupted
-from search.run_folder.paths import BATCH_FILE, RECORDS_FILE
+from search.run_folder.paths import BATCH_FILE
 from search.run_folder.plan import SearchPlan
-from search.run_folder.records_reader import read_records
 from search.study.storage import absolute_storage
 from search.terminal.printing import plain, print_plan, print_result, print_warm_start, print_warnings
 from search.wording import resume_command
@@ -63,6 +63,8 @@ def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -
         raise ConfigError(
             f"{folder} holds runs already; --resume {folder} goes on with them, or name another --run-dir"
         )
+    if options.resume is None:
+        check_folder(folder)
     try:
         problems = run_batch(batch, folder, options, run_one, USER_ERRORS)
     except Interrupted:
@@ -86,14 +88,19 @@ def tune_one(options: Options, console: Console) -> Path:
     """
     cache_dir = options.cache_dir or user_cache_path("ser-search")
     old = SearchPlan.load(options.resume) if options.resume is not None else None
+    if old is None and options.run_dir is not None:
+        check_folder(options.run_dir)
     plan, manifest, split = prepare(options, old, cache_dir, console)
     folder = options.resume or options.run_dir or default_folder(plan)
+    check_machine(plan)
+    if old is None:
+        check_weights(plan)
+    else:
+        check_resumption(options, folder, plan)
     if options.dry_run:
         meaning = setting_help(default_config(plan.model, plan.fixed))
         print_plan(plan, manifest, split, folder, console, meaning=meaning)
         return folder
-    if old is None and read_records(folder / RECORDS_FILE).trials:
-        raise ConfigError(f"{folder} holds a run already; --resume {folder} goes on with it, or name another --run-dir")
     print_warm_start(plan, console)
     print_warnings(plan, console)
     from search.driver.one_run import execute  # Ray takes seconds to load, which a dry run need not wait for

@@ -163,7 +163,7 @@ def test_text_is_parsed_as_the_type_of_the_setting(config: Config, name: str, te
     [
         ("optim.batch_size", "1e2", "optim.batch_size must be of type int; got '1e2'"),
         ("optim.learning_rate", "fast", "optim.learning_rate must be of type float; got 'fast'"),
-        ("optim.class_weights", "yes", "optim.class_weights must be of type bool; got 'yes'"),
+        ("optim.class_weights", "yes", "optim.class_weights must be of type bool; got 'yes'; say true or false"),
         ("optim.rate", "1", "unknown setting 'optim.rate'; known: model.width"),
     ],
 )

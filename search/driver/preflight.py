@@ -1,0 +1,105 @@
+"""What can be known before training is said before training, and by a dry run too."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from search.driver.options import OPTIONS, Options
+from search.finals.test_set import ledger_readings
+from search.run_folder.paths import RECORDS_FILE
+from search.run_folder.plan import SearchPlan
+from search.run_folder.records_reader import read_records
+from search.run_folder.rungs import AUTO
+from search.wording import count, times
+from ser_core.architectures import build_model, default_config
+from ser_core.config import SPECTROGRAMS, ConfigError, raise_problems
+from ser_core.features.transforms import clip_frames, extractor
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that a new run cannot have, before its corpus is even looked for.
+
+    Raises:
+        ConfigError: it is a file, holds a run already, or cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--run-dir {folder} is a file; name a folder that does not exist yet")
+    if read_records(folder / RECORDS_FILE).trials:
+        raise ConfigError(f"{folder} holds a run already; --resume {folder} goes on with it, or name another --run-dir")
+    above = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(f"--run-dir {folder} cannot be made: {above} is no folder that can be written to")
+
+
+def check_resumption(options: Options, folder: Path, plan: SearchPlan) -> None:
+    """Refuse to go on with a run where that would come to nothing.
+
+    Raises:
+        ConfigError: fewer trials than there are, or a further search whose winner could not be tested.
+    """
+    started = len(read_records(folder / RECORDS_FILE).trials)
+    if options.trials is not None and options.trials < started:
+        raise ConfigError(
+            f"--trials {options.trials}: the run in {folder} has started {started} already; name at least as many, or "
+            f"leave the option out"
+        )
+    longer = [OPTIONS[name].flag for name in options.given() if OPTIONS[name].extends]
+    readings = len(ledger_readings(folder))
+    if longer and readings and started < plan.limits.trials and not options.allow_second_test_read:
+        raise ConfigError(
+            f"the test set of the run in {folder} was read {times(readings)} before; a longer search "
+            f"({', '.join(longer)}) that finds another winner would choose again after a look at it, which flatters "
+            f"the result. Start a new run, or give --allow-second-test-read, which every output will then state"
+        )
+
+
+def check_machine(plan: SearchPlan) -> None:
+    """Refuse trials that this machine has no place for. What a cluster has is asked when it is reached.
+
+    Raises:
+        ConfigError: more cores or GPUs for a trial than there are.
+    """
+    limits = plan.limits
+    if limits.address is not None:
+        return
+    cores, gpus, asked = os.cpu_count() or 1, torch.cuda.device_count(), limits.gpus_per_trial
+    problems = []
+    if limits.cpus_per_trial > cores:
+        problems.append(
+            f"--cpus-per-trial {limits.cpus_per_trial:g}: this machine has {count(cores, 'core')}; ask for at most as "
+            f"many, or give an --address with more"
+        )
+    if asked == AUTO and not gpus:
+        problems.append(f"--gpus-per-trial {AUTO} measures on GPUs, and PyTorch sees none here; leave it out")
+    elif isinstance(asked, int | float) and asked > gpus:
+        problems.append(
+            f"--gpus-per-trial {asked:g}: PyTorch sees {count(gpus, 'GPU')} here; ask for at most as many, or give an "
+            f"--address with more"
+        )
+    raise_problems(problems)
+
+
+def check_weights(plan: SearchPlan) -> None:
+    """Fetch the pretrained weights that the plan names, as its trials will.
+
+    Raises:
+        PretrainedError: weights that cannot be had or do not fit.
+    """
+    config = default_config(plan.model, plan.fixed)
+    if config.params().get("model.pretrained", "none") == "none":
+        return
+    features = config.features
+    if features.kind not in SPECTROGRAMS:  # the encoder computes the features
+        extractor(features)
+        return
+    with suppress(ConfigError):  # an input that the defaults cannot take may be one that the knobs mend
+        build_model(
+            config,
+            frames=clip_frames(features),
+            bins=features.n_mels * (1 + features.deltas),
+            classes=len(plan.corpus["classes"]),
+        )
