@@ -169,11 +169,21 @@ class SearchPlan:
         """Where another plan asks for another search, one line each; limits, storage and wording apart."""
         mine, its = asdict(self), asdict(other)
         ignored = {"limits", "command", "versions", "data", "storage"}
-        return [
-            f"{name}: {mine[name]!r} in the run, {its[name]!r} now"
-            for name in mine
-            if name not in ignored and json.dumps(mine[name]) != json.dumps(its[name])
-        ]
+        lines = []
+        for name in mine:
+            if name not in ignored and json.dumps(mine[name]) != json.dumps(its[name]):
+                before, now = _different_parts(mine[name], its[name])
+                lines.append(f"{name}: {before} in the run, {now} now")
+        return lines
+
+
+def _different_parts(one: Any, other: Any) -> tuple[str, str]:
+    """Two values as they are shown side by side: of mappings, what differs alone."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return repr(one), repr(other)
+    keys = [key for key in {**one, **other} if json.dumps(one.get(key)) != json.dumps(other.get(key))]
+    before, now = (", ".join(f"{key} {each[key]}" for key in keys if key in each) for each in (one, other))
+    return before or "nothing", now or "nothing"
 
 
 @dataclass(frozen=True, kw_only=True)

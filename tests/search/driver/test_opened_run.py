@@ -14,6 +14,7 @@ import search
 from search.driver.opened_run import Run
 from search.run_folder.run_view import RunFolderError
 from ser_core.config import ConfigError
+from ser_core.predict import models_of
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +60,12 @@ def test_the_best_model_predicts(run: Run) -> None:
     noise = np.random.default_rng(0).normal(size=model.sample_rate_hz).astype(np.float32)
     assert model.probabilities(noise).shape == (3,)
     assert model.probabilities(noise).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_predicting_with_a_run_folder_takes_its_models(run: Run) -> None:
+    assert models_of(run.folder) == models_of(run.folder / "final") == run.folder / "final"
+    (one, _) = sorted((run.folder / "final").glob("trial-*"))
+    assert models_of(one) == one
 
 
 @pytest.mark.parametrize(

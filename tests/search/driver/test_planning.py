@@ -121,7 +121,9 @@ def test_limits_may_change_on_resume_and_nothing_else() -> None:
     assert plan.differences(replace(plan, limits=Limits(trials=500), command="other", data="moved.csv")) == []
     other = plan_for(make_manifest(clips_per_emotion=3))
     (corpus,) = plan.differences(other)
-    assert corpus.startswith("corpus: ")
+    assert corpus.startswith("corpus: clips 24, fingerprint ")
+    assert " in the run, clips 36, fingerprint " in corpus
+    assert "classes" not in corpus
     assert plan.differences(replace(plan, reduction=4.0)) == ["reduction: 3.0 in the run, 4.0 now"]
     narrowed = replace(plan, space={name: plan.space[name] for name in list(plan.space)[1:]})
     assert plan.differences(narrowed)[0].startswith("space: ")
