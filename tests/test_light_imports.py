@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
+from pkgutil import walk_packages
 
 import pytest
 
@@ -22,6 +24,12 @@ def test_names_of_architectures_need_no_heavy_library(module: str) -> None:
     assert loaded_by(module) == set()
 
 
-@pytest.mark.parametrize("module", ["search.terminal.printing", "search.terminal.progress"])
-def test_what_prints_and_shows_needs_neither_torch_nor_ray(module: str) -> None:
-    assert not loaded_by(module) & {"torch", "ray"}
+@pytest.mark.parametrize("module", ["search.run_folder.plan", "search.run_folder.run_view", "search.run_folder.paths"])
+def test_a_run_is_read_without_torch_ray_and_optuna(module: str) -> None:
+    assert not loaded_by(module) & {"torch", "ray", "optuna", "pandas", "plotly"}
+
+
+@pytest.mark.parametrize("package", ["search.pages", "search.terminal", "search.comparison", "search.run_folder"])
+def test_no_module_that_reads_runs_loads_torch_or_ray(package: str) -> None:
+    modules = [info.name for info in walk_packages(import_module(package).__path__, f"{package}.")]
+    assert not loaded_by(", ".join(modules)) & {"torch", "ray"}

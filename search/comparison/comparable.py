@@ -23,11 +23,11 @@ def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
     for folder in dict.fromkeys(folder.resolve() for folder in folders):
         inside = runs_below(folder)
         if (folder / PLAN_FILE).exists() or not inside:
-            found.append((read_run(folder).plan["model"], folder, [folder]))
+            found.append((read_run(folder).plan.model, folder, [folder]))
             continue
         by_model: dict[str, list[Path]] = {}
         for run in inside:
-            by_model.setdefault(read_run(run).plan["model"], []).append(run)
+            by_model.setdefault(read_run(run).plan.model, []).append(run)
         found += [(model, folder, own) for model, own in by_model.items()]
     models = Counter(model for model, *_ in found)
     names = Counter((model, folder.name) for model, folder, _ in found)
@@ -44,21 +44,21 @@ Fact = Callable[[RunView], str]
 
 
 def _corpus(run: RunView) -> str:
-    corpus = run.plan["corpus"]
-    mark = f", content {corpus['fingerprint'][:8]}" if corpus.get("fingerprint") else ""
-    return f"{corpus['name']} ({count(corpus['clips'], 'clip')}{mark})"
+    corpus = run.plan.corpus
+    mark = f", content {corpus.fingerprint[:8]}" if corpus.fingerprint else ""
+    return f"{corpus.name} ({count(corpus.clips, 'clip')}{mark})"
 
 
 def _split(run: RunView) -> str:
-    return f"{run.plan['split']} ({'speakers kept apart' if run.plan['speaker_independent'] else 'speakers mixed'})"
+    return f"{run.plan.split} ({'speakers kept apart' if run.plan.speaker_independent else 'speakers mixed'})"
 
 
 def _test_speakers(run: RunView) -> str:
-    return ", ".join(run.plan.get("speakers", {}).get("test", ())) or "unknown"
+    return ", ".join(run.plan.speakers.test) or "unknown"
 
 
 def _classes(run: RunView) -> str:
-    return ", ".join(run.plan["corpus"]["classes"])
+    return ", ".join(run.plan.corpus.classes)
 
 
 def _test_reads(run: RunView) -> str:
@@ -74,10 +74,10 @@ PROTOCOL: Mapping[str, Fact] = {
 """What must be equal for scores to be comparable."""
 
 BUDGET: Mapping[str, Fact] = {
-    "epochs of a full trial": lambda run: str(run.max_epochs),
-    "trials": lambda run: str(run.trials),
-    "finalists": lambda run: str(run.plan["finalists"]),
-    "seeds": lambda run: str(run.plan["seeds"]),
+    "epochs of a full trial": lambda run: str(run.plan.max_epochs),
+    "trials": lambda run: str(run.plan.limits.trials),
+    "finalists": lambda run: str(run.plan.finalists),
+    "seeds": lambda run: str(run.plan.seeds),
     "readings of the test set": _test_reads,
 }
 """What should be equal for a comparison to be fair."""

@@ -124,7 +124,7 @@ def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str,
         protocol={name: "; ".join(dict.fromkeys(map(fact, first))) for name, fact in PROTOCOL.items()},
         clips=len(test.clip_ids),
         speakers=len(set(test.speakers.tolist())),
-        splits=tuple(str(run.plan["split"]) for run in first),
+        splits=tuple(run.plan.split for run in first),
         warnings=tuple(f"{banner.word} {banner.text}" for banner in warnings),
         entries=tuple(sorted(entries, key=lambda entry: -entry.uar.mean)),
         comparisons=compare_tests(tests),
@@ -180,7 +180,7 @@ def with_comparisons(runs: Sequence[RunView], folders: Sequence[Path]) -> list[R
 
 def label(run: RunView) -> str:
     """The model, and the folder where it is not named after the model."""
-    model = str(run.plan["model"])
+    model = run.plan.model
     return model if run.name == model else f"{model} ({run.name})"
 
 
@@ -252,7 +252,7 @@ def _entry(name: str, runs: Sequence[RunView], folders: Sequence[Path], test: Pr
     return Entry(
         name=name,
         folders=tuple(folders),
-        model=str(runs[0].plan["model"]),
+        model=runs[0].plan.model,
         uar=Spread(tuple(own.uar for own in each), intervals["uar"]),
         war=Spread(tuple(own.war for own in each), intervals["war"]),
         test_reads=max(int(run.result["test_reads"]) for run in runs if run.result is not None),

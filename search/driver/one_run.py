@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -188,7 +188,7 @@ def training_of(run: Run, data: Data) -> Training:
             "refit": [data.split.refit_fold()],
         },
         about={
-            "corpus": plan.corpus,
+            "corpus": asdict(plan.corpus),
             "split": plan.split,
             "speaker_independent": plan.speaker_independent,
             "command": plan.command,

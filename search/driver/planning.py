@@ -16,7 +16,7 @@ from search.driver.option import Kind
 from search.driver.options import OPTIONS, Options
 from search.driver.resuming import changed_options, changed_space
 from search.driver.space import feature_settings, resolve_space
-from search.run_folder.plan import Limits, SearchPlan, WarmStart
+from search.run_folder.plan import CorpusFacts, Limits, PartSpeakers, SearchPlan, SkippedFile, WarmStart
 from search.run_folder.rungs import default_grace_epochs
 from search.study.storage import absolute_storage, without_password
 from search.study.warm_start import warm_start, winner_of
@@ -156,7 +156,7 @@ def _default_split(manifest: Manifest) -> str:
 def default_folder(plan: SearchPlan) -> Path:
     """Where a run lies when --run-dir does not say."""
     split = plan.split.replace(":", "")
-    return Path("runs") / f"{plan.model}-{plan.corpus['name']}-{split}-{datetime.now():%Y%m%d-%H%M%S}"
+    return Path("runs") / f"{plan.model}-{plan.corpus.name}-{split}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def own_options(options: Options, model: str) -> Options:
@@ -202,25 +202,25 @@ def _parts(manifest: Manifest, split: Split, folds: int, seed: int) -> dict[str,
 
     inner = inner_folds(manifest, split, folds, seed) if folds > 1 else ()
     return {
-        "speakers": {"fit": names(split.train), "validation": names(split.validation), "test": names(split.test)},
+        "speakers": PartSpeakers(fit=names(split.train), validation=names(split.validation), test=names(split.test)),
         "inner_folds": [names(fold.evaluate) for fold in inner],
         "speaker_independent": split.speaker_independent,
     }
 
 
-def corpus_facts(manifest: Manifest) -> dict[str, Any]:
+def corpus_facts(manifest: Manifest) -> CorpusFacts:
     """What every output says about the corpus."""
-    return {
-        "name": manifest.corpus,
-        "clips": len(manifest.clips),
-        "speakers": len(set(manifest.speakers.tolist())),
-        "classes": list(manifest.classes),
-        "skipped": [{"path": str(item.path), "reason": item.reason} for item in manifest.skipped],
-        "synthetic": manifest.synthetic,
-        "licence": manifest.licence,
-        "citation": manifest.citation,
-        "fingerprint": manifest.fingerprint(),
-    }
+    return CorpusFacts(
+        name=manifest.corpus,
+        clips=len(manifest.clips),
+        speakers=len(set(manifest.speakers.tolist())),
+        classes=list(manifest.classes),
+        skipped=[SkippedFile(path=str(item.path), reason=item.reason) for item in manifest.skipped],
+        synthetic=manifest.synthetic,
+        licence=manifest.licence,
+        citation=manifest.citation,
+        fingerprint=manifest.fingerprint(),
+    )
 
 
 def library_versions() -> dict[str, str]:

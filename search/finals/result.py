@@ -29,13 +29,13 @@ def make_result(
     winner = choice.winner
     return {
         "model": plan.model,
-        "corpus": plan.corpus,
+        "corpus": asdict(plan.corpus),
         "split": {
             "kind": plan.split,
             "speaker_independent": plan.speaker_independent,
-            "fit_speakers": plan.speakers["fit"],
-            "validation_speakers": plan.speakers["validation"],
-            "test_speakers": plan.speakers["test"],
+            "fit_speakers": plan.speakers.fit,
+            "validation_speakers": plan.speakers.validation,
+            "test_speakers": plan.speakers.test,
             "inner_folds": plan.inner_folds,
         },
         "transductive": bool({**plan.fixed, **records.trials[winner].params}.get(SPEAKER_NORMALISATION)),

@@ -27,7 +27,7 @@ class ComparisonHead:
 
 def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:
     """The head of a page of `runs`, in the order given."""
-    models = list(dict.fromkeys(run.plan["model"] for run in runs))
+    models = list(dict.fromkeys(run.plan.model for run in runs))
     return ComparisonHead(
         run=", ".join(run.name for run in runs),
         title=f"{count(len(runs), 'run')} compared: {', '.join(models)}",
@@ -46,10 +46,10 @@ SCORES = ("best search UAR", "winner, mean of seeds", "test UAR", "95 % interval
 
 def _row(run: RunView) -> tuple[str, ...]:
     best = best_trial(run.records)
-    facts = (run.name, run.plan["model"], run.plan["corpus"]["name"], str(len(run.plan["corpus"]["classes"])))
+    facts = (run.name, run.plan.model, run.plan.corpus.name, str(len(run.plan.corpus.classes)))
     scores = _result_scores(run.result) if run.result else (NONE,) * 4
     trials = f"{len(run.records.trials):,}"
-    return (*facts, run.plan["split"], trials, percent(best.value) if best else NONE, *scores)
+    return (*facts, run.plan.split, trials, percent(best.value) if best else NONE, *scores)
 
 
 def _result_scores(result: Mapping[str, Any]) -> tuple[str, ...]:

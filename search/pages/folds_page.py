@@ -51,7 +51,7 @@ def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[
     test = next(iter(document["models"].values()))["pooled"]
     named = [replace(run, name=model) for model, own in folds.items() for run in own]
     return ComparisonHead(
-        run=f"Corpus {named[0].plan['corpus']['name']}, searched {document['search']}",
+        run=f"Corpus {named[0].plan.corpus.name}, searched {document['search']}",
         title=f"{title}: {', '.join(folds)}",
         lead=f"Every speaker is tested once, by models that were not trained on them: "
         f"{count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}. The figures are of all test clips "

@@ -56,7 +56,7 @@ def knob_importance(run: RunView) -> Mapping[str, Share] | None:
     """
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
     trials = [t for t in run.records.trials.values() if t.state in ended and math.isfinite(t.value)]
-    space = run.plan["space"]
+    space = run.plan.space
     varied = [n for n in space if len({trial.params[n] for trial in trials if n in trial.params}) > 1]
     if len(trials) < FEWEST_TRIALS or len(varied) < 2:
         return None

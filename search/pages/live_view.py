@@ -118,7 +118,7 @@ class LiveView:
             RunFolderError, ConfigError: the folder is no readable run.
             LiveError: an address that cannot be had, or no optuna-dashboard.
         """
-        storage = str(read_run(folder).plan.get("storage") or folder / JOURNAL_FILE)
+        storage = read_run(folder).plan.storage or str(folder / JOURNAL_FILE)
         self.token = secrets.token_urlsafe(24)
         try:
             self._server = LiveServer(host, port, self.token)

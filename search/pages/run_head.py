@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search.comparison.comparable import Banner
 from search.run_folder.caveat_facts import facts_of_run
+from search.run_folder.plan import SkippedFile
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial, tally
 from search.wording import NONE, caveats, clip_text, count, duration, interval, is_number, percent, points, value_text
@@ -47,31 +48,31 @@ class Head:
     settings: tuple[Setting, ...]
     command: str
     skipped_title: str
-    skipped: tuple[Mapping[str, str], ...]
+    skipped: tuple[SkippedFile, ...]
     footer: str
 
 
 def page_head(run: RunView) -> Head:
     """The head of `run` at any moment of it."""
-    plan, corpus = run.plan, run.plan["corpus"]
-    skipped = tuple({**file, "path": clip_text(file["path"])} for file in corpus.get("skipped", ()))
-    split = "speakers kept apart" if plan["speaker_independent"] else "speakers mixed"
-    classes = f"{count(len(corpus['classes']), 'class', 'classes')} ({', '.join(corpus['classes'])})"
+    plan, corpus = run.plan, run.plan.corpus
+    skipped = tuple(replace(file, path=clip_text(file.path)) for file in corpus.skipped)
+    split = "speakers kept apart" if plan.speaker_independent else "speakers mixed"
+    classes = f"{count(len(corpus.classes), 'class', 'classes')} ({', '.join(corpus.classes)})"
     return Head(
         run=run.name,
-        title=f"{plan['model']} on {corpus['name']}",
-        lead=f"{count(corpus['clips'], 'clip')} of {count(corpus['speakers'], 'speaker')}, "
-        f"{classes}, split {plan['split']}: {split}.",
+        title=f"{plan.model} on {corpus.name}",
+        lead=f"{count(corpus.clips, 'clip')} of {count(corpus.speakers, 'speaker')}, "
+        f"{classes}, split {plan.split}: {split}.",
         finished=run.result is not None,
         status="finished" if run.result else "not finished",
         banners=_banners(run),
         tiles=(*_score_tiles(run), *_cost_tiles(run)),
         settings_title=_settings_title(run),
         settings=_settings(run),
-        command=str(plan.get("command", "")),
+        command=plan.command,
         skipped_title=f"{count(len(skipped), 'file')} of the corpus left out",
         skipped=skipped,
-        footer=" · ".join(f"{name} {number}" for name, number in plan.get("versions", {}).items()),
+        footer=" · ".join(f"{name} {number}" for name, number in plan.versions.items()),
     )
 
 
@@ -107,7 +108,7 @@ def _seeds(score: Mapping[str, Any]) -> str:
 
 
 def _cost_tiles(run: RunView) -> tuple[Tile, ...]:
-    counted = tally(run.records, run.max_epochs)
+    counted = tally(run.records, run.plan.max_epochs)
     states = {
         "running": counted.running,
         "complete": counted.complete,
@@ -121,7 +122,7 @@ def _cost_tiles(run: RunView) -> tuple[Tile, ...]:
     return (
         Tile(
             "Trials",
-            started if run.result else f"{started} of {run.trials:,}",
+            started if run.result else f"{started} of {run.plan.limits.trials:,}",
             " · ".join(f"{number:,} {word}" for word, number in states.items() if number),
         ),
         Tile("Epochs trained", f"{counted.epochs_trained:,}", saved),
@@ -151,14 +152,13 @@ def _settings(run: RunView) -> tuple[Setting, ...]:
     chosen = _chosen(run)
     if chosen is None:
         return ()
-    fixed_values: Mapping[str, Any] = run.plan.get("fixed", {})
-    first: Mapping[str, Any] = next(iter(run.plan.get("first", ())), {})
+    first = next(iter(run.plan.first), {})
     rows = [
-        Setting(name, value_text(value), _range(run.plan["space"].get(name)), value_text(first.get(name, NONE)))
+        Setting(name, value_text(value), _range(run.plan.space.get(name)), value_text(first.get(name, NONE)))
         for name, value in chosen[1].items()
-        if name not in fixed_values
+        if name not in run.plan.fixed
     ]
-    fixed = (Setting(name, value_text(value), "fixed", NONE) for name, value in fixed_values.items())
+    fixed = (Setting(name, value_text(value), "fixed", NONE) for name, value in run.plan.fixed.items())
     return (*rows, *fixed)
 
 

@@ -84,7 +84,7 @@ def protocol_sections(models: Sequence[RunView]) -> list[Section]:
     """Figures of the test alone, of architectures whose results hold the test clips of every fold."""
     modules = [module for module in figure_modules() if _name(module) in TEST_FIGURES]
     together = [figure for figure in _together(models) if figure.name in TEST_FIGURES_OF_ALL]
-    apart = _beside(modules, {str(run.plan["model"]): run for run in models})
+    apart = _beside(modules, {run.plan.model: run for run in models})
     return _sections([*(together if len(models) > 1 else ()), *apart])
 
 
@@ -115,7 +115,7 @@ def page_data(sections: Sequence[Section], trials: Mapping[str, Any] | None = No
 
 def trial_table(run: RunView) -> dict[str, Any]:
     """Every trial of the run in a row, with its knobs."""
-    knobs = list(run.plan["space"])
+    knobs = list(run.plan.space)
     trials = (run.records.trials[number] for number in sorted(run.records.trials))
     return _table([_trial_row(trial, knobs) for trial in trials])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from search.run_folder.plan import SearchPlan
@@ -39,13 +40,9 @@ def facts_of_result(result: Mapping[str, Any]) -> CaveatFacts:
 
 def facts_of_run(run: RunView) -> CaveatFacts:
     """At any moment of a run; what only the winner decides is known at its end."""
-    warm, result = run.plan.get("warm_start") or {}, run.result or {}
-    return CaveatFacts(
-        synthetic=bool(run.plan["synthetic"]),
-        speakers_mixed=not run.plan["speaker_independent"],
+    result = run.result or {}
+    return replace(
+        facts_of_plan(run.plan),
         transductive=bool(result.get("transductive")),
-        tuned_on=tuple(warm.get("test_speakers", ())),
-        tuned_in=str(warm.get("source", "")),
-        taken_over=bool(warm.get("alone")),
         test_reads=int(result.get("test_reads", 0)),
     )

@@ -1,18 +1,22 @@
-"""All that defines a run, saved in its folder before the first trial; what `--resume` reads."""
+"""All that defines a run, saved in its folder before the first trial; what `--resume` and every page read.
+
+Loads neither torch nor Ray nor Optuna.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.rungs import AUTO, GRACE_TRIALS
 from ser_core.config import ConfigError, raise_problems
+from ser_core.json_document import DocumentError, read_object, typed
 from ser_core.whole_file import write_whole
-from spaces.knobs import Space, Value, knob_from_json
+from spaces.knobs import Choice, Float, Int, KnobError, Space, Value, knob_from_json
 
 SAMPLER_NAMES = ("tpe", "gp", "random", "cmaes")
 """What may propose configurations; the samplers themselves, and Optuna with them, are in `search.study.samplers`."""
@@ -68,6 +72,38 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SkippedFile:
+    """A file of the corpus that is left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusFacts:
+    """What every output says about the corpus; `fingerprint` is "" where an early version kept none."""
+
+    name: str
+    clips: int
+    speakers: int
+    classes: Sequence[str]
+    skipped: Sequence[SkippedFile] = ()
+    synthetic: bool = False
+    licence: str = ""
+    citation: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSpeakers:
+    """Whose clips each part of the corpus holds."""
+
+    fit: Sequence[str] = ()
+    validation: Sequence[str] = ()
+    test: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchPlan:
     """What a run searches, on what, and how.
 
@@ -79,9 +115,9 @@ class SearchPlan:
     data: str
     classes: str | None
     skip_bad: bool
+    corpus: CorpusFacts
     split: str
-    corpus: Mapping[str, Any]
-    speakers: Mapping[str, Sequence[str]]
+    speakers: PartSpeakers
     speaker_independent: bool
     synthetic: bool
     max_epochs: int
@@ -148,22 +184,43 @@ class SearchPlan:
 
     @classmethod
     def load(cls, folder: Path) -> SearchPlan:
-        """The plan of a run folder.
+        """The plan of a run folder, to go on with it.
 
         Raises:
-            ConfigError: no plan there, or one that cannot be read.
+            ConfigError: no plan there, or one that cannot be read; one with keys that this version does not know, since
+                they may change what the results mean.
         """
         path = folder / PLAN_FILE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            warm = values.get("warm_start") and WarmStart(**values["warm_start"])
-            return cls(**{**values, "limits": Limits(**values["limits"]), "warm_start": warm})
+            values = read_object(path)
+            if unknown := values.keys() - {each.name for each in fields(cls)}:
+                raise DocumentError(f"it holds {', '.join(sorted(unknown))}, which a newer version wrote")
+            return cls._of(values)
         except (FileNotFoundError, NotADirectoryError) as error:
             inside = [run.name for run in runs_below(folder)]
             several = f", but several runs: {', '.join(inside)}; name one of them" if inside else ""
             raise ConfigError(f"{folder} is no run folder: it holds no {PLAN_FILE}{several}") from error
-        except (ValueError, TypeError, KeyError) as error:
+        except (DocumentError, KnobError, ConfigError) as error:
             raise ConfigError(f"{path} is not a plan that this version can read: {error}") from error
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SearchPlan:
+        """The plan that `plan.json` holds, for readers: keys of newer versions are ignored, missing ones of early
+        versions taken as `_NOT_KEPT_EARLY` says.
+
+        Raises:
+            DocumentError: what every page shows is missing, or has another type.
+            KnobError: a space that is none.
+            ConfigError: values out of bounds.
+        """
+        return cls._of({**_NOT_KEPT_EARLY, **values})
+
+    @classmethod
+    def _of(cls, values: Mapping[str, Any]) -> SearchPlan:
+        plan: SearchPlan = typed(cls, values)
+        for name, knob in plan.space.items():
+            _check_knob(f"space.{name}", knob)
+        return plan
 
     def differences(self, other: SearchPlan) -> list[str]:
         """Where another plan asks for another search, one line each; limits, storage and wording apart."""
@@ -213,3 +270,18 @@ class WarmStart:
         """The same for a run whose test speakers, of `corpus`, are these."""
         heard = set(self.speakers) & set(speakers) if corpus == self.corpus else set()
         return replace(self, test_speakers=sorted(heard))
+
+
+def _check_knob(place: str, values: Mapping[str, Any]) -> None:
+    """Raise `DocumentError` or `KnobError` for what is no knob."""
+    kinds = {"float": Float, "int": Int, "choice": Choice}
+    if (kind := kinds.get(str(values.get("type")))) is None:
+        raise DocumentError(f"{place}.type must be one of {', '.join(kinds)}; got {values.get('type')!r}")
+    typed(kind, values, place)
+
+
+_NOT_KEPT_EARLY: Mapping[str, Any] = {
+    "data": "", "classes": None, "skip_bad": False, "speakers": {}, "sampler": "tpe", "seed": 0,
+    "fixed": {}, "first": [],
+}  # fmt: skip
+"""Keys that no page needs, and what their readers take where they are missing; such a run cannot be resumed."""

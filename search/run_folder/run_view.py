@@ -5,33 +5,22 @@ Needs neither ray nor optuna nor torch, so that a page can be rebuilt wherever t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from search.run_folder.paths import INSIGHT_FILE, PLAN_FILE, RECORDS_FILE, RESULT_FILE, runs_below
+from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
 from search.run_folder.records_reader import read_records
-from search.run_folder.rungs import AUTO, rung_epochs
+from search.run_folder.rungs import rung_epochs
+from ser_core.config import ConfigError
 from ser_core.errors import UserError
+from ser_core.json_document import DocumentError, read_object
 from ser_core.metrics.paired import Comparison
+from spaces.knobs import KnobError
 
-PLAN_KEYS = (
-    "model",
-    "corpus",
-    "split",
-    "speaker_independent",
-    "synthetic",
-    "max_epochs",
-    "grace_epochs",
-    "reduction",
-    "finalists",
-    "seeds",
-    "space",
-    "limits",
-)
 INSIGHT_KEYS = ("parts", "durations", "pictures", "model")
 
 
@@ -55,7 +44,7 @@ class RunView:
     Attributes:
         name: of the run folder.
         records: everything that happened so far.
-        plan: plan.json as plain values.
+        plan: what defines the run.
         result: result.json, or None before the finals are done.
         insight: insight.json, or None before the end of the run and for runs that have none.
         importance: knob -> share of the importance, together 1; None where it cannot be told.
@@ -64,30 +53,21 @@ class RunView:
 
     name: str
     records: RunRecords
-    plan: Mapping[str, Any]
+    plan: SearchPlan
     result: Mapping[str, Any] | None = None
     insight: Mapping[str, Any] | None = None
     importance: Mapping[str, Share] | None = None
     beats: tuple[Comparison, ...] = ()
 
     @property
-    def max_epochs(self) -> int:
-        return int(self.plan["max_epochs"])
-
-    @property
-    def trials(self) -> int:
-        """Trials that the run is to start, failed ones included."""
-        return int(self.plan["limits"]["trials"])
-
-    @property
     def rungs(self) -> tuple[int, ...]:
         """Epochs after which ASHA decides, ascending; none while the search has not found the first one."""
-        grace = self.plan["grace_epochs"]
-        if grace == AUTO:
+        first = self.plan.first_rung
+        if first is None:
             if self.records.grace is None:
                 return ()
-            grace = self.records.grace.epochs
-        return rung_epochs(self.max_epochs, grace, self.plan["reduction"])
+            first = self.records.grace.epochs
+        return rung_epochs(self.plan.max_epochs, first, self.plan.reduction)
 
 
 def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
@@ -97,21 +77,27 @@ def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
         RunFolderError: no plan.json, or one that lacks what every page shows; a JSON file that is torn.
         ConfigError: records that cannot be read, see `read_records`.
     """
-    plan = _read_json(folder / PLAN_FILE)
-    if plan is None:
-        if inside := [run.name for run in runs_below(folder)]:
-            raise RunFolderError(f"{folder} holds several runs, {', '.join(inside)}; name one of them")
-        raise RunFolderError(f"a run folder holds {PLAN_FILE}; {folder} does not")
-    missing = [key for key in PLAN_KEYS if key not in plan]
-    if missing:
-        raise RunFolderError(f"{folder / PLAN_FILE} must have {', '.join(PLAN_KEYS)}; it lacks {', '.join(missing)}")
     return RunView(
         name=folder.resolve().name,
         records=read_records(folder / RECORDS_FILE) if records is None else records,
-        plan=plan,
+        plan=_read_plan(folder),
         result=_read_json(folder / RESULT_FILE),
         insight=_read_insight(folder / INSIGHT_FILE),
     )
+
+
+def _read_plan(folder: Path) -> SearchPlan:
+    values = _read_json(folder / PLAN_FILE)
+    if values is None:
+        if inside := [run.name for run in runs_below(folder)]:
+            raise RunFolderError(f"{folder} holds several runs, {', '.join(inside)}; name one of them")
+        raise RunFolderError(f"a run folder holds {PLAN_FILE}; {folder} does not")
+    try:
+        return SearchPlan.from_json(values)
+    except (DocumentError, KnobError, ConfigError) as error:
+        raise RunFolderError(
+            f"{folder / PLAN_FILE} does not hold the plan of a run: {error}; restore it from a copy of the run folder"
+        ) from error
 
 
 def _read_insight(path: Path) -> dict[str, Any] | None:
@@ -126,9 +112,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunFolderError(f"{path} is not JSON ({error}); restore it from a copy of the run folder") from error
-    if not isinstance(content, dict):
-        raise RunFolderError(f"{path} must hold a JSON object; got {type(content).__name__}")
-    return content
+        return read_object(path)
+    except DocumentError as error:
+        raise RunFolderError(f"{error}; restore it from a copy of the run folder") from error

@@ -92,9 +92,9 @@ def winner_of(folder: Path, model: str) -> tuple[WarmStart, Space, dict[str, Val
         raise ConfigError(f"{option}: {error}") from error
     if run.result is None:
         raise ConfigError(f"{option}: that run has no winner yet; --resume it first")
-    if run.plan["model"] != model:
-        raise ConfigError(f"{option} is of {run.plan['model']}, not of {model}; name a run of the same architecture")
-    knobs = {name: knob_from_json(knob) for name, knob in run.plan["space"].items()}
+    if run.plan.model != model:
+        raise ConfigError(f"{option} is of {run.plan.model}, not of {model}; name a run of the same architecture")
+    knobs = {name: knob_from_json(knob) for name, knob in run.plan.space.items()}
     earlier = _read_folder(folder, Space(knobs=knobs), "--configuration")
     winner = WarmStart(
         source=earlier.source,
@@ -103,7 +103,7 @@ def winner_of(folder: Path, model: str) -> tuple[WarmStart, Space, dict[str, Val
         speakers=earlier.speakers,
         alone=True,
     )
-    return winner, Space(knobs=knobs), dict(run.plan["fixed"])
+    return winner, Space(knobs=knobs), dict(run.plan.fixed)
 
 
 def _refuse(earlier: _Earlier, space: Space, fixed: Mapping[str, Value]) -> None:
@@ -187,12 +187,11 @@ def _read_folder(folder: Path, space: Space, option: str = OPTION) -> _Earlier:
         run = read_run(folder)
     except RunFolderError as error:
         raise ConfigError(f"{option} {folder}: {error}") from error
-    corpus, before = run.plan["corpus"]["name"], run.plan.get("warm_start")
-    parts = run.plan.get("speakers", {})
-    speakers = {*parts.get("fit", ()), *parts.get("validation", ())}
-    if before and before["corpus"] == corpus:
-        speakers |= set(before["speakers"])
-    fixed = {name: value for name, value in run.plan.get("fixed", {}).items() if name in space.knobs}
+    corpus, before = run.plan.corpus.name, run.plan.warm_start
+    speakers = {*run.plan.speakers.fit, *run.plan.speakers.validation}
+    if before is not None and before.corpus == corpus:
+        speakers |= set(before.speakers)
+    fixed = {name: value for name, value in run.plan.fixed.items() if name in space.knobs}
     return _Earlier(
         source=str(folder.resolve()),
         configurations=[{**fixed, **trial.params} for trial in run.records.ranked()],

@@ -28,7 +28,7 @@ def print_warnings(plan: SearchPlan, console: Console) -> None:
     """What nobody may overlook: a synthetic corpus, shared speakers, files left out."""
     for caveat in caveats(facts_of_plan(plan)):
         console.print(f"[yellow]{plain(caveat.title)} {plain(caveat.long)}[/]")
-    skipped = plan.corpus["skipped"]
+    skipped = plan.corpus.skipped
     if skipped:
         console.print(f"[yellow]{count(len(skipped), 'unusable file')} left out; result.json names each.[/]")
 
@@ -66,12 +66,12 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path
     clips = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
     return {
         "model": plan.model,
-        "corpus": f"{corpus['name']}: {count(corpus['clips'], 'clip')}, {count(corpus['speakers'], 'speaker')}",
+        "corpus": f"{corpus.name}: {count(corpus.clips, 'clip')}, {count(corpus.speakers, 'speaker')}",
         "classes": ", ".join(manifest.classes),
         "split": f"{plan.split}: {clips} clips",
-        "validation speakers": ", ".join(plan.speakers["validation"]),
+        "validation speakers": ", ".join(plan.speakers.validation),
         **({"inner folds": "; ".join(", ".join(names) for names in plan.inner_folds)} if plan.inner_folds else {}),
-        "test speakers": ", ".join(plan.speakers["test"]),
+        "test speakers": ", ".join(plan.speakers.test),
         "search": f"{count(plan.limits.trials, 'trial')} of at most {count(plan.max_epochs, 'epoch')}, {plan.sampler}, "
         f"seed {plan.seed}",
         "ASHA": _asha_facts(plan),

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, RunRecords, TrialRecord
 from search.run_folder.standing import Standing, Tally
 from search.wording import NONE, count, percent, printable, value_text
@@ -40,38 +40,6 @@ class Stage(StrEnum):
     TEST = "test"
 
 
-class LimitsLike(Protocol):
-    """Limits of a run; `hours` is the wall time of the whole run. None is no limit."""
-
-    @property
-    def trials(self) -> int: ...
-    @property
-    def hours(self) -> float | None: ...
-    @property
-    def epochs_total(self) -> int | None: ...
-
-
-class PlanLike(Protocol):
-    """What the view needs of `search.run_folder.plan.SearchPlan`, which itself needs torch."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def corpus(self) -> Mapping[str, Any]: ...
-    @property
-    def synthetic(self) -> bool: ...
-    @property
-    def speaker_independent(self) -> bool: ...
-    @property
-    def max_epochs(self) -> int: ...
-    @property
-    def finalists(self) -> int: ...
-    @property
-    def seeds(self) -> int: ...
-    @property
-    def limits(self) -> LimitsLike: ...
-
-
 class Progress:
     """Shows a run while its block lasts; `update` may be called at any rate.
 
@@ -83,7 +51,7 @@ class Progress:
     """
 
     def __init__(
-        self, plan: PlanLike, records: RunRecords, console: Console, *, clock: Callable[[], float] = time.time
+        self, plan: SearchPlan, records: RunRecords, console: Console, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._plan, self._records, self._console, self._clock = plan, records, console, clock
         self._stage, self._detail = Stage.FEATURES, ""
@@ -230,12 +198,12 @@ class Progress:
         return left
 
 
-def _title(plan: PlanLike) -> str:
+def _title(plan: SearchPlan) -> str:
     warnings = [
         *(["synthetic corpus"] if plan.synthetic else []),
         *([] if plan.speaker_independent else ["not speaker-independent"]),
     ]
-    return f"{plan.model} on {plan.corpus['name']}" + (f" ({', '.join(warnings)})" if warnings else "")
+    return f"{plan.model} on {plan.corpus.name}" + (f" ({', '.join(warnings)})" if warnings else "")
 
 
 def clock_text(seconds: float) -> str:

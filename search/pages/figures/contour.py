@@ -64,7 +64,7 @@ def info(run: RunView) -> ContourInfo | None:
     """The map of the two knobs that carry most, a choice upright; of very many trials an even sample and the best."""
     if run.importance is None:
         return None
-    space = run.plan["space"]
+    space = run.plan.space
     x, y = (scale_of(name, space[name]) for name in list(run.importance)[:2])
     if x.choices and not y.choices:
         x, y = y, x

@@ -67,7 +67,7 @@ def info(run: RunView) -> FinalCurvesInfo | None:
         curves=tuple(_curve(final) for final in runs if final.phase is Phase.REFIT or final.trial in kept),
         trials=tuple(kept),
         finalists=len(ranked),
-        max_epochs=run.max_epochs,
+        max_epochs=run.plan.max_epochs,
     )
 
 

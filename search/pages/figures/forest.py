@@ -101,7 +101,7 @@ def info_of(runs: Sequence[RunView]) -> ForestInfo | None:
     results = [(run, run.result["test"]) for run in runs if run.result is not None]
     if not results:
         return None
-    rows = [Row(Kind.RUN, f"{run.plan['model']} ({run.name})", Estimate.of(test["uar"])) for run, test in results]
+    rows = [Row(Kind.RUN, f"{run.plan.model} ({run.name})", Estimate.of(test["uar"])) for run, test in results]
     rows.sort(key=lambda row: -row.uar.value)
     speakers = {int(test.get("speakers", 0)) for _, test in results}
     return ForestInfo(rows=tuple(rows), speakers=speakers.pop() if len(speakers) == 1 else 0)

@@ -64,7 +64,7 @@ def info(run: RunView) -> ParallelInfo | None:
     """Lines of some `MOST_LINES` trials: an even sample, whose quarters are those of all, and the best."""
     trials = [run.records.trials[number] for number in sorted(run.records.trials)]
     scored = [trial for trial in trials if trial.state is not TrialState.FAIL and math.isfinite(trial.value)]
-    space = run.plan["space"]
+    space = run.plan.space
     if not scored or not space:
         return None
     weight = {name: share.value for name, share in (run.importance or {}).items()}

@@ -42,7 +42,7 @@ def info(run: RunView) -> PartsInfo | None:
     return PartsInfo(
         clips={word: tuple(part["classes"][word] for part in parts) for word in parts[0]["classes"]},
         speakers={gender: tuple(part["speakers"].get(gender, 0) for part in parts) for gender in genders},
-        apart=bool(run.plan["speaker_independent"]),
+        apart=run.plan.speaker_independent,
     )
 
 

@@ -58,13 +58,13 @@ def info(run: RunView) -> AgreementInfo | None:
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and math.isfinite(trial.value)]
     step = math.ceil(len(complete) / MOST_TRIALS)
     curves = [[epoch.val_uar for epoch in trial.epochs] for trial in complete[:: step or 1]]
-    if len(curves) < GRACE_TRIALS or run.max_epochs < 2:
+    if len(curves) < GRACE_TRIALS or run.plan.max_epochs < 2:
         return None
-    best = best_so_far(curves, run.max_epochs)
+    best = best_so_far(curves, run.plan.max_epochs)
     spearman = agreement_with_end(best)
     if not np.isfinite(spearman[:-1]).any():
         return None
-    kept = _kept_epochs(run.max_epochs, run.rungs)
+    kept = _kept_epochs(run.plan.max_epochs, run.rungs)
     low, high = _interval(best[:, [*(epoch - 1 for epoch in kept), -1]])
     epochs = tuple(
         Agreement(epoch, float(spearman[epoch - 1]), float(bottom), float(top))
@@ -72,7 +72,11 @@ def info(run: RunView) -> AgreementInfo | None:
         if math.isfinite(spearman[epoch - 1])
     )
     return AgreementInfo(
-        epochs=epochs, trials=len(curves), rungs=run.rungs, max_epochs=run.max_epochs, trusted=_trusted(spearman[:-1])
+        epochs=epochs,
+        trials=len(curves),
+        rungs=run.rungs,
+        max_epochs=run.plan.max_epochs,
+        trusted=_trusted(spearman[:-1]),
     )
 
 

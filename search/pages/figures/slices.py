@@ -59,7 +59,7 @@ class SlicesInfo:
 def info(run: RunView) -> SlicesInfo | None:
     """A panel for each of the `MOST_PANELS` most important knobs."""
     scored = [t for t in run.records.trials.values() if t.state is not TrialState.FAIL and math.isfinite(t.value)]
-    space: Mapping[str, Mapping[str, Any]] = run.plan["space"]
+    space: Mapping[str, Mapping[str, Any]] = run.plan.space
     if not scored or not space:
         return None
     weight = {name: share.value for name, share in (run.importance or {}).items()}

@@ -83,7 +83,7 @@ def info(run: RunView) -> TimelineInfo | None:
     busy = [0.0] * len(rows)
     for trial in trials:
         busy[rows[trial.worker]] += trial.train_seconds
-    most = int(run.plan["limits"]["concurrency"]) or len(rows)
+    most = run.plan.limits.concurrency or len(rows)
     lengths = [end - max(0.0, begin) for begin, end in sessions]
     return TimelineInfo(
         workers=tuple(rows),

@@ -109,7 +109,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
 
 def test_plans_say_who_is_in_which_part() -> None:
     plan = plan_for(make_manifest())
-    parts = [set(plan.speakers[part]) for part in ("fit", "validation", "test")]
+    parts = [set(getattr(plan.speakers, part)) for part in ("fit", "validation", "test")]
     assert set.union(*parts) == {f"s{number}" for number in range(6)}
     assert sum(map(len, parts)) == 6
     assert plan.speaker_independent
@@ -154,8 +154,8 @@ def test_inner_folds_are_part_of_the_plan_and_hold_every_speaker_but_the_test_on
     manifest = make_manifest()
     plan = plan_for(manifest, folds=2)
     validated = [name for names in plan.inner_folds for name in names]
-    assert sorted(validated) == sorted({*plan.speakers["fit"], *plan.speakers["validation"]})
-    assert not set(validated) & set(plan.speakers["test"])
+    assert sorted(validated) == sorted({*plan.speakers.fit, *plan.speakers.validation})
+    assert not set(validated) & set(plan.speakers.test)
     with pytest.raises(ConfigError, match="--folds must be at least 1; got 0"):
         plan_for(manifest, folds=0)
     assert "folds: 2 in the run, 1 now" in plan.differences(plan_for(manifest))

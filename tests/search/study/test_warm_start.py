@@ -275,8 +275,8 @@ def test_too_few_trials_for_all_are_told(earlier: Path, cache: Path) -> None:
 
 def test_test_speakers_that_the_earlier_study_knew_are_named(run_maker: Callable[..., Any], cache: Path) -> None:
     plan = planned(cache)
-    test, other = plan.speakers["test"], plan.speakers["fit"]
-    corpus = {**run_maker("x").plan["corpus"], "name": plan.corpus["name"]}
+    test, other = plan.speakers.test, plan.speakers.fit
+    corpus = {**run_maker("x").plan["corpus"], "name": plan.corpus.name}
     own = {"fit": other, "validation": test[:1], "test": []}
     before = WarmStart(source="a", configurations=[], corpus=corpus["name"], speakers=[test[1]])
     for chain, heard in ((None, test[:1]), (asdict(before), test[:2])):

@@ -1,37 +1,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from search.run_folder.plan import SearchPlan
 from search.run_folder.records import TrialState
 from search.run_folder.records_writer import RecordWriter
 from search.terminal.progress import Progress, Stage, clock_text
 from ser_core.training.report import EpochReport
 
 
-@dataclass(frozen=True)
-class Limits:
-    trials: int = 4
-    hours: float | None = None
-    epochs_total: int | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    model: str = "mlp"
-    corpus: Mapping[str, Any] = field(default_factory=lambda: {"name": "demo"})
-    synthetic: bool = True
-    speaker_independent: bool = False
-    max_epochs: int = 10
-    finalists: int = 2
-    seeds: int = 3
-    limits: Limits = Limits()
+def plan_with(**limits: float) -> SearchPlan:
+    return SearchPlan.from_json(
+        {
+            "model": "mlp", "corpus": {"name": "demo", "clips": 80, "speakers": 4, "classes": ["neutral", "angry"]},
+            "split": "random", "synthetic": True, "speaker_independent": False, "max_epochs": 10, "grace_epochs": 2,
+            "reduction": 3.0, "finalists": 2, "seeds": 3, "space": {}, "limits": {"trials": 4, **limits},
+        }
+    )  # fmt: skip
 
 
 class Run:
@@ -51,10 +41,10 @@ class Run:
         if state is not None:
             self.writer.trial_ended(number, TrialState(state))
 
-    def progress(self, plan: Plan = Plan(), *, terminal: bool = False) -> tuple[Progress, io.StringIO]:
+    def progress(self, plan: SearchPlan | None = None, *, terminal: bool = False) -> tuple[Progress, io.StringIO]:
         out = io.StringIO()
         console = Console(file=out, width=100, height=40, force_terminal=terminal, color_system=None)
-        return Progress(plan, self.writer.records, console, clock=lambda: self.now), out
+        return Progress(plan or plan_with(), self.writer.records, console, clock=lambda: self.now), out
 
 
 @pytest.fixture
@@ -103,11 +93,11 @@ def test_time_left_comes_from_the_pace_of_this_session(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("limits", "left"),
-    [(Limits(trials=1000, hours=0.01), "0:16"), (Limits(trials=1000, epochs_total=12), "0:04")],
+    [({"trials": 1000, "hours": 0.01}, "0:16"), ({"trials": 1000, "epochs_total": 12}, "0:04")],
 )
-def test_time_left_never_exceeds_the_hours_nor_the_epochs(run: Run, limits: Limits, left: str) -> None:
+def test_time_left_never_exceeds_the_hours_nor_the_epochs(run: Run, limits: dict[str, float], left: str) -> None:
     run.writer.session()
-    progress, out = run.progress(Plan(limits=limits))
+    progress, out = run.progress(plan_with(**limits))
     progress.phase(Stage.SEARCH)
     run.now += 20.0
     run.trial(0, [0.5] * 10, "COMPLETE")

@@ -178,7 +178,7 @@ def test_survival_areas_are_epochs_trained_and_saved(small: Any) -> None:
     assert info is not None
     assert info.trained == (3, 3, 2, 2, 2, 2, 1, 1, 1)
     assert info.saved == (0, 0, 1, 1, 1, 1, 2, 2, 2)
-    assert info.epochs_saved == tally(run.records, run.max_epochs).epochs_saved == 10
+    assert info.epochs_saved == tally(run.records, run.plan.max_epochs).epochs_saved == 10
     assert [(rung.epoch, rung.reached, rung.went_on) for rung in info.rungs] == [(2, 3, 2), (6, 2, 1)]
     assert "saved 10 of 27 epochs (37 %)" in survival.reading(info)
 
@@ -214,7 +214,7 @@ def test_thinning_keeps_the_top_third_and_the_order(small: Any) -> None:
 def test_slices_have_a_panel_per_knob_and_leave_out_inactive_values(finished: RunView) -> None:
     info = slices.info(finished)
     assert info is not None
-    assert {panel.knob for panel in info.panels} == set(finished.plan["space"])
+    assert {panel.knob for panel in info.panels} == set(finished.plan.space)
     masks = next(panel for panel in info.panels if panel.knob == "augment.time_masks")
     active = [t for t in finished.records.trials.values() if "augment.time_masks" in t.params]
     assert {sample.number for sample in masks.samples} <= {trial.number for trial in active}

@@ -66,7 +66,7 @@ def distribution(knob: dict[str, Any]) -> optuna.distributions.BaseDistribution:
 def as_study(run: RunView) -> optuna.Study:
     """The ended trials with a score as complete ones of an Optuna study, which keeps their order."""
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(), study_name=run.name)
-    distributions = {name: distribution(knob) for name, knob in run.plan["space"].items()}
+    distributions = {name: distribution(knob) for name, knob in run.plan.space.items()}
     for trial in ended(run):
         own = {name: distributions[name] for name in trial.params}
         study.add_trial(create_trial(params=dict(trial.params), distributions=own, value=trial.value))
@@ -204,7 +204,7 @@ def test_parallel_lines_are_optunas(searched: RunView) -> None:
     info = parallel.info(searched)
     assert info is not None
     assert {line.number for line in info.lines} == {t.number for t in ended(searched)}
-    knobs = [name for name in searched.plan["space"] if name != "augment.time_masks"]  # Optuna wants every knob
+    knobs = [name for name in searched.plan.space if name != "augment.time_masks"]  # Optuna wants every knob
     theirs = _get_parallel_coordinate_info(as_study(searched), params=knobs)
     for dimension in theirs.dims_params:
         column = [scale.knob for scale in info.scales].index(dimension.label)
@@ -234,7 +234,7 @@ def test_parallel_lines_go_through_their_places(searched: RunView) -> None:
     assert best.x[0] == 1.0  # the score's own axis ends with the best
     quarters = [sum(line.quarter == quarter for line in info.lines) for quarter in range(4)]
     assert max(quarters) - min(quarters) <= 1
-    assert parallel.table(info)[0].keys() == {"trial", "val_uar_percent", *searched.plan["space"]}
+    assert parallel.table(info)[0].keys() == {"trial", "val_uar_percent", *searched.plan.space}
 
 
 def test_parallel_keeps_the_best_of_a_thousand(thousand: RunView) -> None:
