@@ -41,7 +41,8 @@ class Run:
     def __repr__(self) -> str:
         run = read_run(self.folder)
         if run.result is None:
-            return f"<Run {self.folder}: {run.plan.model}, {len(run.records.trials)} of {run.plan.limits.trials} trials started>"
+            started = f"{len(run.records.trials)} of {run.plan.limits.trials} trials started"
+            return f"<Run {self.folder}: {run.plan.model}, {started}>"
         return f"<Run {self.folder}: {run.plan.model}, test UAR {run.result['test']['uar']['mean']:.3f}>"
 
     @property
