@@ -48,6 +48,8 @@ def info(run: RunView) -> ConfusionInfo | None:
 
 def reading(info: ConfusionInfo) -> str:
     """The class that is recognised best, and the most frequent mistake."""
+    if len(info.classes) == 1:
+        return f"{info.classes[0]} is the only class, so no clip can be mistaken."
     shares = info.shares
     size = range(len(info.classes))
     best = max(size, key=lambda row: shares[row][row])

@@ -267,3 +267,9 @@ def test_estimates_overlap_only_when_both_have_an_interval() -> None:
     assert not Estimate(0.5, 0.4, 0.6).overlaps(Estimate(0.5))
     assert Estimate(0.5, 0.4, 0.6).text(short=False) == "50.0 [40.0, 60.0]"
     assert Estimate(0.5).text(short=False) == Estimate(0.5, 0.4, 0.6).text(short=True) == "50.0"
+
+
+def test_a_single_class_has_nothing_to_be_mistaken_for() -> None:
+    info = confusion.ConfusionInfo(classes=("happy",), counts=((30,),))
+    assert confusion.reading(info) == "happy is the only class, so no clip can be mistaken."
+    assert confusion.figure(info).data[0].z == ([100.0],)
