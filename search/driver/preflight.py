@@ -101,5 +101,5 @@ def check_weights(plan: SearchPlan) -> None:
             config,
             frames=clip_frames(features),
             bins=features.n_mels * (1 + features.deltas),
-            classes=len(plan.corpus["classes"]),
+            classes=len(plan.corpus.classes),
         )
