@@ -51,6 +51,7 @@ class Driver:
             env={**os.environ, **environment},
         )
         self.started.append(self)
+        self.lost_ray = False
 
     def kill(self) -> None:
         """What a failed test leaves behind."""
@@ -75,7 +76,8 @@ class Driver:
             os.killpg(self._process.pid, number) if to_group else self._process.send_signal(number)
             time.sleep(0.2)
         out, _ = self._process.communicate(timeout=LONGEST)
-        wait_until_gone(family, but_agents=signal.SIGKILL in signals)
+        at_once = signal.SIGKILL in signals or len(signals) > 1 or self.lost_ray
+        wait_until_gone(family, but_agents=at_once)
         self.agents = [pid for pid in family if is_agent(pid)]
         return out, self._process.returncode
 
@@ -385,6 +387,7 @@ def test_when_rays_head_dies_the_run_says_so_and_how_to_go_on(tmp_path: Path, ca
     driver.wait_for(lambda: at_work(folder))
     (head,) = [pid for pid in driver.descendants() if "gcs_server" in read_text(Path(f"/proc/{pid}/cmdline"))]
     os.kill(head, signal.SIGKILL)
+    driver.lost_ray = True
     out, code = driver.end()
     assert code == 2, out
     assert "error: Ray stopped working: gcs_server has died. What was done is kept." in out
