@@ -34,16 +34,17 @@ if TYPE_CHECKING:
 
 FORMAT = "ser-model-1"
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-_KEYS = (
-    "architecture",
-    "settings",
-    "classes",
-    "clip_frames",
-    "bins",
-    "normalisation",
-    "weights_sha256",
-    "about",
-)
+_KINDS: Mapping[str, type] = {
+    "architecture": str,
+    "settings": dict,
+    "classes": list,
+    "clip_frames": int,
+    "bins": int,
+    "normalisation": dict,
+    "weights_sha256": str,
+    "about": dict,
+}
+"""Keys of `config.json` that must be there, and what their values are."""
 LIBRARIES = ("ser-search", "torch", "torchaudio", "timm", "transformers", "numpy", "safetensors")
 
 
@@ -114,6 +115,12 @@ class Predictor:
     def transductive(self) -> bool:
         """True when it normalises by all clips of a speaker, and one clip alone cannot be predicted."""
         return self.config.features.speaker_normalisation
+
+    @property
+    def synthetic(self) -> bool:
+        """True when no person spoke what it was trained on."""
+        corpus = self.about.get("corpus")
+        return isinstance(corpus, dict) and bool(corpus.get("synthetic"))
 
     def probabilities(self, samples: np.ndarray) -> np.ndarray:
         """Class probabilities (classes,) float32 of one clip, (samples,) float32 at `sample_rate_hz`.
@@ -224,11 +231,18 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         normalisation = _normalisation(document)
     except PretrainedError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (
+        Exception
+    ) as error:  # what an edited file may make of a model has no end; torch and safetensors have their own
         raise ArtifactError(
             f"{folder / CONFIG_FILE} does not describe the weights beside it; it was edited, or written by another "
-            f"version (libraries then: {document.get('versions')}): {error!r}"
+            f"version (libraries then: {str(document.get('versions'))[:200]}): {repr(error)[:300]}"
         ) from error
+    if spoilt := [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]:
+        raise ArtifactError(
+            f"{weights_file} holds weights that are NaN or infinite ({spoilt[0]}, {len(spoilt)} tensors in all), with "
+            f"which nothing can be predicted: train the model anew"
+        )
     return Predictor(
         config=config,
         classes=tuple(document["classes"]),
@@ -246,14 +260,18 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{folder} is no model folder: it holds no {CONFIG_FILE}")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ArtifactError(f"{path} is not JSON ({error}); copy the whole model folder again") from error
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        raise ArtifactError(f"{path} is not JSON ({str(error)[:100]}); copy the whole model folder again") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise ArtifactError(f"{path} must have the format {FORMAT!r}; got {found!r}: train the model anew")
-    missing = [key for key in _KEYS if key not in document]
+    missing = [key for key in _KINDS if key not in document]
     if missing:
         raise ArtifactError(f"{path} lacks {', '.join(missing)}; copy the whole model folder again")
+    for key, kind in _KINDS.items():
+        if not isinstance(document[key], kind):
+            found = str(document[key])[:60]
+            raise ArtifactError(f"{path}: {key} must be of type {kind.__name__}; got {found}: copy the folder again")
     return document
 
 

@@ -52,6 +52,10 @@ class EnsemblePredictor:
         """Of the first member; all come from one corpus."""
         return self.members[0].about
 
+    @property
+    def synthetic(self) -> bool:
+        return self.members[0].synthetic
+
     def mean_of(self, probabilities: Callable[[Predictor], np.ndarray]) -> np.ndarray:
         """The weighted mean of what a function says of every member, float32."""
         said = np.stack([probabilities(member) for member in self.members])
@@ -100,7 +104,7 @@ def _read(path: Path) -> dict[str, float]:
         document = json.loads(path.read_text(encoding="utf-8"))
         listed = document.get("members")
         weights = {str(member["folder"]): float(member["weight"]) for member in listed or ()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{path} is damaged ({error!r}); copy the whole folder again") from error
     if document.get("format") != FORMAT:
         raise ArtifactError(f"{path} must have the format {FORMAT!r}; got {document.get('format')!r}: train anew")

@@ -248,7 +248,7 @@ def predict(
                 "this model normalises by all clips of a speaker: name several files of one speaker and say "
                 "--one-speaker; it cannot follow a stream"
             )
-        if predictor.about.get("corpus", {}).get("synthetic"):
+        if predictor.synthetic:
             print("The model was trained on a synthetic corpus: what it says of speech means nothing.", file=sys.stderr)
         if audio:
             printer = Printer(form, predictor.classes, "path", sys.stdout)

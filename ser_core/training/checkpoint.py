@@ -105,7 +105,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} is truncated or no checkpoint ({error}); delete it and start the run anew, or restore a copy"
         ) from error
-    header = json.loads(metadata["header"])
+    try:
+        return _of_header(json.loads(metadata["header"]), tensors)
+    except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({error!r}); delete it and start the run anew") from error
+
+
+def _of_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint:
     groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
     for name, tensor in tensors.items():
         group, _, leaf = name.partition("/")

@@ -17,8 +17,9 @@ from ser_core.config import Config
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training.checkpoint import CheckpointError
+from ser_core.training.optim import training_ends
 from ser_core.training.report import EpochReport
-from ser_core.training.run import TrainingRun, train, training_ends
+from ser_core.training.run import TrainingRun, train
 
 
 def train_folds(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ser_core.architectures import architecture, build_model, takes_raw_features
-from ser_core.config import Config, OptimConfig
+from ser_core.config import Config
 from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds, settings_key
@@ -31,7 +31,14 @@ from ser_core.metrics import scores as metrics
 from ser_core.splits import Fold
 from ser_core.training.augment import augment, random_shifts
 from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, run_identity, write_checkpoint
-from ser_core.training.optim import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
+from ser_core.training.optim import (
+    build_optimizer,
+    inverse_frequencies,
+    learning_rate,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    training_ends,
+)
 from ser_core.training.precision import bf16_fault, logits_of, resolve_precision
 from ser_core.training.report import EpochReport
 from ser_core.training.seeding import seeded
@@ -285,18 +292,6 @@ class TrainingRun(Iterator[EpochReport]):
         del self._labels, self._fit_rows, self._evaluate_rows, self._class_weights
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def training_ends(optim: OptimConfig, epochs: int, best_epoch: int) -> bool:
-    """True after `epochs` when the budget is spent, or when the best epoch (0: none) is too long ago."""
-    waited = epochs - best_epoch if best_epoch else 0
-    return epochs >= optim.epochs or 0 < optim.early_stop_epochs <= waited
-
-
-def inverse_frequencies(labels: Tensor, classes: int) -> Tensor:
-    """Weights (classes,) for labels (clips,): inverse frequency, 1 on average over clips; 0 for a class without any."""
-    counts = torch.bincount(labels, minlength=classes)
-    return torch.where(counts > 0, len(labels) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:

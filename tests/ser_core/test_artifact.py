@@ -1,6 +1,8 @@
 """A model folder: what it says, that it predicts what was trained, and that a damaged one is refused."""
 
+import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from ser_core.architectures import default_config
 from ser_core.artifact import ArtifactError, load_model, save_model
@@ -194,6 +199,54 @@ def test_a_truncated_config_is_refused(folder: Path) -> None:
 def test_an_edited_config_is_refused(folder: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:
     edit(folder, change)
     with pytest.raises(ArtifactError, match=message):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"bins": ' + "9" * 5_000 + "}", "[]", "3", '"\\ud800"', "\0"])
+def test_hostile_json_is_refused(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ArtifactError, match=r"config\.json (is not JSON|must have the format)"):
+        load_model(folder)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_mutated_config_gives_a_model_or_an_artifact_error(folder: Path, data: st.DataObject) -> None:
+    path = folder / "config.json"
+    document = json.loads(path.read_text())
+    holder, key = document, data.draw(st.sampled_from(sorted(document)))
+    if isinstance(document[key], dict) and document[key] and data.draw(st.booleans()):
+        holder, key = document[key], data.draw(st.sampled_from(sorted(document[key])))
+    before = holder[key]
+    holder[key] = data.draw(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers()))
+    )
+    kept = path.read_text()
+    path.write_text(json.dumps(document))
+    try:
+        load_model(folder)
+    except ArtifactError:
+        pass  # with the file and the place
+    finally:
+        holder[key] = before
+        path.write_text(kept)
+
+
+def test_weights_that_are_nan_are_refused(folder: Path, run: TrainingRun) -> None:
+    weights = load_file(folder / "model.safetensors")
+    name = "head.weight"
+    save_file({**weights, name: weights[name] * math.nan}, folder / "model.safetensors")
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    edit(folder, lambda document: document.update(weights_sha256=digest))
+    with pytest.raises(ArtifactError, match=rf"weights that are NaN or infinite \({name}, 1 tensors in all\).*anew"):
+        load_model(folder)
+
+
+def test_a_safetensors_file_with_a_hostile_header_is_refused(folder: Path) -> None:
+    content = (2**40).to_bytes(8, "little") + b"{" * 100
+    (folder / "model.safetensors").write_bytes(content)
+    edit(folder, lambda document: document.update(weights_sha256=hashlib.sha256(content).hexdigest()))
+    with pytest.raises(ArtifactError, match="does not describe the weights beside it"):
         load_model(folder)
 
 

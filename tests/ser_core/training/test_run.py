@@ -22,8 +22,8 @@ from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training import run as train_module
 from ser_core.training.checkpoint import CheckpointError
-from ser_core.training.optim import build_optimizer, learning_rate
-from ser_core.training.run import Diverged, TrainingRun, inverse_frequencies, train
+from ser_core.training.optim import build_optimizer, inverse_frequencies, learning_rate
+from ser_core.training.run import Diverged, TrainingRun, train
 
 CLIPS, FIT, CLASSES = 60, 45, ("neutral", "happy", "sad")
 NO_ROWS = np.empty(0, dtype=np.int64)
