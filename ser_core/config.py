@@ -20,6 +20,8 @@ Value = float | int | str | bool
 
 SPECTROGRAMS = ("log_mel", "kaldi_fbank")
 """Kinds of features whose bins lie along the frequency axis."""
+CLIP_VECTORS = ("mfcc_stats", "functionals", "egemaps", "compare")
+"""Kinds of features that are one vector per clip, without time."""
 
 
 class ConfigError(UserError, ValueError):
@@ -45,8 +47,10 @@ class FeatureConfig:
     kind: str = setting(
         "log_mel",
         "log_mel: log mel spectrogram; mfcc: cepstra over time; mfcc_stats: one vector of MFCC statistics per clip; "
+        "functionals: one vector of statistics over mel bins, cepstra, spectral shape, loudness, voicing and pitch; "
+        "egemaps, compare: openSMILE's eGeMAPS and ComParE 2016 (not for commercial use); "
         "kaldi_fbank: Kaldi's log mel filter bank as AST uses it; wav2vec2: frames of a wav2vec 2.0 encoder",
-        choices=("log_mel", "mfcc", "mfcc_stats", "kaldi_fbank", "wav2vec2"),
+        choices=("log_mel", "mfcc", *CLIP_VECTORS, "kaldi_fbank", "wav2vec2"),
     )
     sample_rate_hz: int = setting(16_000, "rate to which audio is resampled, Hz", low=4_000, high=48_000)
     window_ms: float = setting(25.0, "length of the analysis window, ms", low=5, high=200)
@@ -56,7 +60,7 @@ class FeatureConfig:
     high_hz: float = setting(
         8_000.0, "upper edge of the mel filters, Hz, at most half the sample rate", low=1_000, high=24_000
     )
-    n_mfcc: int = setting(40, "cepstral coefficients (mfcc and mfcc_stats), at most n_mels", low=4, high=128)
+    n_mfcc: int = setting(40, "cepstral coefficients (mfcc, mfcc_stats, functionals), at most n_mels", low=4, high=128)
     deltas: int = setting(0, "how many orders of time derivatives are stacked onto log_mel or mfcc bins", low=0, high=2)
     trim_db: float = setting(
         0.0,
@@ -96,7 +100,7 @@ class FeatureConfig:
             )
         if self.low_hz >= self.high_hz:
             problems.append(f"features.low_hz must be below features.high_hz = {self.high_hz}; got {self.low_hz}")
-        if self.kind in ("mfcc", "mfcc_stats") and self.n_mfcc > self.n_mels:
+        if self.kind in ("mfcc", "mfcc_stats", "functionals") and self.n_mfcc > self.n_mels:
             problems.append(f"features.n_mfcc may be at most features.n_mels = {self.n_mels}; got {self.n_mfcc}")
         if self.deltas and self.kind not in ("log_mel", "mfcc"):
             problems.append(f"features.deltas must be 0 for features.kind = {self.kind}; got {self.deltas}")

@@ -24,7 +24,7 @@ from search.run_folder.paths import INSIGHT_FILE
 from ser_core.architectures import takes_raw_features
 from ser_core.artifact import Predictor, load_model
 from ser_core.clips import Clip, Manifest
-from ser_core.config import FeatureConfig
+from ser_core.config import CLIP_VECTORS, FeatureConfig
 from ser_core.features.audio import duration_seconds
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds
@@ -44,6 +44,8 @@ MOST_DURATION_BINS = 60
 AUGMENT_SEED = 0
 STATISTICS = ("mean", "std", "std of Δ", "std of ΔΔ")
 """The rows of `ser_core.features.transforms.mfcc_statistics`."""
+UNORDERED = ("wav2vec2", "functionals", "egemaps", "compare")
+"""Kinds of features in which neighbouring values have nothing in common."""
 TICKS_HZ = (250, 1000, 2000, 4000, 8000)
 
 
@@ -122,7 +124,7 @@ def measure_durations(manifest: Manifest, split: Split, settings: FeatureConfig)
         "longest_seconds": float(seconds.max()),
         "longer_share": float((seconds > settings.clip_seconds).mean()),
         "clip_seconds": settings.clip_seconds,
-        "whole_clips": settings.kind == "mfcc_stats",
+        "whole_clips": settings.kind in CLIP_VECTORS,
         "trim_db": settings.trim_db,
     }
 
@@ -183,15 +185,16 @@ def _augmented(predictor: Predictor, features: Tensor, lengths: Tensor) -> Tenso
 def _plane(features: Tensor, settings: FeatureConfig) -> Tensor:
     """(clips, frames, bins) -> (clips, rows, columns), frequency upwards and time to the right, shrunk to the limits.
 
-    The statistics of a clip, which have no time, become a row per statistic and a column per cepstral coefficient.
-    Neighbouring units of an encoder have nothing in common, so there some are left out where others are averaged.
+    The MFCC statistics of a clip, which have no time, become a row per statistic and a column per cepstral coefficient.
+    Neighbours among an encoder's units or a clip's functionals have nothing in common, so there some are left out where
+    others are averaged.
     """
     if settings.kind == "mfcc_stats":
         features = features.view(len(features), len(STATISTICS), settings.n_mfcc).transpose(1, 2)
     plane = features.transpose(1, 2)  # (clips, bins, frames)
     columns = min(plane.shape[2], MOST_COLUMNS)
     plane = F.adaptive_avg_pool2d(plane, (plane.shape[1], columns))
-    if settings.kind == "wav2vec2":
+    if settings.kind in UNORDERED:
         return plane[:, np.linspace(0, plane.shape[1] - 1, min(plane.shape[1], MOST_ROWS)).round().astype(np.int64)]
     return F.adaptive_avg_pool2d(plane, (min(plane.shape[1], MOST_ROWS), columns))
 
@@ -212,6 +215,8 @@ def _axes(settings: FeatureConfig, *, rows: int, columns: int) -> dict[str, Any]
             "y": "over the clip",
             "ticks": list(enumerate(STATISTICS)),
         }
+    if settings.kind in CLIP_VECTORS:
+        return axes | {"x": "whole clip", "column_step": 1, "y": "functional"}
     axes |= {"x": "time, s", "column_step": clip_frames(settings) * frame_seconds(settings) / columns}
     if settings.kind in ("log_mel", "kaldi_fbank") and not settings.deltas:
         return axes | {"y": "frequency, Hz", "ticks": _frequency_ticks(settings, rows)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -19,7 +18,17 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from ser_core.config import ConfigError, FeatureConfig
+from ser_core.config import CLIP_VECTORS, ConfigError, FeatureConfig
+from ser_core.features.framing import (
+    at_least,
+    framed,
+    hop_samples,
+    power_of_two,
+    power_spectrum,
+    window_samples,
+)
+from ser_core.features.functionals import DELTA_FRAMES, functionals
+from ser_core.features.opensmile import FEATURE_SETS, smile_functionals
 from ser_core.modules.encoders import (
     ENCODER_HOP_SAMPLES,
     ENCODER_RATE_HZ,
@@ -41,8 +50,6 @@ LOG_OFFSET = 1e-6
 """Added to mel energies before the logarithm, as in `torchaudio.transforms.MFCC(log_mels=True)`."""
 
 KALDI_PREEMPHASIS = 0.97
-DELTA_FRAMES = 5
-"""Frames over which a time derivative is fitted (torchaudio's and HTK's usual width)."""
 
 LEAST_FILTER_PEAK = 0.1
 LARGEST_N_FFT = 16_384
@@ -55,8 +62,10 @@ _CONTENT_OF_KIND = {
     "log_mel": (*_CONTENT, *_MEL, "deltas"),
     "mfcc": (*_CONTENT, *_MEL, "n_mfcc", "deltas"),
     "mfcc_stats": (*_CONTENT, *_MEL, "n_mfcc"),
+    "functionals": (*_CONTENT, *_MEL, "n_mfcc"),
     "kaldi_fbank": (*_CONTENT, *_MEL),
     "wav2vec2": (*_CONTENT, "encoder", "encoder_layer"),
+    **dict.fromkeys(FEATURE_SETS, _CONTENT),
 }
 
 
@@ -69,16 +78,16 @@ def settings_key(settings: FeatureConfig) -> str:
 
 
 def frame_seconds(settings: FeatureConfig) -> float:
-    """Time from one frame to the next, s; for `mfcc_stats`, whose one frame is the clip, the model's `clip_seconds`."""
-    if settings.kind == "mfcc_stats":
+    """Time from one frame to the next, s; for a vector per clip, which is one frame, the model's `clip_seconds`."""
+    if settings.kind in CLIP_VECTORS:
         return settings.clip_seconds
     if settings.kind == "wav2vec2":
         return ENCODER_HOP_SAMPLES / ENCODER_RATE_HZ
-    return _hop_samples(settings) / settings.sample_rate_hz
+    return hop_samples(settings) / settings.sample_rate_hz
 
 
 def clip_frames(settings: FeatureConfig) -> int:
-    """Frames that a model sees of a clip: `clip_seconds` in frames, at least 1; 1 for `mfcc_stats`."""
+    """Frames that a model sees of a clip: `clip_seconds` in frames, at least 1; 1 for a vector per clip."""
     return max(1, round(settings.clip_seconds / frame_seconds(settings)))
 
 
@@ -106,10 +115,13 @@ def traceable_features(settings: FeatureConfig) -> ClipFeatures:
     them, -> (frames, bins).
 
     Raises:
-        ConfigError: features that no fixed graph has: of an encoder, with silence trimmed, or of several clips.
+        ConfigError: features that no fixed graph has: of an encoder or openSMILE, of pitch, with silence
+            trimmed, or of several clips.
     """
     reasons = {
         "come from an encoder": settings.kind == "wav2vec2",
+        "follow the pitch of a clip": settings.kind == "functionals",
+        "come from openSMILE": settings.kind in FEATURE_SETS,
         f"are trimmed at {settings.trim_db:g} dB": bool(settings.trim_db),
         "are normalised by all clips of a speaker": settings.speaker_normalisation,
     }
@@ -140,8 +152,8 @@ def trim(samples: Tensor, settings: FeatureConfig) -> Tensor:
     """
     if settings.trim_db == 0:
         return samples
-    window, hop = _window_samples(settings), _hop_samples(settings)
-    energy = _frames(samples, window, hop).square().sum(dim=1)
+    window, hop = window_samples(settings), hop_samples(settings)
+    energy = framed(samples, window, hop).square().sum(dim=1)
     loud = torch.nonzero(energy >= energy.max() * 10 ** (-settings.trim_db / 10))
     return samples[int(loud[0]) * hop : int(loud[-1]) * hop + window]
 
@@ -156,7 +168,7 @@ def mel_filters(settings: FeatureConfig) -> Tensor:
     Raises:
         ConfigError: filters so narrow that this would take more than 16,384 points.
     """
-    n_fft = _power_of_two(_window_samples(settings))
+    n_fft = power_of_two(window_samples(settings))
     while n_fft <= LARGEST_N_FFT:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchaudio warns of the empty filters that are looked for here
@@ -176,8 +188,8 @@ def _log_mel_frames(settings: FeatureConfig) -> Callable[[Tensor], Tensor]:
     """(frames, window) -> (frames, mels): Hann window, power spectrum, mel filters, natural logarithm."""
     filters = mel_filters(settings)
     n_fft = 2 * (filters.shape[0] - 1)
-    window = torch.hann_window(_window_samples(settings))
-    return lambda frames: (_power_spectrum(frames * window, n_fft) @ filters).add_(LOG_OFFSET).log_()
+    window = torch.hann_window(window_samples(settings))
+    return lambda frames: (power_spectrum(frames * window, n_fft) @ filters).add_(LOG_OFFSET).log_()
 
 
 def _kaldi_frames(settings: FeatureConfig) -> Callable[[Tensor], Tensor]:
@@ -187,8 +199,8 @@ def _kaldi_frames(settings: FeatureConfig) -> Callable[[Tensor], Tensor]:
     Kaldi's transform is as short as the window allows, and its lowest filters may therefore be empty: such a bin holds
     log(epsilon) in every frame.
     """
-    length = _window_samples(settings)
-    n_fft = _power_of_two(length)
+    length = window_samples(settings)
+    n_fft = power_of_two(length)
     banks, _ = torchaudio.compliance.kaldi.get_mel_banks(
         settings.n_mels, n_fft, settings.sample_rate_hz, settings.low_hz, settings.high_hz, 100.0, -500.0, 1.0
     )
@@ -201,7 +213,7 @@ def _kaldi_frames(settings: FeatureConfig) -> Callable[[Tensor], Tensor]:
         previous = torch.cat([centred[:, :1], centred[:, :-1]], dim=1)
         # Operation by operation as torchaudio does it: beside a strong tone, bins hold little but rounding errors.
         return (
-            (_power_spectrum((centred - KALDI_PREEMPHASIS * previous) * window, n_fft) @ filters).clamp_(epsilon).log_()
+            (power_spectrum((centred - KALDI_PREEMPHASIS * previous) * window, n_fft) @ filters).clamp_(epsilon).log_()
         )
 
     return frame_features
@@ -224,6 +236,8 @@ def _clip_features(
             )
         encoder = truncate_encoder(load_encoder(settings.encoder), settings.encoder_layer).to(device)
         return partial(_encoder_frames, encoder=encoder)
+    if settings.kind in FEATURE_SETS:
+        return smile_functionals(settings.kind, settings.sample_rate_hz)
     if settings.kind == "kaldi_fbank":
         return partial(framewise, settings=settings, frame_features=_kaldi_frames(settings))
     log_mel = partial(framewise, settings=settings, frame_features=_log_mel_frames(settings))
@@ -232,12 +246,14 @@ def _clip_features(
     dct = torchaudio.functional.create_dct(settings.n_mfcc, settings.n_mels, norm="ortho")  # (mels, cepstra)
     if settings.kind == "mfcc":
         return lambda samples: with_deltas(log_mel(samples) @ dct, settings.deltas)
+    if settings.kind == "functionals":
+        return lambda samples: functionals(samples, log_mel(samples), dct, settings)
     return lambda samples: mfcc_statistics(log_mel(samples) @ dct)
 
 
 def _framewise(samples: Tensor, *, settings: FeatureConfig, frame_features: Callable[[Tensor], Tensor]) -> Tensor:
     """(samples,) -> (frames, bins), for features that each frame has by itself."""
-    frames = _frames(samples, _window_samples(settings), _hop_samples(settings))
+    frames = framed(samples, window_samples(settings), hop_samples(settings))
     return torch.cat([frame_features(chunk) for chunk in frames.split(CHUNK_FRAMES)])
 
 
@@ -245,7 +261,7 @@ def _framewise_in_one(
     samples: Tensor, *, settings: FeatureConfig, frame_features: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """As `_framewise`, by one gather: unfolding a tensor of unknown length is beyond ONNX."""
-    window, hop = _window_samples(settings), _hop_samples(settings)
+    window, hop = window_samples(settings), hop_samples(settings)
     starts = torch.arange(1 + (samples.shape[0] - window) // hop) * hop  # len() would fix the length
     return frame_features(samples[starts[:, None] + torch.arange(window)])
 
@@ -255,7 +271,7 @@ def _encoder_frames(samples: Tensor, *, encoder: torch.nn.Module) -> Tensor:
 
     One clip at a time: the base encoder's group norm runs over time, so padding would change every frame.
     """
-    samples = _at_least(samples, ENCODER_WINDOW_SAMPLES)
+    samples = at_least(samples, ENCODER_WINDOW_SAMPLES)
     normal = (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()
     device = next(encoder.parameters()).device
     return encoder(normal[None].to(device)).last_hidden_state[0].cpu()
@@ -267,30 +283,3 @@ def _checked(samples: np.ndarray) -> Tensor:
     if not np.isfinite(samples).all():
         raise ValueError("samples must be finite; got NaN or infinity")
     return torch.tensor(samples, dtype=torch.float32)
-
-
-def _frames(samples: Tensor, window: int, hop: int) -> Tensor:
-    """(samples,) -> (frames, window), a view; a clip shorter than a window is filled up with zeros to one frame."""
-    return _at_least(samples, window).unfold(0, window, hop)
-
-
-def _at_least(samples: Tensor, length: int) -> Tensor:
-    return torch.nn.functional.pad(samples, (0, max(0, length - len(samples))))
-
-
-def _power_spectrum(frames: Tensor, n_fft: int) -> Tensor:
-    """(frames, window) -> (frames, n_fft // 2 + 1)."""
-    spectrum = torch.fft.rfft(frames, n=n_fft)
-    return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)  # twice as fast as abs().square()
-
-
-def _window_samples(settings: FeatureConfig) -> int:
-    return round(settings.window_ms * settings.sample_rate_hz / 1000)
-
-
-def _hop_samples(settings: FeatureConfig) -> int:
-    return round(settings.hop_ms * settings.sample_rate_hz / 1000)
-
-
-def _power_of_two(length: int) -> int:
-    return 1 << math.ceil(math.log2(length))

@@ -1,4 +1,4 @@
-"""A multilayer perceptron over one vector of MFCC statistics per clip: the small baseline."""
+"""A multilayer perceptron over one vector of statistics per clip: the small baseline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ser_core.config import ConfigError, field_problems, raise_problems, setting
+from ser_core.config import CLIP_VECTORS, ConfigError, field_problems, raise_problems, setting
 
 CITATION = (
     "D. E. Rumelhart, G. E. Hinton, R. J. Williams: Learning representations by back-propagating errors. "
@@ -62,5 +62,7 @@ def build(config: Config, *, frames: int, bins: int, classes: int) -> MLP:
         ConfigError: more than one frame per clip.
     """
     if frames != 1:
-        raise ConfigError(f"mlp takes one vector per clip; got {frames} frames: set features.kind=mfcc_stats")
+        raise ConfigError(
+            f"mlp takes one vector per clip; got {frames} frames: set features.kind to one of {', '.join(CLIP_VECTORS)}"
+        )
     return MLP(config, bins=bins, classes=classes)

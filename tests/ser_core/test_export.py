@@ -92,8 +92,9 @@ def test_traceable_features_are_the_extractors(settings: dict[str, Any]) -> None
     np.testing.assert_allclose(traced, features_of(samples, config), atol=1e-5, rtol=1e-5)
 
 
-def test_trimmed_features_stay_outside_the_graph(tmp_path: Path) -> None:
-    predictor = untrained("mlp", features__kind="mfcc_stats", features__trim_db=40.0)
+@pytest.mark.parametrize("settings", [{"kind": "mfcc_stats", "trim_db": 40.0}, {"kind": "functionals", "n_mels": 40}])
+def test_features_that_no_fixed_graph_has_stay_outside_it(settings: dict[str, Any], tmp_path: Path) -> None:
+    predictor = untrained("mlp", **{f"features__{name}": value for name, value in settings.items()})
     assert export_onnx(predictor, tmp_path / "model.onnx") <= TOLERANCE
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     assert [entry.name for entry in session.get_inputs()] == ["features"]

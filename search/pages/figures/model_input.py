@@ -23,6 +23,9 @@ KINDS = {
     "kaldi_fbank": "a Kaldi filter bank",
     "mfcc": "cepstral coefficients",
     "mfcc_stats": "statistics of cepstral coefficients, which have no time axis",
+    "functionals": "statistics over spectrum, voicing and pitch, of which some are drawn and which have no time axis",
+    "egemaps": "openSMILE's eGeMAPS, of which some are drawn and which have no time axis",
+    "compare": "openSMILE's ComParE 2016, of which some are drawn and which have no time axis",
     "wav2vec2": "frames of a wav2vec 2.0 encoder, of whose units some are drawn",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from search.pages.figures._insight import full_rows
 from search.run_folder.run_view import RunFolderError, RunView, read_run
 from ser_core.architectures import architectures, default_config
 from ser_core.clips import Clip, Manifest
+from ser_core.config import FeatureConfig
 from ser_core.features.store import FeatureStore, feature_store
 from ser_core.features.transforms import mel_filters
 from ser_core.modules.explain import explain
@@ -167,6 +168,22 @@ def test_every_architecture_has_pictures_of_bounded_size(name: str, untrained_mo
         step = (pictures["high"] - pictures["low"]) / 255
         second = features[0, 0, 40:80].numpy().clip(pictures["low"], pictures["high"])  # deviations over time
         assert np.abs(pictures["low"] + step * picture(pictures, 0, "features")[1] - second).max() <= 0.51 * step
+
+
+def test_functionals_are_drawn_as_some_of_their_values(untrained_model: Any) -> None:
+    predictor, store = untrained_model("mlp", CLASSES, CLASSES, features__kind="functionals", features__n_mels=200)
+    clips = [
+        Clip(clip_id=c, path=Path(c), speaker="s", emotion=e) for c, e in zip(store.clip_ids, CLASSES, strict=True)
+    ]
+    pictures = insight.draw_pictures(predictor, clips, store)
+    assert (pictures["rows"], pictures["columns"], pictures["x"]) == (insight.MOST_ROWS, 1, "whole clip")
+    features, _ = predictor.inputs(store)
+    assert insight._plane(features, predictor.config.features)[:, 0, 0].tolist() == features[:, 0, 0].tolist()
+
+
+def test_every_kind_of_features_has_words_for_the_page() -> None:
+    kinds = {item.name: item.metadata["choices"] for item in fields(FeatureConfig)}["kind"]
+    assert set(model_input.KINDS) == set(kinds)
 
 
 def test_ticks_stand_where_filters_have_their_centre() -> None:
