@@ -21,12 +21,13 @@ from search.finals.finalists import FinalChoice
 from search.finals.phases import Finals
 from search.interruption import Interruption, end_process, interrupts
 from search.jobs import Chain, JobSource
-from search.run_folder.paths import LOCK_FILE, RECORDS_FILE
+from search.run_folder.paths import LOCK_FILE, PLAN_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records_writer import RecordWriter
 from search.study.asha import Asha
 from search.study.search import Search
-from search.study.storage import open_study, sole_writer
+from search.study.storage import open_study, sole_writer, without_password
+from search.terminal.printing import plain
 from search.terminal.progress import Progress, Stage
 from search.wording import resume_command
 from search.workers.pool import Training, clear_leftovers, feature_compute, worker_pool
@@ -87,7 +88,13 @@ def execute(
         interrupted = Interruption(folder, by_signal)
         writer = RecordWriter(folder / RECORDS_FILE)
         try:
-            study, flush = open_study(folder, storage, is_new=not writer.records.trials)
+            study, flush = open_study(
+                folder,
+                storage,
+                is_new=not writer.records.trials,
+                may_rebuild=_started_with(folder, storage),
+                log=lambda message: console.print(plain(message), highlight=False, soft_wrap=True),
+            )
             plan.save(folder)
             writer.session()
             with Progress(plan, writer.records, console) as progress:
@@ -215,7 +222,13 @@ def search_of(
         time_left=search_clock(plan, run.writer.records, concurrency),
         flush=flush,
         interrupted=heartbeat.tick,
+        log=run.progress.message,
     )
+
+
+def _started_with(folder: Path, storage: str) -> bool:
+    """True when the run in the folder has used this storage: a study that is not there was lost."""
+    return (folder / PLAN_FILE).exists() and SearchPlan.load(folder).storage == without_password(storage)
 
 
 @contextmanager

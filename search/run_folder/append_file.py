@@ -20,8 +20,11 @@ class AppendFile:
             whole = path.read_bytes().rfind(b"\n") + 1
             os.truncate(self._file.fileno(), whole)
 
-    def append(self, lines: Iterable[str]) -> None:
+    def append(self, lines: Iterable[str], *, sync: bool = False) -> None:
         """Append lines, without their newlines, and hand them to the operating system.
+
+        Args:
+            sync: wait until they are on the disk, where a power cut cannot take them.
 
         Raises:
             OSError: a full or read-only disk; the file is as it was.
@@ -32,6 +35,8 @@ class AppendFile:
             written = 0
             while written < len(data):
                 written += self._file.write(data[written:]) or 0
+            if sync:
+                os.fsync(self._file.fileno())
         except OSError:
             os.truncate(self._file.fileno(), size)
             raise

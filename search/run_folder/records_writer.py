@@ -18,7 +18,8 @@ from ser_core.whole_file import defined
 class RecordWriter:
     """Appends events, with the present time, and keeps `records` equal to what a reader would see.
 
-    A line that a power cut tore is dropped when the file is opened. Every method raises OSError for a full or read-only
+    A line that a power cut tore is dropped when the file is opened; what has ended is on the disk before anything is
+    built on it, so that a power cut costs the epochs under way. Every method raises OSError for a full or read-only
     disk; then nothing of its event is written or applied.
     """
 
@@ -49,11 +50,11 @@ class RecordWriter:
 
     def trial_ended(self, trial: int, state: TrialState, reason: str = "") -> None:
         """A trial has ended, and why if it did not complete."""
-        self._append("trial_end", trial=trial, state=state, reason=reason)
+        self._append("trial_end", trial=trial, state=state, reason=reason, sync=True)
 
     def grace_found(self, choice: GraceChoice) -> None:
         """The search found the first rung of ASHA."""
-        self._append("grace", epochs=choice.epochs, spearman=choice.spearman, trials=choice.trials)
+        self._append("grace", epochs=choice.epochs, spearman=choice.spearman, trials=choice.trials, sync=True)
 
     def final_started(self, phase: Phase, trial: int, seed: int) -> None:
         """A run of the finals begins, or begins again after a failure or a death of the driver."""
@@ -76,14 +77,14 @@ class RecordWriter:
 
     def final_ended(self, phase: Phase, trial: int, seed: int, reason: str = "") -> None:
         """A run of the finals has ended; `reason` says why it failed, "" when it did not."""
-        self._append("final_end", phase=phase, trial=trial, seed=seed, reason=reason)
+        self._append("final_end", phase=phase, trial=trial, seed=seed, reason=reason, sync=True)
 
     def close(self) -> None:
         self._file.close()
 
-    def _append(self, event: str, **values: Any) -> None:
+    def _append(self, event: str, *, sync: bool = False, **values: Any) -> None:
         line = defined({"event": event, "time": self._clock(), **values})
-        self._file.append([json.dumps(line, allow_nan=False)])
+        self._file.append([json.dumps(line, allow_nan=False)], sync=sync)
         apply_event(self.records, line)
 
 

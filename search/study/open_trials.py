@@ -44,7 +44,7 @@ class OpenTrials:
         flush: Callable[[], None],
     ) -> None:
         self.study, self.writer, self.flush = study, writer, flush
-        self._space, self._sampler, self._seed = space, sampler, seed
+        self.space, self._sampler, self._seed = space, sampler, seed
         self._live: dict[int, optuna.Trial] = {}
         self._reported: dict[int, int] = {}  # last epoch of each live trial that Optuna knows
 
@@ -107,7 +107,7 @@ class OpenTrials:
     def _draw_again(self, trial: optuna.Trial, frozen: FrozenTrial) -> None:
         """Draw what a database kept of a proposal once more, so that the sampler goes on as if it had not died."""
         given = {*trial.relative_params, *frozen.system_attrs.get("fixed_params", ())}
-        for name in self._space.knobs:
+        for name in self.space.knobs:
             if name in frozen.params and name not in given and not frozen.distributions[name].single():
                 self.study.sampler.sample_independent(self.study, frozen, name, frozen.distributions[name])
 
@@ -117,7 +117,7 @@ class OpenTrials:
             return self.study.ask()
 
     def _started(self, trial: optuna.Trial, origin: str) -> TrialRecord:
-        params = suggest(trial, self._space)
+        params = suggest(trial, self.space)
         self.flush()
         self._live[trial.number] = trial
         self.writer.trial_started(trial.number, params, origin)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from optuna.trial import FrozenTrial
 
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
 from search.study.asha import Asha
 from search.study.open_trials import OpenTrials, origin_of
+from search.study.rebuild import rebuild
+from search.wording import count
 from ser_core.config import ConfigError
 from ser_core.training.report import EpochReport
 
 
-def recover(trials: OpenTrials, asha: Asha) -> list[int]:
+def recover(trials: OpenTrials, asha: Asha, log: Callable[[str], None]) -> list[int]:
     """Bring Optuna and the rungs up to what the records say, and adopt what Optuna alone knows.
 
     Args:
         trials: none of which is open yet.
         asha: with empty rungs, or without any while the first one is to be found.
+        log: what the study had lost.
 
     Returns:
         Numbers of the trials that are to go on, in the order in which they began.
@@ -24,6 +29,8 @@ def recover(trials: OpenTrials, asha: Asha) -> list[int]:
     Raises:
         ConfigError: a study whose trials differ from the records.
     """
+    if rebuilt := rebuild(trials.study, trials.space, trials.records):
+        log(f"The Optuna study had lost {count(len(rebuilt), 'trial')}, or part of them: rebuilt from the records")
     frozen = {trial.number: trial for trial in trials.study.get_trials(deepcopy=False)}
     _check_same(trials.records, frozen)
     for number, trial in frozen.items():
@@ -45,15 +52,12 @@ def recover(trials: OpenTrials, asha: Asha) -> list[int]:
 
 
 def _check_same(records: dict[int, TrialRecord], frozen: dict[int, FrozenTrial]) -> None:
-    missing = [number for number in records if number not in frozen]
-    if missing:
-        raise ConfigError(
-            f"the Optuna study holds no trials {missing}, which the records have; give the --storage that the run "
-            f"was started with, and do not delete the study"
-        )
-    for record in records.values():
-        if frozen[record.number].params != dict(record.params):
-            raise ConfigError(f"trial {record.number} has other values in the Optuna study than in the records")
+    for number, record in records.items():
+        if number not in frozen or frozen[number].params != dict(record.params):
+            raise ConfigError(
+                f"trial {number} has other values in the Optuna study than in the records; give the --storage that the "
+                f"run was started with. If the study is damaged, move it away: resuming rebuilds it from the records"
+            )
 
 
 def _write_down(trials: OpenTrials, frozen: FrozenTrial) -> None:

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler
 
@@ -61,6 +62,15 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
         if space.active(name, params):
             params[name] = _suggest_one(trial, name, knob)
     return params
+
+
+def distribution(knob: Knob) -> BaseDistribution:
+    """What Optuna keeps of a knob for which it was asked."""
+    if isinstance(knob, Float):
+        return FloatDistribution(knob.low, knob.high, log=knob.log)
+    if isinstance(knob, Int):
+        return IntDistribution(knob.low, knob.high, log=knob.log, step=knob.step)
+    return CategoricalDistribution(knob.values)
 
 
 def _suggest_one(trial: optuna.Trial, name: str, knob: Knob) -> Value:

@@ -46,6 +46,7 @@ class Search:
         time_left: seconds until the search must end; called at every decision.
         flush: called after the study changed, to bring it to disk.
         interrupted: True as soon as the search is to stop where it is.
+        log: for what had to be mended of an earlier session.
 
     Raises:
         ConfigError: a study whose trials differ from the records.
@@ -67,6 +68,7 @@ class Search:
         time_left: Callable[[], float] = lambda: math.inf,
         flush: Callable[[], None] = lambda: None,
         interrupted: Callable[[], bool] = lambda: False,
+        log: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._writer, self._asha = writer, asha
         self._seed, self._fixed = seed, fixed
@@ -77,7 +79,7 @@ class Search:
         if asha.grace_epochs is None and writer.records.grace is not None:
             asha.place_rungs(writer.records.grace.epochs)
         self._open = OpenTrials(study, space, writer, sampler=sampler, seed=seed, flush=flush)
-        self._unfinished = recover(self._open, asha)
+        self._unfinished = recover(self._open, asha, log)
         self._epochs = epochs_trained(self._records)
         self._find_grace()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from sqlalchemy import create_engine, inspect
@@ -18,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from search.run_folder.paths import JOURNAL_FILE
-from search.study.journal import BatchedJournalBackend, check_journal
+from search.study.journal import BatchedJournalBackend, check_journal, replayed
 from ser_core.config import ConfigError
 
 JOURNAL_SUFFIXES = (".journal", ".log")
@@ -91,7 +92,7 @@ def connect(storage: str, option: str) -> tuple[BaseStorage, Callable[[], None]]
         raise ConfigError(f"{option} {without_password(storage)}: there is no folder {path.parent}; make it first")
     if "://" not in storage:
         journal = BatchedJournalBackend(Path(storage))
-        return JournalStorage(journal), journal.flush
+        return replayed(journal, Path(storage)), journal.flush
     with _explained(storage, option):
         return RDBStorage(_text(_with_driver(storage)), engine_kwargs=_engine_options(storage)), _nothing
 
@@ -110,7 +111,7 @@ def connect_existing(storage: str, option: str) -> BaseStorage:
         raise ConfigError(f"{option} {shown}: there is no such file")
     if "://" not in storage:
         check_journal(Path(storage))
-        return JournalStorage(JournalFileBackend(storage))
+        return replayed(JournalFileBackend(storage), Path(storage))
     with _explained(storage, option):
         engine = create_engine(_with_driver(storage), **_engine_options(storage))
         holds_studies = inspect(engine).has_table("studies")
@@ -195,30 +196,32 @@ def sole_writer(storage: str) -> Iterator[None]:
         lock.release()
 
 
-def open_study(run_folder: Path, storage: str, *, is_new: bool) -> tuple[optuna.Study, Callable[[], None]]:
+def open_study(
+    run_folder: Path,
+    storage: str,
+    *,
+    is_new: bool,
+    may_rebuild: bool = False,
+    log: Callable[[str], None] = lambda message: None,
+) -> tuple[optuna.Study, Callable[[], None]]:
     """The run's study, named like its folder when it began, and a function that brings changes to disk.
+
+    The journal in the run folder is the run's own: where it is lost or damaged, an empty study takes its place, for the
+    search to rebuild from the records.
 
     Args:
         storage: as `absolute_storage` gives it, or "" for a journal file in the run folder.
         is_new: the run has no trials yet, so a study of that name must not be another's.
+        may_rebuild: the run was started with this storage, so a study that is not there was lost.
+        log: what was lost.
 
     Raises:
         ConfigError: a storage that cannot be opened, that holds another study of that name, or that lacks the study
             of a run that has trials.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    backend, flush = connect(storage or str(run_folder / JOURNAL_FILE), "--storage")
-    name = run_folder.resolve().name
-    if not is_new:
-        names = optuna.get_all_study_names(backend)
-        if not storage and len(names) == 1:  # the folder may have been renamed since
-            (name,) = names
-        if name not in names:  # nothing is made in its place, and the plan keeps the storage that it names
-            raise ConfigError(
-                f"{without_password(storage) or run_folder / JOURNAL_FILE} holds no study {name!r}, to which the "
-                f"records of {run_folder} belong; give the --storage that the run was started with, and do not delete "
-                f"the study. Where it is not in the run folder, that folder must keep its name"
-            )
+    backend, flush = connect(storage, "--storage") if storage else _own_journal(run_folder, log)
+    name = run_folder.resolve().name if is_new else _name_of_study(backend, run_folder, storage, may_rebuild, log)
     study = optuna.create_study(study_name=name, storage=backend, direction="maximize", load_if_exists=True)
     home = str(run_folder.resolve())
     owner = study.user_attrs.get(HOME)
@@ -232,6 +235,42 @@ def open_study(run_folder: Path, storage: str, *, is_new: bool) -> tuple[optuna.
     study.set_user_attr(HOME, home)
     flush()
     return study, flush
+
+
+def _own_journal(run_folder: Path, log: Callable[[str], None]) -> tuple[BaseStorage, Callable[[], None]]:
+    """The journal in the run folder; a damaged one is put aside, and an empty one takes its place."""
+    path = run_folder / JOURNAL_FILE
+    try:
+        return connect(str(path), "--storage")
+    except ConfigError:
+        names = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
+        aside = next(name for name in names if not name.exists())
+        path.replace(aside)
+        log(f"{path} is damaged: it was moved to {aside.name}")
+        return connect(str(path), "--storage")
+
+
+def _name_of_study(
+    backend: BaseStorage, run_folder: Path, storage: str, may_rebuild: bool, log: Callable[[str], None]
+) -> str:
+    """The name of the study of a run that has trials.
+
+    Raises:
+        ConfigError: the storage does not hold it, and is not the one that the run was started with.
+    """
+    name, names = run_folder.resolve().name, optuna.get_all_study_names(backend)
+    if not storage and len(names) == 1:  # the folder may have been renamed since
+        return names[0]
+    if name in names:
+        return name
+    shown = without_password(storage) or str(run_folder / JOURNAL_FILE)
+    if storage and not may_rebuild:  # nothing is made in its place, and the plan keeps the storage that it names
+        raise ConfigError(
+            f"{shown} holds no study {name!r}, to which the records of {run_folder} belong; give the --storage that "
+            f"the run was started with. Where it is not in the run folder, that folder must keep its name"
+        )
+    log(f"{shown} holds no study {name!r} any more: it is rebuilt")
+    return name
 
 
 def _text(url: URL) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -290,3 +291,16 @@ def test_the_lines_on_disk_are_those_that_earlier_versions_read(tmp_path: Path) 
         f'"setup_seconds": 0.25, "reports": [{epoch % "null"}]}}',
         '{"event": "final_end", "time": 1.5, "phase": "finalist", "trial": 0, "seed": 1, "reason": ""}',
     ]
+
+
+def test_what_has_ended_is_on_the_disk_before_anything_is_built_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, on_disk = tmp_path / "records.jsonl", list[str]()
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (fsync(file), on_disk.append(path.read_text().splitlines()[-1])))
+    write_run(path)
+    assert [json.loads(line)["event"] for line in on_disk] == ["trial_end", "trial_end", "final_end"]
+    writer = RecordWriter(path)
+    writer.grace_found(GraceChoice(epochs=9, spearman=0.7, trials=(0, 1)))
+    assert json.loads(on_disk[-1])["event"] == "grace"

@@ -194,6 +194,20 @@ def test_the_same_recording_under_another_name_is_named_and_refused_in_another_p
         make_split(load(table), "manifest", 0)
 
 
+@pytest.mark.parametrize("content", ["", "{", '{"0": 1}', '{"7": "no such row"}', "[]", "null", "\0" * 12, "[" * 5000])
+def test_a_damaged_verdict_file_is_made_anew(content: str, tmp_path: Path, write_audio, load) -> None:
+    write_audio(tmp_path / "corpus" / "03-01-03-01-01-01-01.wav")
+    (tmp_path / "corpus" / "03-01-04-01-01-01-01.wav").write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"1 of 2 files(?s:.*)empty file"):
+        load(tmp_path / "corpus")
+    [verdicts] = (tmp_path / "cache" / "checked").iterdir()
+    whole = verdicts.read_text()
+    verdicts.write_text(content)
+    with pytest.raises(CorpusError, match=r"1 of 2 files(?s:.*)empty file"):
+        load(tmp_path / "corpus")
+    assert verdicts.read_text() == whole
+
+
 def test_classes_are_selected(tmp_path: Path, write_audio, load) -> None:
     for emotion in range(1, 9):
         write_audio(tmp_path / "corpus" / f"03-01-0{emotion}-01-01-01-01.wav")
