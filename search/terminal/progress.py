@@ -18,10 +18,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.run_folder.caveat_facts import facts_of_plan
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, RunRecords, TrialRecord
 from search.run_folder.standing import Standing, Tally
-from search.wording import NONE, count, percent, printable, value_text
+from search.wording import NONE, count, percent, printable, tags, value_text
 
 FRAME_SECONDS = 0.25
 FRAME_SHARE = 0.02
@@ -199,11 +200,7 @@ class Progress:
 
 
 def _title(plan: SearchPlan) -> str:
-    warnings = [
-        *(["synthetic corpus"] if plan.synthetic else []),
-        *([] if plan.speaker_independent else ["not speaker-independent"]),
-    ]
-    return f"{plan.model} on {plan.corpus.name}" + (f" ({', '.join(warnings)})" if warnings else "")
+    return f"{plan.model} on {printable(plan.corpus.name)}{tags(facts_of_plan(plan))}"
 
 
 def clock_text(seconds: float) -> str:
