@@ -28,7 +28,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
 
-from search.driver.options import library_versions
+from search.driver.planning import library_versions
 from search.driver.space import feature_settings, resolve_space
 from search.simulation.curve_tables import space_to_json
 from ser_core.architectures import default_config
