@@ -1,0 +1,54 @@
+"""A run that version 0.1.0 wrote, before the search became packages, is still read, compared and planned from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.comparison.leaderboard import make_leaderboard
+from search.pages.html import build_page
+from search.run_folder.plan import SearchPlan
+from search.run_folder.records import TrialState
+from search.run_folder.run_view import read_run
+from ser_core.config import ConfigError
+
+FINISHED = Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished"
+
+
+def test_it_is_read_with_all_that_it_holds() -> None:
+    run = read_run(FINISHED)
+    assert (run.plan.model, run.plan.corpus.name, run.plan.limits.trials) == ("mlp", "demo", 6)
+    assert run.plan.speakers.test == ("female3", "male2")
+    assert len(run.records.trials) == 6
+    assert TrialState.RUNNING not in {trial.state for trial in run.records.trials.values()}
+    assert run.result is not None
+    assert run.result["test_reads"] == 1
+
+
+def test_its_page_is_drawn_and_it_is_compared_with_another_run(tmp_path: Path) -> None:
+    assert "mlp on demo" in build_page(read_run(FINISHED))
+    shutil.copytree(FINISHED, tmp_path / "new")
+    SearchPlan.load(FINISHED).save(tmp_path / "new")  # as the present version writes it
+    board = make_leaderboard({"old": [FINISHED], "new": [tmp_path / "new"]})
+    assert len(board.numbers()["runs"]) == 2
+
+
+def test_its_plan_is_written_again_as_it_was(tmp_path: Path) -> None:
+    plan = SearchPlan.load(FINISHED)
+    plan.save(tmp_path)
+    assert json.loads((tmp_path / "plan.json").read_text()) == json.loads((FINISHED / "plan.json").read_text())
+    assert plan.differences(SearchPlan.load(tmp_path)) == []
+    assert plan.differences(replace(plan, reduction=4.0)) == ["reduction: 3.0 in the run, 4.0 now"]
+
+
+def test_a_key_of_a_newer_version_is_ignored_by_readers_and_refused_on_resuming(tmp_path: Path) -> None:
+    shutil.copytree(FINISHED, tmp_path / "run")
+    values = {**json.loads((FINISHED / "plan.json").read_text()), "later": 1}
+    (tmp_path / "run" / "plan.json").write_text(json.dumps(values))
+    assert read_run(tmp_path / "run").plan == SearchPlan.load(FINISHED)
+    with pytest.raises(ConfigError, match="it holds later, which a newer version wrote"):
+        SearchPlan.load(tmp_path / "run")
