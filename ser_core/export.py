@@ -26,6 +26,7 @@ from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE
 from ser_core.features.transforms import ClipFeatures, clip_frames, traceable_features
 from ser_core.modules.pretrained import PretrainedError
+from ser_core.predict import WHOLE_CLIPS
 from ser_core.whole_file import replacing
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -130,9 +131,15 @@ def _metadata(predictor: Predictor) -> dict[str, str]:
     return {
         "classes": json.dumps(list(predictor.classes)),
         "sample_rate_hz": str(predictor.config.features.sample_rate_hz),
+        "longest_seconds": f"{longest_seconds(predictor):g}",
         "settings": json.dumps(predictor.config.params()),
         "about": json.dumps(predictor.about),
     }
+
+
+def longest_seconds(predictor: Predictor) -> float:
+    """Speech up to so long, s, gets the same from the graph as from `ser_core.predict`, which windows longer speech."""
+    return WHOLE_CLIPS * predictor.clip_seconds
 
 
 def largest_difference(predictor: Predictor, path: Path) -> float:
@@ -161,12 +168,17 @@ def export(
     if (model / ENSEMBLE_FILE).exists():
         _refuse(f"{model} holds an ensemble: export each of its models, and average their probabilities")
     try:
-        difference = export_onnx(load_model(model), onnx)
+        predictor = load_model(model)
+        difference = export_onnx(predictor, onnx)
     except (ArtifactError, PretrainedError) as error:
         _refuse(str(error))
     except OSError as error:
         _refuse(f"{onnx} cannot be written: {error.strerror}")
     typer.echo(f"{onnx}: {onnx.stat().st_size / 1e6:.1f} MB; largest difference from PyTorch {difference:.1e}")
+    typer.echo(
+        f"The graph hears one crop of {predictor.clip_seconds:g} s: cut speech longer than "
+        f"{longest_seconds(predictor):g} s into windows of that length and average their probabilities."
+    )
 
 
 def _refuse(message: str) -> NoReturn:

@@ -70,6 +70,7 @@ def test_every_architecture_is_exported_and_takes_samples_of_any_length(
         (probabilities,) = session.run(["probabilities"], {entry.name: clip})
         np.testing.assert_allclose(probabilities, predictor.probabilities(samples), atol=TOLERANCE)
     facts = {item.key: item.value for item in onnx.load(path).metadata_props}
+    assert float(facts["longest_seconds"]) == 2 * json.loads(facts["settings"])["features.clip_seconds"]
     assert json.loads(facts["classes"]) == list(CLASSES)
     assert facts["sample_rate_hz"] == "16000"
     assert json.loads(facts["settings"]) == predictor.config.params()
