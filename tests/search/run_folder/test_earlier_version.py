@@ -1,4 +1,4 @@
-"""A run that version 0.1.0 wrote, before the search became packages, is still read, compared and planned from."""
+"""Runs that version 0.1.0 wrote, before the search became packages, are still read, compared and resumed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import search
 from search.comparison.leaderboard import make_leaderboard
 from search.pages.html import build_page
 from search.run_folder.plan import SearchPlan
@@ -16,7 +17,8 @@ from search.run_folder.records import TrialState
 from search.run_folder.run_view import read_run
 from ser_core.config import ConfigError
 
-FINISHED = Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished"
+DATA = Path(__file__).parents[2] / "data" / "run-of-0.1"
+FINISHED, INTERRUPTED = DATA / "finished", DATA / "interrupted"
 
 
 def test_it_is_read_with_all_that_it_holds() -> None:
@@ -52,3 +54,19 @@ def test_a_key_of_a_newer_version_is_ignored_by_readers_and_refused_on_resuming(
     assert read_run(tmp_path / "run").plan == SearchPlan.load(FINISHED)
     with pytest.raises(ConfigError, match="it holds later, which a newer version wrote"):
         SearchPlan.load(tmp_path / "run")
+
+
+def test_a_run_that_was_killed_under_it_is_resumed_and_compared(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(INTERRUPTED, folder)
+    before = read_run(folder).records.trials
+    assert [trial.state for trial in before.values()].count(TrialState.RUNNING) == 1
+    run = search.tune(resume=folder, cache_dir=str(cache), quiet=True)
+    after = read_run(folder).records
+    assert [trial.origin for trial in after.trials.values()] == ["first"] + 5 * ["sampler"]
+    assert after.trials[1] == before[1]
+    assert TrialState.RUNNING not in {trial.state for trial in after.trials.values()}
+    assert [trial.state.name for trial in run.study.trials] == [trial.state.name for trial in after.trials.values()]
+    assert run.result is not None
+    assert run.result["test_reads"] == 1
+    assert len(make_leaderboard({"old": [FINISHED], "new": [folder]}).numbers()["runs"]) == 2
