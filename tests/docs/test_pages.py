@@ -29,7 +29,8 @@ def section(page: str, title: str) -> str:
 
 
 def test_the_table_of_models_is_complete() -> None:
-    described = [cell for cell in first_cells((DOCS / "models.md").read_text(encoding="utf-8")) if cell[0] != "-"]
+    models, _, _ = (DOCS / "models.md").read_text(encoding="utf-8").partition("\n## ")
+    described = [cell for cell in first_cells(models) if cell[0] != "-"]
     assert sorted(described) == sorted(architectures())
 
 

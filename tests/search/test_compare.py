@@ -174,7 +174,7 @@ def rename_clips(table: Path, fold: int) -> None:
 
 
 def test_warnings_name_the_models_whose_scores_they_concern(tested: Callable[..., Path]) -> None:
-    warm = {"source": "elsewhere", "test_speakers": ["01"]}
+    warm = {"source": "elsewhere", "configurations": [], "test_speakers": ["01"]}
     groups = {
         "ast": folds(tested, "ast", 0.7, rename_clips, warm_start=warm, seeds=5),
         "mlp": folds(tested, "mlp", 0.5, rename_clips),

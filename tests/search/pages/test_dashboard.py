@@ -217,7 +217,7 @@ def test_comparison_shows_runs_side_by_side_and_says_aloud_what_differs(
     banners = opened.page.locator(".banner").all_inner_texts()
     assert banners[0].startswith("These test scores cannot be compared.")
     assert "Split: speaker (speakers kept apart) in one, open; emobox:1 (speakers kept apart) in two." in banners[0]
-    assert "Test speakers: 3 in one; 4, 5 in two; not told in open." in banners[0]
+    assert "Test speakers: 3 in one; 4, 5 in two; unknown in open." in banners[0]
     assert "Trials: 40 in one, open; 20 in two." in banners[1]
     assert "Not finished: open." in banners[2]
     result = json.loads((two.folder / "result.json").read_text())

@@ -21,11 +21,11 @@ def write_corpus(folder: Path, test_seed: int) -> Path:
     """Ten speakers, happy and sad in two tones each; what the test speakers' files hold follows from `test_seed`."""
     folder.mkdir()
     rows = []
-    for part, speakers in PARTS.items():
+    for index, (part, speakers) in enumerate(PARTS.items()):
         for number in range(speakers):
             for take in range(6):
                 emotion = ("happy", "sad")[take % 2]
-                rng = np.random.default_rng([test_seed if part == "test" else 0, number, take])
+                rng = np.random.default_rng([test_seed if part == "test" else 0, index, number, take])
                 seconds = np.arange(8_000) / 16_000
                 pitch_hz = rng.uniform(80, 900) if part == "test" else (300, 200)[take % 2] * rng.uniform(0.8, 1.25)
                 samples = 0.3 * np.sin(2 * np.pi * pitch_hz * seconds) + 0.1 * rng.normal(size=8_000)
