@@ -1,4 +1,4 @@
-"""A request to stop, as a file in the run folder: it reaches the driver wherever that works on the same storage."""
+"""Requests to stop: a signal, or a file in the run folder, which reaches the driver from any machine that shares it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ ALL = "all"
 DATA, SEARCH, FINALS, MACHINES, RUN = "Data", "Search", "Finals", "Machines", "Run folder"
 """Panels of `--help`."""
 
-_LIMITS, _ARCHITECTURES = Limits(), architectures()
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, kw_only=True)

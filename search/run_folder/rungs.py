@@ -1,11 +1,13 @@
-"""Where the rungs of asynchronous successive halving lie."""
+"""Where the rungs of asynchronous successive halving lie, and how the first one is found from learning curves."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 AUTO = "auto"
 """In a plan: the search finds the first rung."""
@@ -61,6 +63,8 @@ def best_so_far(curves: Sequence[Sequence[float]], max_epochs: int) -> np.ndarra
 
     What has no number yet is -1, below every score, so that ranks can be computed.
     """
+    import numpy as np  # here and below: whoever reads a plan, or asks for help, needs no curves
+
     padded = np.full((len(curves), max_epochs), -1.0)
     for row, curve in zip(padded, curves, strict=True):
         row[: len(curve)] = np.nan_to_num(curve, nan=-1.0, neginf=-1.0)
@@ -76,7 +80,8 @@ def agreement_with_end(best: np.ndarray) -> np.ndarray:
     Returns:
         NaN where all trials are alike, or there are fewer than two.
     """
-    from scipy.stats import rankdata  # loads for a second, and whoever reads a plan needs no ranks
+    import numpy as np
+    from scipy.stats import rankdata
 
     if len(best) < 2:
         return np.full(best.shape[1], math.nan)
