@@ -5,7 +5,7 @@
 The graph takes `samples`, any number of them, float32, at the model's sample rate, and gives the `probabilities` of all
 classes. Where the features cannot be part of a graph (of a wav2vec 2.0 encoder, or with silence trimmed) it takes
 `features` (frames, bins), not normalised, as `ser_core.features.transforms.extractor` gives them. Classes, sample
-rate and settings are in the file's metadata.
+rate and settings are in the file's metadata. It hears one crop; `ser_core.onnx_model` windows longer speech.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import numpy as np
 import torch
@@ -26,8 +26,9 @@ from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE
 from ser_core.features.transforms import ClipFeatures, clip_frames, traceable_features
 from ser_core.modules.pretrained import PretrainedError
-from ser_core.predict import WHOLE_CLIPS
+from ser_core.onnx_model import FEATURES, PROBABILITIES, SAMPLES, OnnxModel
 from ser_core.whole_file import replacing
+from ser_core.windows import WHOLE_CLIPS, windowed_probabilities
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 TOLERANCE = 1e-4
@@ -113,13 +114,13 @@ def _program(module: ClipToProbabilities, example: Tensor, least: int) -> torch.
     any_length = {0: torch.export.Dim("length", min=max(2, least))}
     if example.shape[0] == 1:
         any_length = {}  # statistics over a clip are one frame, always
-    name = "samples" if example.ndim == 1 else "features"
+    name = SAMPLES if example.ndim == 1 else FEATURES
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module, (example,), dynamo=True, verbose=False, dynamic_shapes=(any_length,),
-                input_names=[name], output_names=["probabilities"],
+                input_names=[name], output_names=[PROBABILITIES],
             )  # fmt: skip
     except Exception as error:  # torch.export and onnxscript have dozens of their own
         raise ArtifactError(f"this network cannot be exported: {' '.join(str(error).split())[:300]}") from error
@@ -143,21 +144,20 @@ def longest_seconds(predictor: Predictor) -> float:
 
 
 def largest_difference(predictor: Predictor, path: Path) -> float:
-    """Largest difference of any probability between the file in ONNX Runtime and `predictor`, over six clips."""
-    import onnxruntime
+    """Largest difference of any probability between the file in ONNX Runtime and `predictor`.
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (entry,) = session.get_inputs()
+    Over six clips of which one crop is heard, and speech that is windowed.
+    """
+    exported = OnnxModel(path)
     settings, rng = predictor.config.features, np.random.default_rng(1)
     differences = []
     for share in (0.1, 0.5, 1.0, 1.3, 2.0, 3.0):
         length = round(share * settings.clip_seconds * settings.sample_rate_hz)
         loudness = np.abs(np.sin(np.arange(length) / 3_000))  # swells, as syllables do
         samples = (0.1 * loudness * rng.normal(size=length)).astype(np.float32)
-        clip: Any = samples if entry.name == "samples" else predictor.extract([samples])[0]
-        (probabilities,) = session.run(None, {entry.name: clip})
-        differences.append(np.abs(probabilities - predictor.probabilities(samples)).max())
-    return float(np.max(differences))
+        differences.append(np.abs(exported.probabilities(samples) - predictor.probabilities(samples)).max())
+    windowed = exported.speech_probabilities(samples) - windowed_probabilities(predictor, samples)
+    return float(np.max([*differences, np.abs(windowed).max()]))
 
 
 def export(
@@ -176,8 +176,8 @@ def export(
         _refuse(f"{onnx} cannot be written: {error.strerror}")
     typer.echo(f"{onnx}: {onnx.stat().st_size / 1e6:.1f} MB; largest difference from PyTorch {difference:.1e}")
     typer.echo(
-        f"The graph hears one crop of {predictor.clip_seconds:g} s: cut speech longer than "
-        f"{longest_seconds(predictor):g} s into windows of that length and average their probabilities."
+        f"The graph hears one crop of {predictor.clip_seconds:g} s. Speech longer than {longest_seconds(predictor):g} s "
+        f"is windowed by ser_core.onnx_model.OnnxModel, as ser predict does it."
     )
 
 

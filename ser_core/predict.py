@@ -24,17 +24,12 @@ import typer
 
 from ser_core.artifact import ArtifactError, Predictor
 from ser_core.ensemble import ENSEMBLE_FILE, EnsemblePredictor, load_predictor
-from ser_core.features.audio import MIN_SECONDS, SILENCE_PEAK, AudioError, read_audio, resampled
+from ser_core.features.audio import MIN_SECONDS, AudioError, read_audio, resampled
 from ser_core.modules.pretrained import PretrainedError
+from ser_core.windows import is_silent, windowed_probabilities
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf"}
 """What is looked for in a folder; a file that is named itself may have any."""
-
-WHOLE_CLIPS = 2.0
-"""Speech up to so many times the model's `clip_seconds` is predicted as the test clips were, by one crop."""
-
-OVERLAP = 0.5
-"""Share of a window that the next one repeats, for longer speech."""
 
 
 AnyPredictor = Predictor | EnsemblePredictor
@@ -49,25 +44,13 @@ class Form(StrEnum):
 
 
 def speech_probabilities(predictor: AnyPredictor, samples: np.ndarray) -> np.ndarray:
-    """Class probabilities (classes,) of speech of any length, (samples,) float32 at the model's sample rate.
+    """Class probabilities (classes,) of speech of any length, see `ser_core.windows.windowed_probabilities`.
 
-    Longer speech is cut into windows of `clip_seconds` that overlap by half, the last one flush with the end, and
-    their probabilities are averaged; silent windows do not count. Each member of an ensemble has windows of its own.
+    Each member of an ensemble has windows of its own.
     """
     if isinstance(predictor, EnsemblePredictor):
         return predictor.mean_of(lambda member: speech_probabilities(member, samples))
-    length = round(predictor.clip_seconds * predictor.sample_rate_hz)
-    if len(samples) <= WHOLE_CLIPS * length:
-        return predictor.probabilities(samples)
-    starts = [*range(0, len(samples) - length, round(length * (1 - OVERLAP))), len(samples) - length]
-    windows = [samples[start : start + length] for start in starts]
-    heard = [window for window in windows if not is_silent(window)] or windows
-    return np.mean([predictor.probabilities(window) for window in heard], axis=0)
-
-
-def is_silent(samples: np.ndarray) -> bool:
-    """True when (samples,) hold nothing to hear, see `ser_core.features.audio.SILENCE_PEAK`."""
-    return bool(np.abs(samples - samples.mean()).max() < SILENCE_PEAK)
+    return windowed_probabilities(predictor, samples)
 
 
 def audio_files(paths: Iterable[Path]) -> Iterator[Path]:

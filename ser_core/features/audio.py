@@ -18,9 +18,8 @@ from scipy.signal import firwin, resample_poly
 from torchaudio.transforms import Resample
 
 from ser_core.errors import UserError
+from ser_core.windows import SILENCE_PEAK
 
-SILENCE_PEAK = 1e-4
-"""A clip is silent when no sample is this far from the mean, of full scale (-80 dB); dither alone reaches 6e-5."""
 MIN_SECONDS = 0.05
 """Shortest usable clip, s: two analysis windows."""
 

@@ -25,13 +25,13 @@ from ser_core.predict import (
     Printer,
     app,
     audio_files,
-    is_silent,
     pcm_blocks,
     predict_stream,
     speech_probabilities,
 )
 from ser_core.splits import Fold
 from ser_core.training.run import train
+from ser_core.windows import is_silent
 
 RATE_HZ = 16_000
 CLASSES = ("happy", "sad")
