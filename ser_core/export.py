@@ -176,8 +176,8 @@ def export(
         _refuse(f"{onnx} cannot be written: {error.strerror}")
     typer.echo(f"{onnx}: {onnx.stat().st_size / 1e6:.1f} MB; largest difference from PyTorch {difference:.1e}")
     typer.echo(
-        f"The graph hears one crop of {predictor.clip_seconds:g} s. Speech longer than {longest_seconds(predictor):g} s "
-        f"is windowed by ser_core.onnx_model.OnnxModel, as ser predict does it."
+        f"The graph hears one crop of {predictor.clip_seconds:g} s. ser_core.onnx_model.OnnxModel cuts speech longer "
+        f"than {longest_seconds(predictor):g} s into windows, as ser predict does."
     )
 
 
