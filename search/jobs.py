@@ -35,7 +35,7 @@ class Job:
     Attributes:
         name: unique in the run; also its folder below `checkpoints/`.
         params: settings by dotted name, complete but for the architecture's defaults.
-        folds: key of the worker's folds, "search" or "refit".
+        folds: key of the worker's folds, "search", "refit" or `inner_fold(number)`.
         last_epoch: epoch after which the job is done.
         pauses: epochs after which the worker must report before it goes on (rungs).
         model_folder: where a finished job leaves its model, relative to the run folder; "" for nowhere.
@@ -140,6 +140,11 @@ class Chain:
         if self._source is None:
             raise RuntimeError("a job reported after the last source was done")
         return self._source
+
+
+def inner_fold(number: int) -> str:
+    """The key of one inner fold alone, counted from 1, among the worker's folds."""
+    return f"inner-{number}"
 
 
 def derived_seed(seed: int, *path: int) -> int:

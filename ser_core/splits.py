@@ -26,6 +26,8 @@ PUBLISHED_FOLDS = {
 """Test actors of RAVDESS per fold, as published."""
 PUBLISHED_VALIDATION = 4
 """Validation actors, which neither names: half female, half male, drawn from the others."""
+MOST_INNER_FOLDS = 5
+"""Of the development speakers, where nothing asks for another number."""
 
 _RAVDESS_SPEAKERS = tuple(f"{actor:02d}" for actor in range(1, 25))
 _DRAWS, _MAX_DRAWN = 4_000, 8_000_000
@@ -102,6 +104,19 @@ def inner_folds(manifest: Manifest, split: Split, count: int, seed: int) -> tupl
                     f"class out with --classes"
                 )
     return folds
+
+
+def most_inner_folds(manifest: Manifest, split: Split, seed: int) -> tuple[Fold, ...]:
+    """Inner folds, as many as the speakers and classes allow, up to `MOST_INNER_FOLDS`; see `inner_folds`.
+
+    That is one, the split's own parts, where no two are possible.
+    """
+    for count in range(MOST_INNER_FOLDS, 1, -1):
+        try:
+            return inner_folds(manifest, split, count, seed)
+        except SplitError:
+            continue
+    return inner_folds(manifest, split, 1, seed)
 
 
 def make_split(manifest: Manifest, kind: str, seed: int) -> Split:

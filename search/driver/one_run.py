@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from search.finals.conclusion import conclude
 from search.finals.finalists import FinalChoice
 from search.finals.phases import Finals
 from search.interruption import Interruption, end_process, interrupts
-from search.jobs import Chain, JobSource
+from search.jobs import Chain, JobSource, inner_fold
 from search.run_folder.paths import LOCK_FILE, PLAN_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records_writer import RecordWriter
@@ -34,7 +34,7 @@ from search.workers.pool import Training, clear_leftovers, feature_compute, work
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.features.store import FeatureStore, feature_store
-from ser_core.splits import Split, inner_folds
+from ser_core.splits import Fold, Split, inner_folds, most_inner_folds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +55,15 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """The corpus of a run, divided, with its features by `settings_key`."""
+    """The corpus of a run, divided, with its features by `settings_key`.
+
+    Attributes:
+        inner: folds of the development speakers, on which a configuration can be scored.
+    """
 
     manifest: Manifest
     split: Split
+    inner: Sequence[Fold]
     stores: Mapping[str, FeatureStore]
 
 
@@ -101,7 +106,7 @@ def execute(
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress)
                 heartbeat = Heartbeat(folder, writer.records, progress, interrupted)
                 stores = compute_features(run, manifest, cache_dir, heartbeat)
-                data = Data(manifest=manifest, split=split, stores=stores)
+                data = Data(manifest=manifest, split=split, inner=inner_of(plan, manifest, split), stores=stores)
                 choice = train(run, data, study, flush, heartbeat)
                 progress.phase(Stage.TEST)
                 result = conclude(
@@ -180,6 +185,13 @@ def stopped_at_once(folder: Path) -> str:
     return f"\nStopped at once; what was recorded is kept. Go on with:\n  {resume_command(folder)}\n"
 
 
+def inner_of(plan: SearchPlan, manifest: Manifest, split: Split) -> Sequence[Fold]:
+    """The inner folds: as many as the search uses, or as the speakers allow where it uses the split's own parts."""
+    if plan.folds > 1:
+        return inner_folds(manifest, split, plan.folds, plan.seed)
+    return most_inner_folds(manifest, split, plan.seed)
+
+
 def training_of(run: Run, data: Data) -> Training:
     """What the workers of a run train."""
     plan = run.plan
@@ -191,8 +203,9 @@ def training_of(run: Run, data: Data) -> Training:
         stores=data.stores,
         development=data.split.development,
         folds={
-            "search": inner_folds(data.manifest, data.split, plan.folds, plan.seed),
+            "search": data.inner if plan.folds > 1 else [data.split.search_fold()],
             "refit": [data.split.refit_fold()],
+            **{inner_fold(number): [fold] for number, fold in enumerate(data.inner, 1)},
         },
         about={
             "corpus": asdict(plan.corpus),

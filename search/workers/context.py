@@ -29,7 +29,8 @@ class WorkerContext:
         model: architecture.
         stores: `settings_key` of the features -> where they lie. They hold the development clips alone: no worker ever
             has a test clip.
-        folds: "search" and "refit", rows into those stores; a search may have several, which are trained side by side.
+        folds: "search", "refit" and `search.jobs.inner_fold` of every inner fold, rows into those stores; a search may
+            have several, which are trained side by side.
         device: "cpu" or "cuda".
         threads: that one job may use on the CPU.
         about: facts on the corpus for the model folder.

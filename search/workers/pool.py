@@ -42,7 +42,8 @@ class Training:
         space, fixed: from which its configurations come.
         stores: `settings_key` of the features -> those of the whole corpus.
         development: the rows that workers may have, in ascending order: no test clip.
-        folds: "search" and "refit", rows of the corpus; a search may have several, which are trained side by side.
+        folds: "search", "refit" and `search.jobs.inner_fold` of every inner fold, rows of the corpus; a search may have
+            several, which are trained side by side.
         about: facts on the corpus for the model folder.
     """
 

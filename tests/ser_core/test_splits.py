@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ser_core.clips import Clip, Manifest, order_classes
 from ser_core.split_rules import SplitError
-from ser_core.splits import PUBLISHED_FOLDS, Split, inner_folds, make_split
+from ser_core.splits import PUBLISHED_FOLDS, Split, inner_folds, make_split, most_inner_folds
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 PUBLISHED = [f"{name}:{fold}" for name, folds in PUBLISHED_FOLDS.items() for fold in range(1, len(folds) + 1)]
@@ -261,6 +261,15 @@ def test_inner_folds_that_cannot_be_made_say_why() -> None:
         inner_folds(manifest, make_split(manifest, "speaker", 0), 9, 0)
     with pytest.raises(SplitError, match="2 inner folds keep speakers apart, which split random does not"):
         inner_folds(manifest, make_split(manifest, "random", 0), 2, 0)
+
+
+@pytest.mark.parametrize(("kind", "speakers", "count"), [("speaker", 9, 5), ("speaker", 4, 3), ("random", 9, 1)])
+def test_there_are_five_inner_folds_or_as_many_as_speakers_allow(kind: str, speakers: int, count: int) -> None:
+    manifest = speakers_of(speakers)
+    split = make_split(manifest, kind, 0)
+    folds = most_inner_folds(manifest, split, 0)
+    for fold, wanted in zip(folds, inner_folds(manifest, split, count, 0), strict=True):
+        np.testing.assert_array_equal(fold.evaluate, wanted.evaluate)
 
 
 def test_a_recording_in_two_inner_folds_is_refused() -> None:
