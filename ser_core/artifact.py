@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ser_core.architectures import architecture, build_model, without_pretrained
-from ser_core.config import Config
+from ser_core.config import BY_SPEAKER, Config
+from ser_core.earlier_settings import present_settings
 from ser_core.errors import UserError
 from ser_core.features.device_clips import DeviceClips, Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
@@ -114,7 +115,7 @@ class Predictor:
     @property
     def transductive(self) -> bool:
         """True when it normalises by all clips of a speaker, and one clip alone cannot be predicted."""
-        return self.config.features.speaker_normalisation
+        return self.config.features.normalisation == BY_SPEAKER
 
     @property
     def synthetic(self) -> bool:
@@ -139,7 +140,7 @@ class Predictor:
     def speaker_probabilities(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Class probabilities (clips, classes) float32 of several clips of one speaker, each as for `probabilities`.
 
-        A model with `features.speaker_normalisation` normalises by all of them; for others the speaker is no matter.
+        A model with `features.normalisation = speaker` normalises by all of them; for others the speaker is no matter.
 
         Raises:
             ValueError: samples that are not one-dimensional, empty or not finite, or no clip.
@@ -276,8 +277,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _config(document: Mapping[str, Any]) -> Config:
-    name = document["architecture"]
-    return Config(architecture=name, model=architecture(name).Config()).with_params(document["settings"])
+    name, settings = document["architecture"], present_settings(document["settings"])
+    return Config(architecture=name, model=architecture(name).Config()).with_params(settings)
 
 
 def _normalisation(document: Mapping[str, Any]) -> Normalisation:

@@ -18,10 +18,14 @@ from ser_core.suggestions import did_you_mean
 
 Value = float | int | str | bool
 
+BY_SPEAKER = "speaker"
+"""The normalisation that makes a result transductive."""
 SPECTROGRAMS = ("log_mel", "kaldi_fbank")
 """Kinds of features whose bins lie along the frequency axis."""
 CLIP_VECTORS = ("mfcc_stats", "functionals", "egemaps", "compare")
 """Kinds of features that are one vector per clip, without time."""
+NORMALISATIONS = ("corpus", "clip", BY_SPEAKER)
+"""Whose frames a clip's features are normalised by."""
 
 
 class ConfigError(UserError, ValueError):
@@ -68,10 +72,12 @@ class FeatureConfig:
         low=0,
         high=100,
     )
-    speaker_normalisation: bool = setting(
-        False,
-        "normalise by the mean and deviation of all clips of the same speaker; transductive: it needs several clips of "
-        "every speaker, the test speakers' unlabelled ones too",
+    normalisation: str = setting(
+        "corpus",
+        "whose frames bring each bin to mean 0 and deviation 1; corpus: those of the training clips; clip: first those "
+        "of the clip itself; speaker: first those of all clips of the speaker, which is transductive: it needs several "
+        "clips of every speaker, the test speakers' unlabelled ones too",
+        choices=NORMALISATIONS,
     )
     encoder: str = setting(
         "facebook/wav2vec2-base", "wav2vec 2.0 weights (kind wav2vec2): hub name, local folder, or none for random ones"
@@ -104,6 +110,11 @@ class FeatureConfig:
             problems.append(f"features.n_mfcc may be at most features.n_mels = {self.n_mels}; got {self.n_mfcc}")
         if self.deltas and self.kind not in ("log_mel", "mfcc"):
             problems.append(f"features.deltas must be 0 for features.kind = {self.kind}; got {self.deltas}")
+        if self.normalisation == "clip" and self.kind in CLIP_VECTORS:
+            problems.append(
+                f"features.normalisation = clip needs several frames of a clip, and features.kind = {self.kind} is one "
+                f"vector per clip; say corpus or speaker"
+            )
         if self.hop_ms > self.window_ms:
             problems.append(f"features.hop_ms may be at most features.window_ms = {self.window_ms}; got {self.hop_ms}")
         return problems

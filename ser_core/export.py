@@ -72,8 +72,8 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
     """
     if predictor.transductive:
         raise ArtifactError(
-            "this model normalises by all clips of a speaker, which a graph of one clip cannot do; train without "
-            "features.speaker_normalisation to export"
+            "this model normalises by all clips of a speaker, which a graph of one clip cannot do; train with "
+            "features.normalisation=clip or corpus to export"
         )
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:

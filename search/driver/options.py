@@ -17,6 +17,7 @@ from search.run_folder.plan import SAMPLER_NAMES, Limits
 from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError, raise_problems
+from ser_core.earlier_settings import present_option
 from ser_core.suggestions import did_you_mean
 
 ALL = "all"
@@ -207,6 +208,9 @@ class Options:
     dry_run: bool = option(Kind.CALL, RUN, "Print plan and space; train nothing, write no run folder.", empty=False)
 
     def __post_init__(self) -> None:
+        for name in ("set_", "space"):
+            if (texts := getattr(self, name)) is not None:
+                object.__setattr__(self, name, [present_option(text) for text in texts])
         problems = [problem for name, value in self.given().items() if (problem := OPTIONS[name].problem(value))]
         known = architectures()
         if unknown := [name for name in self.models if name not in known]:

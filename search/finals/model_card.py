@@ -17,6 +17,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from search.finals.confusion_picture import write_confusion_picture
 from search.run_folder.caveat_facts import facts_of_result
 from search.wording import Bounds, caveats, count, interval, percent, points, printable, spread, times
+from ser_core.config import BY_SPEAKER
 from ser_core.whole_file import write_whole
 
 CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
@@ -148,7 +149,7 @@ def _corpus(corpus: Mapping[str, Any]) -> str:
 
 
 def _usage(config: Mapping[str, Any]) -> str:
-    speaker = " --one-speaker" if config["settings"].get("features.speaker_normalisation") else ""
+    speaker = " --one-speaker" if config["settings"]["features.normalisation"] == BY_SPEAKER else ""
     return (
         f"    python -m ser_core.predict FOLDER clip.wav{speaker}\n\n"
         "The weights are `model.safetensors`, all else `config.json`; neither holds code. The model was trained on the "

@@ -10,10 +10,11 @@ from typing import Any
 
 from search.finals.finalists import FinalChoice
 from search.finals.test_scores import Spread, score_test
-from search.run_folder.plan import SPEAKER_NORMALISATION, SearchPlan
+from search.run_folder.plan import NORMALISATION, SearchPlan
 from search.run_folder.predictions import Predictions
 from search.run_folder.records import RunRecords, Session, TrialRecord, TrialState, epochs_trained
 from search.run_folder.standing import best_trial
+from ser_core.config import BY_SPEAKER
 
 
 def make_result(
@@ -38,7 +39,7 @@ def make_result(
             "test_speakers": plan.speakers.test,
             "inner_folds": plan.inner_folds,
         },
-        "transductive": bool({**plan.fixed, **records.trials[winner].params}.get(SPEAKER_NORMALISATION)),
+        "transductive": {**plan.fixed, **records.trials[winner].params}.get(NORMALISATION) == BY_SPEAKER,
         "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
         "search": search_numbers(plan, records),
         "finalists": [

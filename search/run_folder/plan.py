@@ -13,7 +13,8 @@ from typing import Any
 
 from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.rungs import AUTO, GRACE_TRIALS
-from ser_core.config import ConfigError, raise_problems
+from ser_core.config import BY_SPEAKER, ConfigError, raise_problems
+from ser_core.earlier_settings import present_settings, present_space
 from ser_core.json_document import DocumentError, read_object, typed
 from ser_core.whole_file import write_whole
 from spaces.knobs import Choice, Float, Int, KnobError, Space, Value, knob_from_json
@@ -21,8 +22,8 @@ from spaces.knobs import Choice, Float, Int, KnobError, Space, Value, knob_from_
 SAMPLER_NAMES = ("tpe", "gp", "random", "cmaes")
 """What may propose configurations; the samplers themselves, and Optuna with them, are in `search.study.samplers`."""
 
-SPEAKER_NORMALISATION = "features.speaker_normalisation"
-"""The setting that makes a result transductive."""
+NORMALISATION = "features.normalisation"
+"""The setting that may make a result transductive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +176,8 @@ class SearchPlan:
     @property
     def transductive(self) -> bool:
         """True when a configuration may normalise by speaker, for which the test speakers' clips are needed."""
-        knob = self.space.get(SPEAKER_NORMALISATION, {})
-        return bool(self.fixed.get(SPEAKER_NORMALISATION)) or True in knob.get("values", ())
+        values = self.space.get(NORMALISATION, {}).get("values", ())
+        return BY_SPEAKER in (self.fixed.get(NORMALISATION), *values)
 
     def save(self, folder: Path) -> None:
         """Write `plan.json`, whole or not at all."""
@@ -220,7 +221,20 @@ class SearchPlan:
         plan: SearchPlan = typed(cls, values)
         for name, knob in plan.space.items():
             _check_knob(f"space.{name}", knob)
-        return plan
+        return plan._in_present_words()
+
+    def _in_present_words(self) -> SearchPlan:
+        """The same with the settings that an earlier version named otherwise under the names of this one."""
+        warm = self.warm_start
+        if warm is not None:
+            warm = replace(warm, configurations=tuple(map(present_settings, warm.configurations)))
+        return replace(
+            self,
+            fixed=present_settings(self.fixed),
+            space=present_space(self.space),
+            first=tuple(map(present_settings, self.first)),
+            warm_start=warm,
+        )
 
     def differences(self, other: SearchPlan) -> list[str]:
         """Where another plan asks for another search, one line each; limits, storage and wording apart."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from search.run_folder.records import FinalRun, GraceChoice, Phase, RunRecords, Session, TrialRecord, TrialState
 from ser_core.config import ConfigError
+from ser_core.earlier_settings import present_settings
 from ser_core.training.report import EpochReport
 
 
@@ -74,7 +75,10 @@ def apply_event(records: RunRecords, event: Mapping[str, Any]) -> None:
         records.sessions.append(Session(event["time"], event["time"]))
     elif kind == "trial_start":
         records.trials[event["trial"]] = TrialRecord(
-            number=event["trial"], params=event["params"], origin=event["origin"], started=event["time"]
+            number=event["trial"],
+            params=present_settings(event["params"]),
+            origin=event["origin"],
+            started=event["time"],
         )
     elif kind == "epochs":
         trial = records.trials[event["trial"]]

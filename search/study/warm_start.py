@@ -22,6 +22,7 @@ from search.run_folder.plan import WarmStart
 from search.run_folder.run_view import RunFolderError, read_run
 from search.study.storage import absolute_storage, connect_existing, without_password
 from ser_core.config import ConfigError
+from ser_core.earlier_settings import present_settings
 from spaces.knobs import Choice, Float, Int, Knob, Space, Value, knob_from_json
 
 OPTION = "--warm-start"
@@ -98,7 +99,7 @@ def winner_of(folder: Path, model: str) -> tuple[WarmStart, Space, dict[str, Val
     earlier = _read_folder(folder, Space(knobs=knobs), "--configuration")
     winner = WarmStart(
         source=earlier.source,
-        configurations=[dict(run.result["winner"]["params"])],
+        configurations=[present_settings(run.result["winner"]["params"])],
         corpus=earlier.corpus,
         speakers=earlier.speakers,
         alone=True,
@@ -222,8 +223,8 @@ def _read_study(text: str) -> _Earlier:
             f"{OPTION} {shown}#{study.study_name} has {len(study.directions)} objectives; it must have one"
         )
     sign = 1.0 if study.direction is StudyDirection.MAXIMIZE else -1.0
-    ranked = rank_trials(study.get_trials(deepcopy=False), sign)
-    return _Earlier(source=f"{shown}#{study.study_name}", configurations=[trial.params for trial in ranked])
+    ranked = [present_settings(trial.params) for trial in rank_trials(study.get_trials(deepcopy=False), sign)]
+    return _Earlier(source=f"{shown}#{study.study_name}", configurations=ranked)
 
 
 def rank_trials(trials: Iterable[FrozenTrial], sign: float) -> list[FrozenTrial]:

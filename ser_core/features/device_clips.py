@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+STILL = 1e-5
+"""A bin whose deviation is below this share of its mean's size never moves, as an empty mel filter: it is centred."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -33,8 +36,7 @@ def normalisation_of(frames: np.ndarray, offsets: np.ndarray, rows: np.ndarray) 
         count, total, squares = count + len(clip), total + clip.sum(axis=0), squares + np.square(clip).sum(axis=0)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    # A bin that never moves, as an empty mel filter, is only centred.
-    std[std < 1e-5 * np.maximum(1, np.abs(mean))] = 1
+    std[std < STILL * np.maximum(1, np.abs(mean))] = 1
     return Normalisation(mean.astype(np.float32), std.astype(np.float32))
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from ser_core.clips import Clip, Manifest
-from ser_core.config import FeatureConfig
+from ser_core.config import BY_SPEAKER, FeatureConfig
 from ser_core.features.audio import AudioError, read_audio
 from ser_core.features.cache import Arrays, FeatureStoreError, cache_folder, locked, open_arrays, write_arrays
 from ser_core.features.device_clips import normalisation_of
@@ -135,8 +135,8 @@ def feature_store(
             `ser_core.features.transforms.extractor`).
         FeatureStoreError: an audio file is gone, or the cache cannot be written.
     """
-    if settings.speaker_normalisation:
-        plain = replace(settings, speaker_normalisation=False)
+    if settings.normalisation == BY_SPEAKER:
+        plain = replace(settings, normalisation="corpus")
         store = feature_store(manifest, plain, cache_dir=cache_dir, compute=compute, progress=progress)
         return _normalised(store, manifest, cache_dir)
     fingerprint = _fingerprint(manifest, settings)
@@ -172,7 +172,7 @@ def _normalised(plain: FeatureStore, manifest: Manifest, cache_dir: Path) -> Fea
     fingerprint = digest.hexdigest()[:32]
     clips = partial(by_speaker, plain.frames, plain.offsets, speakers)
     frames, offsets = _cached(Path(cache_dir), fingerprint, clips)
-    settings = replace(plain.settings, speaker_normalisation=True)
+    settings = replace(plain.settings, normalisation=BY_SPEAKER)
     return replace(plain, frames=frames, offsets=offsets, settings=settings, fingerprint=fingerprint)
 
 

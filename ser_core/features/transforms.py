@@ -18,7 +18,8 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from ser_core.config import CLIP_VECTORS, ConfigError, FeatureConfig
+from ser_core.config import BY_SPEAKER, CLIP_VECTORS, ConfigError, FeatureConfig
+from ser_core.features.device_clips import STILL
 from ser_core.features.framing import (
     at_least,
     framed,
@@ -72,8 +73,8 @@ _CONTENT_OF_KIND = {
 def settings_key(settings: FeatureConfig) -> str:
     """Hash of the settings that decide the values of features of this kind: equal keys, equal features."""
     content = {name: getattr(settings, name) for name in _CONTENT_OF_KIND[settings.kind]}
-    if settings.speaker_normalisation:
-        content["speaker_normalisation"] = True
+    if settings.normalisation != "corpus":  # which is done to batches, and changes no store
+        content["normalisation"] = settings.normalisation
     return hashlib.sha256(json.dumps([FEATURE_VERSION, content]).encode()).hexdigest()[:16]
 
 
@@ -95,8 +96,8 @@ def extractor(settings: FeatureConfig, device: torch.device | str = "cpu") -> Ex
     """The function that computes features of `settings.kind`; it may be called from several threads.
 
     It takes clips of (samples,) at `settings.sample_rate_hz` and returns (frames, bins) float32 of each; samples that
-    are not one-dimensional, empty or not finite raise ValueError. Each clip is taken by itself:
-    `settings.speaker_normalisation` is done by who knows the speakers (`ser_core.features.store`).
+    are not one-dimensional, empty or not finite raise ValueError. Each clip is taken by itself: who knows the speakers
+    normalises by speaker (`ser_core.features.store`).
 
     Args:
         device: where a wav2vec 2.0 encoder runs; the other kinds are faster to compute than to move.
@@ -123,7 +124,7 @@ def traceable_features(settings: FeatureConfig) -> ClipFeatures:
         "follow the pitch of a clip": settings.kind == "functionals",
         "come from openSMILE": settings.kind in FEATURE_SETS,
         f"are trimmed at {settings.trim_db:g} dB": bool(settings.trim_db),
-        "are normalised by all clips of a speaker": settings.speaker_normalisation,
+        "are normalised by all clips of a speaker": settings.normalisation == BY_SPEAKER,
     }
     if why := next((reason for reason, holds in reasons.items() if holds), ""):
         raise ConfigError(f"features that {why} cannot be part of the graph; feed features instead of samples")
@@ -228,7 +229,23 @@ def _clip_features(
     settings: FeatureConfig, device: torch.device | str, framewise: Callable[..., Tensor] | None = None
 ) -> ClipFeatures:
     """What computes the features of one trimmed clip, (samples,) -> (frames, bins), with its constants built."""
-    framewise = framewise or _framewise
+    features = _features_of_kind(settings, device, framewise or _framewise)
+    if settings.normalisation != "clip":
+        return features
+    return lambda samples: normalised_by_clip(features(samples))
+
+
+def normalised_by_clip(frames: Tensor) -> Tensor:
+    """(frames, bins) with every bin at mean 0 and deviation 1 over the frames; a bin that never moves is centred."""
+    mean = frames.mean(dim=0)
+    centred = frames - mean
+    std = centred.square().mean(dim=0).sqrt()
+    return centred / torch.where(std < STILL * mean.abs().clamp(min=1), 1, std)
+
+
+def _features_of_kind(
+    settings: FeatureConfig, device: torch.device | str, framewise: Callable[..., Tensor]
+) -> ClipFeatures:
     if settings.kind == "wav2vec2":
         if settings.sample_rate_hz != ENCODER_RATE_HZ:
             raise ConfigError(

@@ -252,9 +252,7 @@ def test_a_safetensors_file_with_a_hostile_header_is_refused(folder: Path) -> No
 
 def test_a_model_that_normalises_by_speaker_wants_several_clips_of_one(tmp_path: Path) -> None:
     settings = {"optim.epochs": 2, "features.clip_seconds": 0.6, "model.width": 2, "features.n_mels": 16}
-    config = default_config(
-        "shallow_cnn", {**settings, "features.hop_ms": 20.0, "features.speaker_normalisation": True}
-    )
+    config = default_config("shallow_cnn", {**settings, "features.hop_ms": 20.0, "features.normalisation": "speaker"})
     clips = [clip(index) for index in range(18)]
     plain = extractor(config.features)(clips)
     offsets = np.cumsum([0, *map(len, plain)])
@@ -272,3 +270,14 @@ def test_a_model_that_normalises_by_speaker_wants_several_clips_of_one(tmp_path:
         predictor.probabilities(clips[0])
     with pytest.raises(ValueError, match="at least one clip"):
         predictor.speaker_probabilities([])
+
+
+def test_a_folder_that_an_earlier_version_wrote_is_read_in_present_words(folder: Path, run: TrainingRun) -> None:
+    def as_before(document: dict[str, Any]) -> None:
+        del document["settings"]["features.normalisation"]
+        document["settings"]["features.speaker_normalisation"] = True
+
+    assert not load_model(folder).transductive
+    edit(folder, as_before)
+    assert load_model(folder).config.features.normalisation == "speaker"
+    assert load_model(folder).transductive

@@ -109,9 +109,20 @@ def test_a_graph_that_says_something_else_is_not_written(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_normalisation_by_clip_is_part_of_the_graph(tmp_path: Path) -> None:
+    predictor = untrained("cnn_lstm", features__normalisation="clip")
+    assert export_onnx(predictor, tmp_path / "model.onnx") <= TOLERANCE
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [entry.name for entry in session.get_inputs()] == ["samples"]
+    assert _difference(predictor, tmp_path / "model.onnx") <= TOLERANCE
+    quiet = np.random.default_rng(1).normal(size=16_000).astype(np.float32)
+    one, other = (predictor.probabilities(scale * quiet) for scale in (0.1, 0.3))
+    np.testing.assert_allclose(one, other, atol=1e-3)  # the level of the recording is gone
+
+
 def test_a_model_that_needs_several_clips_of_a_speaker_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="a graph of one clip cannot do; train without"):
-        export_onnx(untrained("mlp", features__speaker_normalisation=True), tmp_path / "model.onnx")
+    with pytest.raises(ArtifactError, match=r"a graph of one clip cannot do; train with features\.normalisation=clip"):
+        export_onnx(untrained("mlp", features__normalisation="speaker"), tmp_path / "model.onnx")
 
 
 def _difference(predictor: Predictor, path: Path) -> float:

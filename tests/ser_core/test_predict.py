@@ -184,7 +184,7 @@ def test_files_of_one_speaker_for_a_model_that_normalises_by_speaker(
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     document = json.loads((tmp_path / "config.json").read_text())
-    document["settings"]["features.speaker_normalisation"] = True
+    document["settings"]["features.normalisation"] = "speaker"
     (tmp_path / "config.json").write_text(json.dumps(document))
     for index in range(3):
         soundfile.write(tmp_path / f"{index}.wav", tone(index % 2), RATE_HZ)

@@ -116,3 +116,9 @@ def test_a_dry_run_loads_no_ray(cache: Path) -> None:
     *heavy, _ = loaded_by("--model", "mlp", "--data", "demo", "--cache-dir", str(cache), "--dry-run", code=0)
     assert "torch" in heavy
     assert "ray" not in heavy
+
+
+def test_settings_that_an_earlier_version_named_otherwise_are_taken_by_their_present_names() -> None:
+    options = Options(set_=["features.speaker_normalisation=true"], space=["features.speaker_normalisation=true,false"])
+    assert options.set_ == ["features.normalisation=speaker"]
+    assert options.space == ["features.normalisation=speaker,corpus"]

@@ -23,7 +23,7 @@ CONFIG = {
     "epochs": 9,
     "settings": {
         "features.kind": "log_mel", "features.clip_seconds": 3.0, "features.sample_rate_hz": 16_000,
-        "features.speaker_normalisation": False,
+        "features.normalisation": "corpus",
     },
 }  # fmt: skip
 

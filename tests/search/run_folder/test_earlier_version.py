@@ -16,6 +16,7 @@ from search.run_folder.plan import SearchPlan
 from search.run_folder.records import TrialState
 from search.run_folder.run_view import read_run
 from ser_core.config import ConfigError
+from spaces.knobs import Choice
 
 DATA = Path(__file__).parents[2] / "data" / "run-of-0.1"
 FINISHED, INTERRUPTED = DATA / "finished", DATA / "interrupted"
@@ -70,3 +71,22 @@ def test_a_run_that_was_killed_under_it_is_resumed_and_compared(tmp_path: Path, 
     assert run.result is not None
     assert run.result["test_reads"] == 1
     assert len(make_leaderboard({"old": [FINISHED], "new": [folder]}).numbers()["runs"]) == 2
+
+
+def test_normalisation_by_speaker_is_read_under_its_present_name(tmp_path: Path) -> None:
+    shutil.copytree(FINISHED, tmp_path / "run")
+    values = json.loads((FINISHED / "plan.json").read_text())
+    earlier, present = "features.speaker_normalisation", "features.normalisation"
+    values["space"][earlier] = {"type": "choice", "values": [False, True], "when": None}
+    values["first"] = [{**params, earlier: False} for params in values["first"]]
+    (tmp_path / "run" / "plan.json").write_text(json.dumps(values))
+    records = (FINISHED / "records.jsonl").read_text().replace('"params": {', f'"params": {{"{earlier}": true, ')
+    (tmp_path / "run" / "records.jsonl").write_text(records)
+    run = read_run(tmp_path / "run")
+    assert run.plan.transductive
+    assert run.plan == SearchPlan.load(tmp_path / "run")
+    assert run.plan.knobs.knobs[present] == Choice(values=("corpus", "speaker"))
+    assert all(params[present] == "corpus" for params in run.plan.first)
+    assert {trial.params[present] for trial in run.records.trials.values()} == {"speaker"}
+    assert present in build_page(run)
+    assert not any(earlier in trial.params for trial in run.records.trials.values())

@@ -279,7 +279,7 @@ def test_the_description_on_disk_is_json(manifest, tmp_path):
 
 def test_speaker_normalisation_gives_every_speaker_mean_0_and_deviation_1(manifest, tmp_path, computed):
     plain = feature_store(manifest, LOG_MEL, cache_dir=tmp_path / "cache")
-    settings = replace(LOG_MEL, speaker_normalisation=True)
+    settings = replace(LOG_MEL, normalisation="speaker")
     store = feature_store(manifest, settings, cache_dir=tmp_path / "cache")
     assert len(computed) == 11  # from the plain store
     assert store.settings == settings

@@ -1,6 +1,7 @@
 """Features beside torchaudio and transformers, and what must hold for any clip."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ser_core.features.transforms import (
     extractor,
     frame_seconds,
     mel_filters,
+    normalised_by_clip,
     settings_key,
     trim,
     with_deltas,
@@ -141,6 +143,28 @@ def test_statistics_are_those_of_the_cepstra_and_their_deltas():
     wanted = np.concatenate([cepstra[:, :40].mean(0), cepstra.std(0)])
     assert statistics.shape == (1, 160)
     np.testing.assert_allclose(statistics[0], wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["log_mel", "mfcc", "kaldi_fbank"])
+def test_normalisation_by_clip_gives_every_bin_of_a_clip_mean_0_and_deviation_1(kind):
+    settings = FeatureConfig(kind=kind, n_mels=40, n_mfcc=13, deltas=0 if kind == "kaldi_fbank" else 2)
+    plain = features_of(chirp(1.0), settings).astype(float)
+    found = features_of(chirp(1.0), replace(settings, normalisation="clip"))
+    np.testing.assert_allclose(found, (plain - plain.mean(axis=0)) / plain.std(axis=0), atol=2e-4)
+
+
+def test_a_bin_that_never_moves_in_a_clip_is_only_centred():
+    frames = torch.stack([torch.full((7,), -13.8), torch.arange(7.0)], dim=1)
+    normal = normalised_by_clip(frames)
+    torch.testing.assert_close(normal[:, 0], torch.zeros(7), atol=1e-5, rtol=0)
+    torch.testing.assert_close(normal[:, 1], (torch.arange(7.0) - 3) / 2)
+    torch.testing.assert_close(normalised_by_clip(frames[:1]), torch.zeros(1, 2))  # a clip of one frame
+
+
+@pytest.mark.parametrize("kind", ["mfcc_stats", "functionals", "egemaps", "compare"])
+def test_a_vector_per_clip_has_no_frames_to_be_normalised_by(kind):
+    with pytest.raises(ConfigError, match=f"normalisation = clip needs several frames.*kind = {kind} is one"):
+        FeatureConfig(kind=kind, normalisation="clip")
 
 
 @pytest.mark.parametrize("settings", SPECTRAL, ids=lambda settings: f"{settings.kind}-{settings.deltas}")
