@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from search.driver.heartbeat import Heartbeat
+from search.driver.planning import inner_of
 from search.driver.space import feature_settings
 from search.driver.time_budget import search_clock
 from search.finals.conclusion import conclude
@@ -34,7 +35,7 @@ from search.workers.pool import Training, clear_leftovers, feature_compute, work
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.features.store import FeatureStore, feature_store
-from ser_core.splits import Fold, Split, inner_folds, most_inner_folds
+from ser_core.splits import Fold, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,12 @@ def execute(
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress)
                 heartbeat = Heartbeat(folder, writer.records, progress, interrupted)
                 stores = compute_features(run, manifest, cache_dir, heartbeat)
-                data = Data(manifest=manifest, split=split, inner=inner_of(plan, manifest, split), stores=stores)
+                data = Data(
+                    manifest=manifest,
+                    split=split,
+                    inner=inner_of(manifest, split, plan.folds, plan.seed),
+                    stores=stores,
+                )
                 choice = train(run, data, study, flush, heartbeat)
                 progress.phase(Stage.TEST)
                 result = conclude(
@@ -183,13 +189,6 @@ def abandon(folder: Path, dead: str) -> NoReturn:
 
 def stopped_at_once(folder: Path) -> str:
     return f"\nStopped at once; what was recorded is kept. Go on with:\n  {resume_command(folder)}\n"
-
-
-def inner_of(plan: SearchPlan, manifest: Manifest, split: Split) -> Sequence[Fold]:
-    """The inner folds: as many as the search uses, or as the speakers allow where it uses the split's own parts."""
-    if plan.folds > 1:
-        return inner_folds(manifest, split, plan.folds, plan.seed)
-    return most_inner_folds(manifest, split, plan.seed)
 
 
 def training_of(run: Run, data: Data) -> Training:

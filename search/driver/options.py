@@ -167,9 +167,16 @@ class Options:
         least=1,
     )
     finalists: int | None = option(
-        Kind.PLAN, FINALS, "Best trials, repeated over seeds.", default=3, least=1, searches=True
+        Kind.PLAN,
+        FINALS,
+        "Best trials, repeated over seeds; the recipe is repeated beside them.",
+        default=3,
+        least=1,
+        searches=True,
     )
-    seeds: int | None = option(Kind.PLAN, FINALS, "Seeds of every finalist and of the refit.", default=3, least=1)
+    seeds: int | None = option(
+        Kind.PLAN, FINALS, "Seeds of every finalist, each on another inner fold, and of the refit.", default=3, least=1
+    )
     allow_second_test_read: bool = option(
         Kind.CALL,
         FINALS,

@@ -16,7 +16,7 @@ from search.driver.option import Kind
 from search.driver.options import OPTIONS, Options
 from search.driver.resuming import changed_options, changed_space
 from search.driver.space import feature_settings, resolve_space
-from search.run_folder.plan import CorpusFacts, Limits, PartSpeakers, SearchPlan, SkippedFile, WarmStart
+from search.run_folder.plan import FINALS_RULES, CorpusFacts, Limits, PartSpeakers, SearchPlan, SkippedFile, WarmStart
 from search.run_folder.rungs import default_grace_epochs
 from search.study.storage import absolute_storage, without_password
 from search.study.warm_start import warm_start, winner_of
@@ -24,7 +24,7 @@ from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, raise_problems
 from ser_core.corpora import corpora, load_corpus, progress_bars
-from ser_core.splits import Split, inner_folds, make_split
+from ser_core.splits import Fold, Split, inner_folds, make_split, most_inner_folds
 from spaces.knobs import KnobError, Space, Value, knob_to_json
 
 Prepared = tuple[SearchPlan, Manifest, Split]
@@ -93,7 +93,7 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
         plan = replace(
             old,
             corpus=corpus_facts(manifest),
-            **_parts(manifest, split, old.folds, old.seed),
+            **_parts(manifest, split, old.folds, old.seed, old.finals_rule),
             skip_bad=skip_bad,
             data=absolute_data(data),
             limits=limits,
@@ -183,7 +183,8 @@ def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str
         max_epochs=config.optim.epochs,
         grace_epochs=int(grace) if str(grace).isdecimal() else grace,
         corpus=corpus_facts(manifest),
-        **_parts(manifest, split, options["folds"], options["seed"]),
+        finals_rule=FINALS_RULES[-1],
+        **_parts(manifest, split, options["folds"], options["seed"], FINALS_RULES[-1]),
         synthetic=manifest.synthetic,
         split=split.kind,
         fixed=dict(fixed),
@@ -194,16 +195,23 @@ def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str
     )
 
 
-def _parts(manifest: Manifest, split: Split, folds: int, seed: int) -> dict[str, Any]:
+def inner_of(manifest: Manifest, split: Split, folds: int, seed: int) -> tuple[Fold, ...]:
+    """The inner folds: as many as the search uses, or as the speakers allow where it uses the split's own parts."""
+    return inner_folds(manifest, split, folds, seed) if folds > 1 else most_inner_folds(manifest, split, seed)
+
+
+def _parts(manifest: Manifest, split: Split, folds: int, seed: int, finals_rule: int) -> dict[str, Any]:
     """Who is in which part, as a plan keeps it."""
 
     def names(rows: Any) -> list[str]:
         return sorted(set(manifest.speakers[rows].tolist()))
 
-    inner = inner_folds(manifest, split, folds, seed) if folds > 1 else ()
+    inner = inner_of(manifest, split, folds, seed) if folds > 1 or finals_rule > 1 else ()
+    validated = [names(fold.evaluate) for fold in inner]
     return {
         "speakers": PartSpeakers(fit=names(split.train), validation=names(split.validation), test=names(split.test)),
-        "inner_folds": [names(fold.evaluate) for fold in inner],
+        "inner_folds": validated if folds > 1 else [],
+        "final_folds": validated if finals_rule > 1 and len(inner) > 1 else [],
         "speaker_independent": split.speaker_independent,
     }
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
+from search.run_folder.finals_rule import finalists_of
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
 
@@ -38,7 +39,10 @@ def search_clock(
 
 def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> float:
     """About how long finals and refits will take, as if the dearest of the best trials were repeated in all of them."""
-    best = records.ranked()[: plan.finalists]
-    epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best), default=0.0)
-    rounds = math.ceil(plan.finalists * plan.seeds / concurrency) + math.ceil(plan.seeds / concurrency)
+    best = finalists_of(plan, records)
+    epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best if trial.epochs), default=0.0)
+    if plan.final_folds:
+        epoch_seconds /= plan.folds  # an epoch of the search was one of every fold
+    finalists = plan.finalists + (plan.finals_rule > 1 and bool(plan.first))
+    rounds = math.ceil(finalists * plan.seeds / concurrency) + math.ceil(plan.seeds / concurrency)
     return epoch_seconds * plan.max_epochs * rounds

@@ -12,6 +12,7 @@ from search.finals.finalists import FinalChoice, check_refits
 from search.finals.insight import write_insight
 from search.finals.result import make_result
 from search.finals.test_set import ledger_readings, read_test_set
+from search.finals.tuning import tuning_numbers
 from search.run_folder.paths import RESULT_FILE, model_folder
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
@@ -47,6 +48,7 @@ def conclude(
 
     Raises:
         FinalsError: a refit failed, or other models have read the test set.
+        ConfigError: what the finalists predict for their validation clips cannot be read.
         OSError: a folder that cannot be written.
     """
     check_refits(records, choice.winner, plan.seeds)
@@ -56,7 +58,8 @@ def conclude(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     test = read_test_set(folder, models, manifest, split, store, allow_second=allow_second, device=device)
     readings = len(ledger_readings(folder))
-    result = make_result(plan, records, choice, test, readings=readings, models=models)
+    tuning = tuning_numbers(folder, plan, records, choice, manifest)
+    result = make_result(plan, records, choice, test, tuning=tuning, readings=readings, models=models)
     write_json(folder / RESULT_FILE, result)
     weights = {Path(name).name: 1 / len(models) for name in models}
     write_json((folder / models[0]).parent / ENSEMBLE_FILE, ensemble_document(weights))

@@ -9,12 +9,14 @@ from statistics import median
 
 from search.finals.test_scores import Spread
 from search.jobs import Chunk, Job, Outcome, Wait, derived_seed, new_reports
+from search.run_folder.finals_rule import finalists_of, folds_of_seed
 from search.run_folder.paths import model_folder, validation_file
+from search.run_folder.plan import SearchPlan
 from search.run_folder.records import FinalRun, Phase, RunRecords, TrialRecord
 from search.run_folder.records_writer import RecordWriter
+from ser_core.architectures import default_config
 from ser_core.errors import UserError
 from ser_core.metrics.scores import seed_interval
-from spaces.knobs import Value
 
 
 class FinalsError(UserError, RuntimeError):
@@ -26,30 +28,34 @@ class FinalChoice:
     """What the finals chose.
 
     Attributes:
-        finalists: the best trials of the search, the best first.
+        finalists: see `search.run_folder.finals_rule.finalists_of`.
         scores: trial number -> validation UAR over seeds, of every finalist that finished one.
-        winner: number of the trial with the best mean.
+        recipe: number of the recipe's trial; None where it is no finalist.
+        challenger: the best of the others, None without any that finished as many seeds as any finalist.
+        winner: one of the two.
     """
 
     finalists: Sequence[TrialRecord]
     scores: Mapping[int, Spread]
+    recipe: int | None
+    challenger: int | None
     winner: int
 
 
-def choose_finalists(records: RunRecords, count: int) -> list[TrialRecord]:
-    """The best trials by search score: complete ones first, then those that ASHA ended, the further ones first.
+def choose_finalists(plan: SearchPlan, records: RunRecords) -> list[TrialRecord]:
+    """The finalists of a search that has ended.
 
     Raises:
         FinalsError: no trial has a score.
     """
-    ranked = records.ranked()
-    if not ranked:
+    finalists = finalists_of(plan, records)
+    if not finalists:
         reasons = sorted({t.reason for t in records.trials.values() if t.reason})
         raise FinalsError(
             f"none of {len(records.trials)} trials has a validation score, so there is nothing to repeat; their "
             f"reasons: {'; '.join(reasons) or 'none given'}. Mend the cause and resume with more --trials"
         )
-    return ranked[:count]
+    return finalists
 
 
 def finalist_scores(records: RunRecords, trials: Sequence[int]) -> dict[int, Spread]:
@@ -63,21 +69,49 @@ def finalist_scores(records: RunRecords, trials: Sequence[int]) -> dict[int, Spr
     return scores
 
 
-def choose_winner(scores: Mapping[int, Spread]) -> int:
-    """The finalist with the best mean validation UAR over seeds; of equals the earliest trial.
+def comparable(scores: Mapping[int, Spread]) -> dict[int, Spread]:
+    """Those over as many seeds as any: where each seed has speakers of its own, fewer seeds are other speakers."""
+    most = max((len(spread.seeds) for spread in scores.values()), default=0)
+    return {trial: spread for trial, spread in scores.items() if len(spread.seeds) == most}
+
+
+def best_of(scores: Mapping[int, Spread]) -> int | None:
+    """The trial with the best mean validation UAR over seeds; of equals the earliest; None without any."""
+    return min(scores, key=lambda trial: (-scores[trial].mean, trial), default=None)
+
+
+def choose_winner(scores: Mapping[int, Spread], recipe: int | None, challenger: int | None) -> int:
+    """The best challenger if its mean validation UAR over seeds is higher than the recipe's, else the recipe.
+
+    Args:
+        scores: of finalists with the same pairs of seed and fold, in the order of the seeds.
+        recipe: its trial, None where it has no score to compare. challenger: the best of the others, None without any.
 
     Raises:
-        FinalsError: no finalist finished a run.
+        FinalsError: neither has a score.
     """
-    if not scores:
+    candidates = [trial for trial in (recipe, challenger) if trial is not None]
+    if not candidates:
         raise FinalsError("every run of every finalist failed; see errors/ in the run folder, then resume")
-    return min(scores, key=lambda trial: (-scores[trial].mean, trial))
+    return max(candidates, key=lambda trial: scores[trial].mean)  # of equals the first
 
 
-def refit_epochs(records: RunRecords, winner: int) -> int:
-    """Epochs for the refit: the median of the best epochs of the winner's final runs, rounded up."""
+def median_best_epoch(records: RunRecords, winner: int) -> int:
+    """The median of the best epochs of the winner's runs in the finals, rounded up."""
     runs = [f for f in records.finals if f.phase is Phase.FINALIST and f.trial == winner and _finished(f)]
     return math.ceil(median(run.best_epoch for run in runs if run.best_epoch))
+
+
+def refit_epochs(plan: SearchPlan, records: RunRecords, winner: int) -> int:
+    """Epochs after which a refit of the winner is done: all of its schedule.
+
+    A refit has no validation to end it. So the median best epoch of the winner's finals ends it where they were under
+    early stopping, since nobody has validated the end of their schedule; and in a run of the first rule.
+    """
+    config = default_config(plan.model, {**plan.fixed, **records.trials[winner].params})
+    if plan.finals_rule == 1 or config.optim.early_stop_epochs:
+        return median_best_epoch(records, winner)
+    return config.optim.epochs
 
 
 class FinalJobs:
@@ -86,8 +120,8 @@ class FinalJobs:
     Args:
         phase: finalists train on the train part with validation, refits on both together without.
         trials: whose configurations to train.
-        seeds: of each trial; with `seed`, the run's own, they give what the training draws from.
-        fixed: settings that every run shares, by dotted name.
+        plan: of the run. A seed of a finalist trains on a fold of its own, see `folds_of_seed`; with the run's seed
+            it gives what the training draws from.
         last_epoch: where a run ends; finalists use the full budget.
         interrupted: True as soon as all is to stop.
     """
@@ -97,19 +131,17 @@ class FinalJobs:
         *,
         phase: Phase,
         trials: Sequence[TrialRecord],
-        seeds: int,
-        seed: int,
-        fixed: Mapping[str, Value],
+        plan: SearchPlan,
         writer: RecordWriter,
         last_epoch: int,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._phase, self._seed, self._fixed, self._writer = phase, seed, fixed, writer
+        self._phase, self._plan, self._writer = phase, plan, writer
         self._last_epoch, self._interrupted = last_epoch, interrupted
         self._open = [
             (trial, seed)
             for trial in trials
-            for seed in range(1, seeds + 1)
+            for seed in range(1, plan.seeds + 1)
             if not _finished(writer.records.final(phase, trial.number, seed))
         ]
         self._running: dict[str, tuple[int, int]] = {}
@@ -121,12 +153,12 @@ class FinalJobs:
         name = f"{self._phase}-{trial.number:05d}-seed-{seed}"
         self._running[name] = (trial.number, seed)
         self._writer.final_started(self._phase, trial.number, seed)
-        own_seed = derived_seed(self._seed, 1, seed)
+        own_seed = derived_seed(self._plan.seed, 1, seed)
         refit = self._phase is Phase.REFIT
         return Job(
             name=name,
-            params={**self._fixed, **trial.params, "seed": own_seed},
-            folds="refit" if refit else "search",
+            params={**self._plan.fixed, **trial.params, "seed": own_seed},
+            folds="refit" if refit else folds_of_seed(self._plan, seed),
             last_epoch=self._last_epoch,
             model_folder=model_folder(trial.number, seed) if refit else "",
             predictions_file="" if refit else validation_file(trial.number, seed),

@@ -16,6 +16,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from search.finals.confusion_picture import write_confusion_picture
 from search.run_folder.caveat_facts import facts_of_result
+from search.run_folder.verdict import tuning_note, tuning_sentence
 from search.wording import Bounds, caveats, count, interval, percent, points, printable, spread, times
 from ser_core.config import BY_SPEAKER
 from ser_core.whole_file import write_whole
@@ -170,8 +171,14 @@ def _search(result: Mapping[str, Any]) -> str:
     return (
         f"{count(trials, 'trial')}. Validation UAR of the best trial: {percent(best['val_uar'])}; of the winner, mean "
         f"over fresh seeds: {percent(mean)}; on the test: {percent(result['test']['uar']['mean'])}.\n\n"
-        f"{_table(['setting', 'value'], settings)}\n\n{versions}"
+        f"{_worth(result)}{_table(['setting', 'value'], settings)}\n\n{versions}"
     )
+
+
+def _worth(result: Mapping[str, Any]) -> str:
+    """What tuning was worth, as a paragraph; "" for a run that does not say."""
+    sentence = tuning_sentence(result)
+    return f"{markdown(f'{sentence} {tuning_note(result)}')}\n\n" if sentence else ""
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from search.finals.finalists import (
     FinalChoice,
     FinalJobs,
+    best_of,
     choose_finalists,
     choose_winner,
+    comparable,
     finalist_scores,
     refit_epochs,
 )
+from search.run_folder.finals_rule import recipe_trial
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, TrialRecord
 from search.run_folder.records_writer import RecordWriter
@@ -35,7 +38,7 @@ class Finals:
         Raises:
             FinalsError: no trial has a score.
         """
-        self._finalists = choose_finalists(self._writer.records, self._plan.finalists)
+        self._finalists = choose_finalists(self._plan, self._writer.records)
         return self._jobs(Phase.FINALIST, self._finalists, self._plan.max_epochs)
 
     def refits(self) -> FinalJobs:
@@ -45,10 +48,22 @@ class Finals:
             FinalsError: no finalist finished a run.
         """
         records = self._writer.records
-        scores = finalist_scores(records, [trial.number for trial in self._finalists])
-        winner = choose_winner(scores)
-        self._choice = FinalChoice(finalists=self._finalists, scores=scores, winner=winner)
-        return self._jobs(Phase.REFIT, [records.trials[winner]], refit_epochs(records, winner))
+        self._choice = self._choose()
+        winner = self._choice.winner
+        return self._jobs(Phase.REFIT, [records.trials[winner]], refit_epochs(self._plan, records, winner))
+
+    def _choose(self) -> FinalChoice:
+        finalists = [trial.number for trial in self._finalists]
+        scores, recipe = finalist_scores(self._writer.records, finalists), None
+        compared = scores
+        if self._plan.finals_rule > 1:
+            trial, compared = recipe_trial(self._writer.records), comparable(scores)
+            recipe = trial.number if trial is not None and trial.number in finalists else None
+        challenger = best_of({number: score for number, score in compared.items() if number != recipe})
+        winner = choose_winner(compared, recipe if recipe in compared else None, challenger)
+        return FinalChoice(
+            finalists=self._finalists, scores=scores, recipe=recipe, challenger=challenger, winner=winner
+        )
 
     @property
     def choice(self) -> FinalChoice:
@@ -65,9 +80,7 @@ class Finals:
         return FinalJobs(
             phase=phase,
             trials=trials,
-            seeds=self._plan.seeds,
-            seed=self._plan.seed,
-            fixed=self._plan.fixed,
+            plan=self._plan,
             writer=self._writer,
             last_epoch=last_epoch,
             interrupted=self._interrupted,

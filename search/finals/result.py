@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -23,10 +23,15 @@ def make_result(
     choice: FinalChoice,
     test: Predictions,
     *,
+    tuning: Mapping[str, Any] | None,
     readings: int,
     models: Sequence[str],
 ) -> dict[str, Any]:
-    """All of `result.json`. Scores are shares in [0, 1]; times are in seconds."""
+    """All of `result.json`. Scores are shares in [0, 1]; times are in seconds.
+
+    Args:
+        tuning: from `search.finals.tuning.tuning_numbers`.
+    """
     winner = choice.winner
     return {
         "model": plan.model,
@@ -38,6 +43,7 @@ def make_result(
             "validation_speakers": plan.speakers.validation,
             "test_speakers": plan.speakers.test,
             "inner_folds": plan.inner_folds,
+            "final_folds": plan.final_folds,
         },
         "transductive": {**plan.fixed, **records.trials[winner].params}.get(NORMALISATION) == BY_SPEAKER,
         "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
@@ -59,6 +65,7 @@ def make_result(
             "models": list(models),
             "precision_note": next((f.precision_note for f in reversed(records.finals) if f.trial == winner), ""),
         },
+        "tuning": tuning,
         "test": score_test(test),
         "test_reads": readings,
         "versions": plan.versions,

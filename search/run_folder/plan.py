@@ -22,6 +22,9 @@ from spaces.knobs import Choice, Float, Int, KnobError, Space, Value, knob_from_
 SAMPLER_NAMES = ("tpe", "gp", "random", "cmaes")
 """What may propose configurations; the samplers themselves, and Optuna with them, are in `search.study.samplers`."""
 
+FINALS_RULES = (1, 2)
+"""How a run's finals may be held, see `SearchPlan`; new runs take the last."""
+
 NORMALISATION = "features.normalisation"
 """The setting that may make a result transductive."""
 
@@ -110,6 +113,10 @@ class SearchPlan:
 
     `space` holds the knobs, `fixed` all other settings that were changed; `grace_epochs` is a number or "auto". With
     several `folds`, a trial is scored by its mean over `inner_folds`, the validation speakers of each.
+
+    A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
+    of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
+    the next of `final_folds` (validation speakers of each; none: the search's), and refits end with the schedule.
     """
 
     model: str
@@ -134,6 +141,8 @@ class SearchPlan:
     limits: Limits
     folds: int = 1
     inner_folds: Sequence[Sequence[str]] = ()
+    finals_rule: int = 1
+    final_folds: Sequence[Sequence[str]] = ()
     warm_start: WarmStart | None = None
     storage: str = ""
     command: str = ""
@@ -155,6 +164,10 @@ class SearchPlan:
             (self.folds >= 1, f"--folds must be at least 1; got {self.folds}"),
             (self.finalists >= 1, f"--finalists must be at least 1; got {self.finalists}"),
             (self.seeds >= 1, f"--seeds must be at least 1; got {self.seeds}"),
+            (
+                self.finals_rule in FINALS_RULES,
+                f"finals_rule must be one of {', '.join(map(str, FINALS_RULES))}; got {self.finals_rule}",
+            ),
             (self.seed >= 0, f"--seed must be at least 0; got {self.seed}"),
             (
                 self.sampler in SAMPLER_NAMES,
@@ -180,8 +193,10 @@ class SearchPlan:
         return BY_SPEAKER in (self.fixed.get(NORMALISATION), *values)
 
     def save(self, folder: Path) -> None:
-        """Write `plan.json`, whole or not at all."""
-        write_whole(folder / PLAN_FILE, json.dumps(asdict(self), indent=2) + "\n")
+        """Write `plan.json`, whole or not at all; a plan of an earlier version as that version has it."""
+        later = ("finals_rule", "final_folds") if self.finals_rule == 1 else ()
+        values = {name: value for name, value in asdict(self).items() if name not in later}
+        write_whole(folder / PLAN_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> SearchPlan:

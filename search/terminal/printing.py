@@ -14,6 +14,7 @@ from search.run_folder.caveat_facts import facts_of_plan, facts_of_result
 from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.rungs import GRACE_TRIALS
+from search.run_folder.verdict import tuning_sentence
 from search.wording import caveats, count, duration, interval, percent, points, printable, tags
 from ser_core.clips import Manifest
 from ser_core.splits import Split
@@ -75,10 +76,16 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path
         "search": f"{count(plan.limits.trials, 'trial')} of at most {count(plan.max_epochs, 'epoch')}, {plan.sampler}, "
         f"seed {plan.seed}",
         "ASHA": _asha_facts(plan),
-        "finals": f"{count(plan.finalists, 'finalist')}, {count(plan.seeds, 'seed')}",
+        "finals": _finals_facts(plan),
         "fixed": ", ".join(f"{name}={value}" for name, value in plan.fixed.items()) or "nothing",
         "run folder": str(folder),
     }
+
+
+def _finals_facts(plan: SearchPlan) -> str:
+    recipe = " and the recipe" if plan.finals_rule > 1 and plan.first else ""
+    folds = f", over {count(len(plan.final_folds), 'inner fold')} in turn" if plan.final_folds else ""
+    return f"{count(plan.finalists, 'finalist')}{recipe}, {count(plan.seeds, 'seed')}{folds}"
 
 
 def _asha_facts(plan: SearchPlan) -> str:
@@ -122,6 +129,8 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
         bounds = interval(score["interval"], speakers=test["speakers"])
         table.add_row(label, percent(score["mean"]), points(score["std"]), bounds)
     console.print(table)
+    if verdict := tuning_sentence(result):
+        console.print(plain(verdict), highlight=False)
     counts = search["trials"]
     console.print(
         f"{count(counts['complete'], 'trial')} complete, {counts['pruned']:,} pruned, {counts['failed']:,} failed; "

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.run_folder.caveat_facts import facts_of_plan
+from search.run_folder.finals_rule import finalists_of
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, RunRecords, TrialRecord
 from search.run_folder.standing import Standing, Tally
@@ -156,7 +157,7 @@ class Progress:
     def _finals(self) -> str:
         """Of the present finalists and winner: a run that was extended keeps the finals of its earlier choice."""
         finals, seeds = self._records.finals, self._plan.seeds
-        finalists = {trial.number for trial in self._records.ranked()[: self._plan.finalists]}
+        finalists = {trial.number for trial in finalists_of(self._plan, self._records)}
         repeats = sum(f.ended is not None for f in finals if f.phase is Phase.FINALIST and f.trial in finalists)
         winner = next((f.trial for f in reversed(finals) if f.phase is Phase.REFIT), None)
         refits = sum(f.ended is not None for f in finals if f.phase is Phase.REFIT and f.trial == winner)

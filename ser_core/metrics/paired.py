@@ -116,6 +116,44 @@ def compare_all(
     )
 
 
+def paired_difference(
+    labels: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    speakers: np.ndarray,
+    weights: np.ndarray,
+    classes: int,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Difference:
+    """How far the UAR of `first` lies above that of `second` on the same predictions of the same clips.
+
+    Unlike `compare_all`, runs need not have predicted the same clips, as those of the folds of a cross-validation have
+    not: each run is paired with the other's run on its fold, and whole speakers are resampled.
+
+    Args:
+        labels: (predictions,) class indices; a clip stands here once for each run that predicted it.
+        first, second: (predictions,) class indices.
+        speakers: (predictions,) names.
+        weights: (predictions,), such as 1 over the number of runs that predicted the clip.
+
+    Raises:
+        ValueError: nothing to compare.
+    """
+    if not len(labels):
+        raise ValueError("a difference needs at least one clip; got none")
+    names, who = np.unique(speakers, return_inverse=True)
+
+    def resampled(predictions: np.ndarray) -> tuple[float, np.ndarray]:
+        per_speaker = np.zeros((len(names), classes, classes))
+        np.add.at(per_speaker, (who, labels, predictions), weights)
+        return _resampled(per_speaker[:, None], resamples, seed)
+
+    return _difference(resampled(first), resampled(second), len(names), level)
+
+
 def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     """McNemar's exact test: a sign test on the clips that one of two classifiers alone has right (McNemar 1947).
 
@@ -154,7 +192,13 @@ def _resampled_uar(
     labels: np.ndarray, probabilities: np.ndarray, speakers: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, np.ndarray]:
     """UAR, mean over seeds, of all speakers and of resampled ones (resamples,); one seed, one draw of speakers."""
-    per_speaker = speaker_confusions(labels, probabilities.argmax(axis=2), speakers, probabilities.shape[2])
+    return _resampled(
+        speaker_confusions(labels, probabilities.argmax(axis=2), speakers, probabilities.shape[2]), resamples, seed
+    )
+
+
+def _resampled(per_speaker: np.ndarray, resamples: int, seed: int) -> tuple[float, np.ndarray]:
+    """The same from confusions (speakers, seeds, classes, classes)."""
     drawn = resampled_sums(per_speaker, resamples, seed)  # (resamples, seeds, classes, classes)
     return float(uar(per_speaker.sum(axis=0)).mean()), uar(drawn).mean(axis=1)
 

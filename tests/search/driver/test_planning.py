@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from search.driver.planning import make_plan
+from search.driver.planning import inner_of, make_plan
 from search.driver.space import feature_settings, resolve_space
-from search.run_folder.plan import Limits, SearchPlan
+from search.run_folder.plan import FINALS_RULES, Limits, SearchPlan
 from ser_core.architectures import default_config
 from ser_core.clips import Clip, Manifest
 from ser_core.config import ConfigError
@@ -159,3 +159,30 @@ def test_inner_folds_are_part_of_the_plan_and_hold_every_speaker_but_the_test_on
     with pytest.raises(ConfigError, match="--folds must be at least 1; got 0"):
         plan_for(manifest, folds=0)
     assert "folds: 2 in the run, 1 now" in plan.differences(plan_for(manifest))
+
+
+def test_the_folds_of_the_finals_are_those_that_the_development_speakers_allow() -> None:
+    manifest = make_manifest()
+    plan = plan_for(manifest)
+    assert plan.finals_rule == FINALS_RULES[-1]
+    assert len(plan.final_folds) == len({*plan.speakers.fit, *plan.speakers.validation}) == 5
+    validated = [name for names in plan.final_folds for name in names]
+    assert not set(validated) & set(plan.speakers.test)
+    few = replace(manifest, clips=tuple(clip for clip in manifest.clips if clip.speaker in ("s0", "s1", "s2")))
+    assert [len(names) for names in plan_for(few).final_folds] == [1, 1]
+
+
+def test_a_split_that_mixes_speakers_has_no_folds_for_the_finals() -> None:
+    manifest = make_manifest(clips_per_emotion=10)
+    mixed = make_split(manifest, "random", 0)
+    assert [fold.evaluate.tolist() for fold in inner_of(manifest, mixed, 1, 0)] == [mixed.validation.tolist()]
+
+
+def test_a_plan_keeps_the_rule_of_its_finals_and_no_other_is_read(tmp_path: Path) -> None:
+    plan = plan_for(make_manifest())
+    plan.save(tmp_path)
+    read = SearchPlan.load(tmp_path)
+    assert (read.finals_rule, list(map(list, read.final_folds))) == (2, list(plan.final_folds))
+    assert plan.differences(read) == []
+    with pytest.raises(ConfigError, match="finals_rule must be one of 1, 2; got 3"):
+        replace(plan, finals_rule=3)

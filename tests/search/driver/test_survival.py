@@ -252,8 +252,10 @@ def check_resumptions(lines: list[Event], snapshots: list[dict[str, int]]) -> No
 
 def check_finals(folder: Path, plan: Mapping[str, Any], lines: list[Event]) -> None:
     """Every run of the finals ended once, the test set was read once, and the models are whole."""
-    finals = read_records(folder / "records.jsonl").finals
-    assert count(lines, "final_end") == len(finals) == (plan["finalists"] + 1) * plan["seeds"]
+    records = read_records(folder / "records.jsonl")
+    finals, best = records.finals, [trial.number for trial in records.ranked()[: plan["finalists"]]]
+    assert {final.trial for final in finals if final.phase is Phase.FINALIST} == {*best, 0}  # and the recipe
+    assert count(lines, "final_end") == len(finals) == (len({*best, 0}) + 1) * plan["seeds"]
     assert all(final.ended is not None and not final.reason for final in finals)
     assert sum(final.phase is Phase.REFIT for final in finals) == plan["seeds"]
     assert len((folder / "test_ledger.jsonl").read_text().splitlines()) == 1

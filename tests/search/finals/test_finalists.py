@@ -5,27 +5,36 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from search.driver.time_budget import finals_seconds, search_clock
 from search.finals.finalists import (
+    FinalChoice,
+    FinalJobs,
     FinalsError,
+    best_of,
     check_refits,
     choose_finalists,
     choose_winner,
+    comparable,
     finalist_scores,
     refit_epochs,
 )
+from search.finals.phases import Finals
 from search.finals.result import overhead_numbers
 from search.finals.test_scores import Spread
 from search.finals.test_scores import score_test as numbers_of
 from search.finals.test_set import ledger_readings as readings_of
 from search.finals.test_set import read_test_set
-from search.run_folder.plan import Limits
+from search.jobs import Job
+from search.run_folder.plan import Limits, SearchPlan
 from search.run_folder.records import FinalRun, Phase, RunRecords, Session, TrialRecord, TrialState
+from search.run_folder.records_writer import RecordWriter
 from ser_core.architectures import default_config
 from ser_core.artifact import save_model
 from ser_core.clips import Clip, Manifest
@@ -60,6 +69,16 @@ def records_of(*trials: TrialRecord, finals: list[FinalRun] | None = None) -> Ru
     return RunRecords(trials={t.number: t for t in trials}, finals=finals or [])
 
 
+def plan_of(**changes: Any) -> SearchPlan:
+    """The plan of a run whose finals go over two folds; its schedule has five epochs."""
+    plan = SearchPlan.load(Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished")
+    defaults: dict[str, Any] = {
+        "max_epochs": 5, "fixed": {"optim.epochs": 5}, "finalists": 3, "seeds": 2, "space": {}, "first": (),
+        "finals_rule": 2, "final_folds": (("a",), ("b",)),
+    }  # fmt: skip
+    return replace(plan, **{**defaults, **changes})
+
+
 def test_complete_trials_come_before_pruned_ones_and_failed_ones_never() -> None:
     records = records_of(
         trial(0, TrialState.COMPLETE, 0.3, 0.5, 0.4),
@@ -68,13 +87,13 @@ def test_complete_trials_come_before_pruned_ones_and_failed_ones_never() -> None
         trial(3, TrialState.FAIL, 0.95, 0.95),
         trial(4, TrialState.PRUNED, 0.1, 0.2),
     )
-    assert [t.number for t in choose_finalists(records, 9)] == [2, 0, 4, 1]
-    assert [t.number for t in choose_finalists(records, 1)] == [2]
+    assert [t.number for t in choose_finalists(plan_of(finalists=9), records)] == [2, 0, 4, 1]
+    assert [t.number for t in choose_finalists(plan_of(finalists=1), records)] == [2]
 
 
 def test_without_a_score_there_are_no_finals() -> None:
     with pytest.raises(FinalsError, match=r"none of 1 trials has a validation score.*why: so"):
-        choose_finalists(records_of(trial(0, TrialState.FAIL)), 3)
+        choose_finalists(plan_of(), records_of(trial(0, TrialState.FAIL)))
 
 
 def test_the_winner_has_the_best_mean_over_seeds_not_the_best_seed() -> None:
@@ -83,22 +102,121 @@ def test_the_winner_has_the_best_mean_over_seeds_not_the_best_seed() -> None:
     assert {trial: spread.seeds for trial, spread in scores.items()} == {0: (0.9, 0.1), 1: (0.6, 0.6)}
     assert (scores[0].mean, scores[0].std) == (0.5, pytest.approx(0.5657, abs=1e-4))
     assert scores[1] == Spread((0.6, 0.6), Interval(0.6, 0.6))
-    assert choose_winner(scores) == 1
+    assert best_of(scores) == 1
+    assert choose_winner(scores, None, 1) == 1
     with pytest.raises(FinalsError, match="every run of every finalist failed"):
-        choose_winner({})
+        choose_winner({}, None, None)
 
 
-def test_the_refit_trains_for_the_median_of_the_best_epochs() -> None:
+def test_a_challenger_wins_by_a_higher_mean_alone() -> None:
+    scores = {0: Spread((0.5, 0.5)), 1: Spread((0.5, 0.5)), 2: Spread((0.4, 0.7)), 3: Spread((0.4, 0.5))}
+    assert choose_winner(scores, 1, 0) == 1  # of equals the recipe
+    assert choose_winner(scores, 1, 2) == 2
+    assert choose_winner(scores, 1, 3) == 1
+    assert choose_winner(scores, 1, None) == 1
+    assert best_of(scores) == 2
+    assert best_of({}) is None
+
+
+def test_finalists_that_lack_a_seed_are_not_compared_with_those_that_have_it() -> None:
+    """The seed that a finalist lacks was its run on speakers of whom others have many wrong."""
+    scores = {0: Spread((0.5, 0.3)), 1: Spread((0.6,)), 2: Spread((0.4, 0.2))}
+    assert list(comparable(scores)) == [0, 2]
+    assert comparable({}) == {}
+
+
+def recipe(state: TrialState, *uars: float, origin: str = "first") -> TrialRecord:
+    return replace(trial(0, state, *uars), origin=origin)
+
+
+def test_the_recipe_is_a_finalist_however_early_its_trial_ended() -> None:
+    best = [trial(1, TrialState.COMPLETE, 0.6), trial(2, TrialState.COMPLETE, 0.5)]
+
+    def numbers(first: TrialRecord, **changes: Any) -> list[int]:
+        return [t.number for t in choose_finalists(plan_of(finalists=2, **changes), records_of(first, *best))]
+
+    assert numbers(recipe(TrialState.PRUNED, 0.1)) == [1, 2, 0]
+    assert numbers(recipe(TrialState.PRUNED)) == [1, 2, 0]  # the budget was used up before its first epoch
+    assert numbers(recipe(TrialState.COMPLETE, 0.9)) == [0, 1]
+    assert numbers(recipe(TrialState.FAIL, 0.1)) == [1, 2]
+    assert numbers(recipe(TrialState.PRUNED, 0.1, origin="sampler")) == [1, 2]  # the space has none
+    assert numbers(recipe(TrialState.PRUNED, 0.1, origin="warm")) == [1, 2]  # taken over from another run
+    assert numbers(recipe(TrialState.PRUNED, 0.1), finals_rule=1) == [1, 2]
+
+
+def chosen(tmp_path: Path, records: RunRecords, **plan: Any) -> tuple[FinalChoice, int]:
+    """What the finals choose from these records -> the choice, and the last epoch of its refits."""
+    writer = RecordWriter(tmp_path / "records.jsonl")
+    writer.records = records
+    finals = Finals(plan_of(**plan), writer, lambda: False)
+    finals.repeats()
+    job = finals.refits().next_job()
+    assert isinstance(job, Job)
+    return finals.choice, job.last_epoch
+
+
+def test_the_recipe_stands_when_nothing_beats_it(tmp_path: Path) -> None:
+    finals = [final(0, 1, 0.5, 0.5), final(0, 2, 0.3), final(1, 1, 0.4), final(1, 2, 0.4)]
+    records = records_of(recipe(TrialState.PRUNED, 0.1), trial(1, TrialState.COMPLETE, 0.9), finals=finals)
+    choice, last_epoch = chosen(tmp_path, records)
+    assert (choice.winner, choice.recipe, choice.challenger) == (0, 0, 1)
+    assert last_epoch == 5  # the whole schedule
+    records.finals[2] = final(1, 1, 0.41)
+    choice, _ = chosen(tmp_path, records)
+    assert (choice.winner, choice.recipe, choice.challenger) == (1, 0, 1)
+
+
+def test_a_run_of_the_first_rule_ends_by_it(tmp_path: Path) -> None:
+    """A recipe that did not come to the finals by its score is none, and the refit ends at the median best epoch."""
+    finals = [final(1, 1, 0.1, 0.4, 0.2), final(1, 2, 0.1, 0.3)]
+    records = records_of(recipe(TrialState.PRUNED, 0.1), trial(1, TrialState.COMPLETE, 0.9), finals=finals)
+    choice, last_epoch = chosen(tmp_path, records, finals_rule=1, final_folds=(), finalists=1)
+    assert ([t.number for t in choice.finalists], choice.recipe, choice.winner, last_epoch) == ([1], None, 1, 2)
+
+
+def test_a_recipe_whose_run_failed_does_not_win(tmp_path: Path) -> None:
+    finals = [final(0, 1, 0.9), final(0, 2, reason="diverged: so"), final(1, 1, 0.4), final(1, 2, 0.4)]
+    records = records_of(recipe(TrialState.COMPLETE, 0.9), trial(1, TrialState.COMPLETE, 0.9), finals=finals)
+    choice, _ = chosen(tmp_path, records)
+    assert (choice.winner, choice.recipe, choice.challenger) == (1, 0, 1)
+
+
+def test_the_seeds_of_every_finalist_go_over_the_same_folds_in_turn(tmp_path: Path) -> None:
+    records = records_of(recipe(TrialState.PRUNED, 0.1), trial(1, TrialState.COMPLETE, 0.9))
+    writer = RecordWriter(tmp_path / "records.jsonl")
+    writer.records = records
+    plan = plan_of(seeds=4, finalists=1, final_folds=(("a",), ("b",), ("c",)))
+    assert jobs_of(Finals(plan, writer, lambda: False).repeats()) == [
+        (f"finalist-{number:05d}-seed-{seed}", f"inner-{(1, 2, 3, 1)[seed - 1]}")
+        for number in (1, 0)
+        for seed in (1, 2, 3, 4)
+    ]
+    without = replace(plan, final_folds=())
+    assert {folds for _, folds in jobs_of(Finals(without, writer, lambda: False).repeats())} == {"search"}
+
+
+def jobs_of(source: FinalJobs) -> list[tuple[str, str]]:
+    """Names and folds of all jobs of a source."""
+    jobs = iter(source.next_job, None)
+    return [(job.name, job.folds) for job in jobs if isinstance(job, Job)]
+
+
+def test_the_refit_trains_for_the_median_of_the_best_epochs_where_no_schedule_ends_it() -> None:
     finals = [final(0, 1, 0.1, 0.2, 0.9), final(0, 2, 0.9, 0.2), final(0, 3, 0.1, 0.5, 0.4, 0.9)]
-    assert refit_epochs(records_of(finals=finals), 0) == 3
-    assert refit_epochs(records_of(finals=finals[:2]), 0) == 2
+    early = plan_of(fixed={"optim.epochs": 5, "optim.early_stop_epochs": 2})
+    first = trial(0, TrialState.COMPLETE, 0.9)
+    for plan in (plan_of(finals_rule=1, final_folds=()), early):
+        assert refit_epochs(plan, records_of(first, finals=finals), 0) == 3
+        assert refit_epochs(plan, records_of(first, finals=finals[:2]), 0) == 2
+    assert refit_epochs(plan_of(), records_of(first, finals=finals), 0) == 5
 
 
 def test_of_complete_trials_the_best_is_first_however_early_it_ended() -> None:
     ran = [(0, 0.2, 0.2, 0.3), (1, 0.7), (2, 0.1, 0.4)]
     complete = [trial(number, TrialState.COMPLETE, *uars) for number, *uars in ran]
     pruned = [trial(3, TrialState.PRUNED, 0.9), trial(4, TrialState.PRUNED, 0.1, 0.2)]
-    assert [t.number for t in choose_finalists(records_of(*complete, *pruned), 5)] == [1, 2, 0, 4, 3]
+    found = choose_finalists(plan_of(finalists=5), records_of(*complete, *pruned))
+    assert [t.number for t in found] == [1, 2, 0, 4, 3]
 
 
 def test_the_test_set_stays_closed_when_a_refit_failed() -> None:
@@ -110,28 +228,29 @@ def test_the_test_set_stays_closed_when_a_refit_failed() -> None:
 
 
 def test_the_time_for_the_finals_is_that_of_the_dearest_of_the_best() -> None:
-    class Plan:
-        finalists, seeds, max_epochs = 2, 3, 10
-
+    plan = plan_of(finalists=2, seeds=3, max_epochs=10, finals_rule=1, final_folds=())
     records = records_of(trial(0, TrialState.COMPLETE, 0.5, 0.6), trial(1, TrialState.PRUNED, 0.1))
-    assert finals_seconds(Plan(), records, concurrency=2) == 2.0 * 10 * (3 + 2)  # six repeats, then three refits
-    assert finals_seconds(Plan(), records, concurrency=9) == 2.0 * 10 * 2  # refits wait for the winner
+    assert finals_seconds(plan, records, concurrency=2) == 2.0 * 10 * (3 + 2)  # six repeats, then three refits
+    assert finals_seconds(plan, records, concurrency=9) == 2.0 * 10 * 2  # refits wait for the winner
+
+
+def test_the_time_for_the_finals_counts_the_recipe_and_one_fold_alone() -> None:
+    records = records_of(recipe(TrialState.COMPLETE, 0.5, 0.6), trial(1, TrialState.PRUNED, 0.1))
+    plan = plan_of(finalists=2, seeds=3, max_epochs=10, folds=4, first=({"model.width": 80},))
+    assert finals_seconds(plan, records, concurrency=1) == 2.0 / 4 * 10 * (9 + 3)
 
 
 def test_the_clock_of_the_search_keeps_the_finals_aside_and_counts_earlier_sessions() -> None:
-    class Plan:
-        finalists, seeds, max_epochs, limits = 2, 3, 10, Limits(hours=0.1)
-
+    plan = plan_of(finalists=2, seeds=3, max_epochs=10, finals_rule=1, final_folds=(), limits=Limits(hours=0.1))
     records = records_of(trial(0, TrialState.COMPLETE, 0.5, 0.6))
     records.sessions += [Session(started=100.0, last=140.0), Session(started=980.0, last=980.0)]
     now = 1000.0
-    left = search_clock(Plan(), records, concurrency=lambda: 2, clock=lambda: now)
+    left = search_clock(plan, records, concurrency=lambda: 2, clock=lambda: now)
     # An earlier session took 40 s, features 20 s of this one; the finals will take 2 s * 10 epochs * 5 rounds.
     assert left() == 360 - 40 - 20 - 100
     now += 30.0
     assert left() == 170
-    Plan.limits = Limits()
-    assert search_clock(Plan(), records, concurrency=lambda: 2)() == math.inf
+    assert search_clock(replace(plan, limits=Limits()), records, concurrency=lambda: 2)() == math.inf
 
 
 def test_overhead_leaves_out_the_start_of_each_worker_and_tells_it_apart() -> None:

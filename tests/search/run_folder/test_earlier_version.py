@@ -70,6 +70,12 @@ def test_a_run_that_was_killed_under_it_is_resumed_and_compared(tmp_path: Path, 
     assert [trial.state.name for trial in run.study.trials] == [trial.state.name for trial in after.trials.values()]
     assert run.result is not None
     assert run.result["test_reads"] == 1
+    assert run.result["tuning"] is None  # its finals were held by the rule that it was begun under
+    assert len(run.result["finalists"]) == 1
+    assert (
+        json.loads((folder / "plan.json").read_text()).keys()
+        == json.loads((INTERRUPTED / "plan.json").read_text()).keys()
+    )
     assert len(make_leaderboard({"old": [FINISHED], "new": [folder]}).numbers()["runs"]) == 2
 
 

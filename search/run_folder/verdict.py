@@ -1,0 +1,38 @@
+"""What a run came to, in words: what tuning was worth over the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.wording import count, is_number, signed_points
+
+
+def tuning_sentence(result: Mapping[str, Any]) -> str:
+    """The part `tuning` of result.json in a sentence or two; "" for a run that has none.
+
+    "Tuning was worth +2.1 points UAR over the recipe on 16 validation speakers (95 % interval +0.4 to +3.9)."
+    """
+    tuning = result.get("tuning")
+    if tuning is None:
+        return ""
+    failed = f" The recipe failed: {tuning['recipe_failed']}." if tuning["recipe_failed"] else ""
+    if tuning["challenger"] is None:
+        return f"The recipe stands: no other configuration came to the end of the finals.{failed}"
+    if not is_number(tuning["uar_difference"]):
+        return f"What tuning was worth cannot be said.{failed}"
+    points, low, high = (signed_points(share) for share in (tuning["uar_difference"], *tuning["interval"]))
+    edges = f"95 % interval {low} to {high}" if is_number(tuning["interval"][0]) else "no interval"
+    where = f"on {count(tuning['speakers'], 'validation speaker')} ({edges})"
+    if tuning["recipe_stands"]:
+        best = f"the best challenger, trial {tuning['challenger']},"
+        return f"The recipe stands: {best} is {points} points UAR from it {where}."
+    return f"Tuning was worth {points} points UAR over the recipe {where}.{failed}"
+
+
+def tuning_note(result: Mapping[str, Any]) -> str:
+    """What readers of the sentence's difference should know, where there is room for it; "" without a difference."""
+    tuning = result.get("tuning") or {}
+    if not is_number(tuning.get("uar_difference")):
+        return ""
+    return "The challenger was chosen on these speakers, which flatters it."
