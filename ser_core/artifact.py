@@ -27,6 +27,7 @@ from ser_core.features.device_clips import DeviceClips, Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
 from ser_core.inference import evaluate
+from ser_core.json_document import DocumentError, read_object
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.tensor_file import write_tensors
 
@@ -260,12 +261,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ArtifactError(f"{folder} is no model folder: it holds no {CONFIG_FILE}")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
-        raise ArtifactError(f"{path} is not JSON ({str(error)[:100]}); copy the whole model folder again") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
-        raise ArtifactError(f"{path} must have the format {FORMAT!r}; got {found!r}: train the model anew")
+        document = read_object(path)
+    except DocumentError as error:
+        raise ArtifactError(f"{error}; copy the whole model folder again") from error
+    if document.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{path} must have the format {FORMAT!r}; got {document.get('format')!r}: train the model anew"
+        )
     missing = [key for key in _KINDS if key not in document]
     if missing:
         raise ArtifactError(f"{path} lacks {', '.join(missing)}; copy the whole model folder again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from ser_core.artifact import ArtifactError, Predictor, load_model
+from ser_core.json_document import DocumentError, read_object, typed
 
 FORMAT = "ser-ensemble-1"
 ENSEMBLE_FILE = "ensemble.json"
@@ -98,16 +98,27 @@ def load_predictor(folder: Path, *, device: str | torch.device = "cpu") -> Predi
     return EnsemblePredictor(members=tuple(members), weights=np.array(list(weights.values())))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    folder: str
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Document:
+    format: str = ""
+    members: Sequence[_Member] = ()
+
+
 def _read(path: Path) -> dict[str, float]:
     """Member folder -> weight."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        listed = document.get("members")
-        weights = {str(member["folder"]): float(member["weight"]) for member in listed or ()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ArtifactError(f"{path} is damaged ({error!r}); copy the whole folder again") from error
-    if document.get("format") != FORMAT:
-        raise ArtifactError(f"{path} must have the format {FORMAT!r}; got {document.get('format')!r}: train anew")
+        document: _Document = typed(_Document, read_object(path))
+    except DocumentError as error:
+        raise ArtifactError(f"{path} is damaged ({error}); copy the whole folder again") from error
+    if document.format != FORMAT:
+        raise ArtifactError(f"{path} must have the format {FORMAT!r}; got {document.format!r}: train anew")
+    weights = {member.folder: member.weight for member in document.members}
     if not weights:
         raise ArtifactError(f"{path} names no members: each fold of a protocol has models of its own; name one fold's")
     for name in weights:

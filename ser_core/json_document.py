@@ -51,22 +51,28 @@ def read_object(path: Path) -> dict[str, Any]:
         raise DocumentError(f"{path} {error}") from error
 
 
-def parse_object(data: bytes | str) -> dict[str, Any]:
+def parse_object(data: bytes | str, *, any_text: bool = False) -> dict[str, Any]:
     """The JSON object in `data`.
+
+    Args:
+        any_text: take text as it is: a message that some library wrote may hold anything.
 
     Raises:
         DocumentError: no JSON, no object; nesting, numbers or text that no program of ours writes: more than
             `MOST_LEVELS` levels, numbers beyond 64 bits, text with NUL or half a surrogate pair.
     """
     try:
-        value = json.loads(data, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+        value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
         raise DocumentError(f"is not JSON (nested deeper than {MOST_LEVELS} levels)") from error
     except ValueError as error:
         raise DocumentError(f"is not JSON ({error})") from error
     if not isinstance(value, dict):
         raise DocumentError(f"must hold a JSON object; got {_kind(value)}")
-    _check_text_and_depth(value)
+    # Nearly every line of a long record needs no walk: JSON takes no bare NUL, and UTF-8 no half of a pair.
+    if "\\u" in text or not text.isascii() or text.count("[") + text.count("{") > MOST_LEVELS:
+        _check_depth(value, any_text)
     return value
 
 
@@ -82,7 +88,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check_text_and_depth(document: dict[str, Any]) -> None:
+def _check_depth(document: dict[str, Any], any_text: bool) -> None:
     """Level by level, since recursion is what a hostile document would exhaust."""
     level: list[Any] = [document]
     for _ in range(MOST_LEVELS):
@@ -92,7 +98,11 @@ def _check_text_and_depth(document: dict[str, Any]) -> None:
                 inside += [*value, *value.values()]
             elif isinstance(value, list):
                 inside += value
-            elif isinstance(value, str) and any(each == "\0" or "\ud800" <= each <= "\udfff" for each in value):
+            elif (
+                not any_text
+                and isinstance(value, str)
+                and any(each == "\0" or "\ud800" <= each <= "\udfff" for each in value)
+            ):
                 raise DocumentError(
                     f"is not JSON that any program writes: {value[:40]!r} holds NUL or half a character"
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -10,9 +9,11 @@ from typing import Any
 
 from search.finals.test_scores import SCORES, score_test
 from search.run_folder.caveat_facts import facts_of_result
+from search.run_folder.documents import read_result_file
 from search.run_folder.paths import PREDICTIONS_FILE, RESULT_FILE
 from search.run_folder.predictions import Predictions, pooled, read_predictions
 from ser_core.config import ConfigError
+from ser_core.json_document import DocumentError
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -21,14 +22,12 @@ def read_result(folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the run has not ended, or the file cannot be read.
     """
-    path = folder / RESULT_FILE
     try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_result_file(folder)
     except FileNotFoundError as error:
         raise ConfigError(f"{folder} holds no {RESULT_FILE}: the run has not ended; --resume it first") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON ({error}); --resume {folder} writes it again") from error
-    return result
+    except DocumentError as error:
+        raise ConfigError(f"{error}; --resume {folder} writes it again") from error
 
 
 def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ runs say together is in `search.driver.batch_summary`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from search.driver.planning import absolute_data, own_options, shown_location
 from search.run_folder.paths import BATCH_FILE, PLAN_FILE, RESULT_FILE
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError
+from ser_core.json_document import DocumentError, read_object, typed
 from ser_core.splits import PUBLISHED_FOLDS
 from ser_core.whole_file import write_whole
 
@@ -40,6 +41,16 @@ class Member:
     model: str
     split: str = ""
     taken_from: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What `batch.json` holds."""
+
+    models: tuple[str, ...]
+    protocol: str
+    search_per_fold: bool
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +106,13 @@ class Batch:
         """
         path = folder / BATCH_FILE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            given = {name: value for name, value in values["options"].items() if value is not None}
-            return cls(**{**values, "models": tuple(values["models"]), "options": Options.of(given)})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigError(f"{path} is not a batch that this version can read: {error!r}") from error
+            kept: _Kept = typed(_Kept, read_object(path))
+            if kept.protocol and kept.protocol not in PUBLISHED_FOLDS:
+                raise DocumentError(f"protocol must be one of {', '.join(PUBLISHED_FOLDS)}; got {kept.protocol!r}")
+            options = Options.of({name: value for name, value in kept.options.items() if value is not None})
+        except (DocumentError, ConfigError) as error:
+            raise ConfigError(f"{path} is not a batch that this version can read: {error}") from error
+        return cls(**{**vars(kept), "options": options})
 
 
 def batch_of(options: Options) -> Batch | None:

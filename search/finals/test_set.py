@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from search.run_folder.predictions import Predictions, prediction_table, write_t
 from ser_core.artifact import load_model, weights_sha256
 from ser_core.clips import Manifest
 from ser_core.features.store import FeatureStore
+from ser_core.json_document import DocumentError, parse_object, typed
 from ser_core.splits import Split
 
 
@@ -80,10 +82,33 @@ def read_test_set(
 
 
 def ledger_readings(run_folder: Path) -> list[dict[str, object]]:
-    """The ledger: every reading of the test set, in order; a last line that a power cut tore is no reading."""
+    """The ledger: every reading of the test set, in order; a last line that a power cut tore is no reading.
+
+    Raises:
+        FinalsError: a line that is no reading.
+    """
     path = run_folder / LEDGER_FILE
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    readings = []
+    for number, line in enumerate(lines, 1):
+        try:
+            reading = parse_object(line)
+            typed(_Reading, reading)
+        except DocumentError as error:
+            raise FinalsError(
+                f"{path} line {number} is no reading of the test set ({error}): restore the file from a copy, since it "
+                f"says how often the test set was read"
+            ) from error
+        readings.append(reading)
+    return readings
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """A line of the ledger, as far as every version wrote it."""
+
+    models: Sequence[str]
+    predictions_sha256: str
 
 
 def _write_predictions(path: Path, result: Predictions) -> None:

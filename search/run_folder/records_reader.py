@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from search.run_folder._event_door import parse_event
 from search.run_folder.records import FinalRun, GraceChoice, Phase, RunRecords, Session, TrialRecord, TrialState
 from ser_core.config import ConfigError
 from ser_core.earlier_settings import present_settings
+from ser_core.json_document import DocumentError
 from ser_core.training.report import EpochReport
 
 
@@ -60,10 +61,11 @@ class RecordsReader:
 
     def _apply(self, line: bytes) -> None:
         try:
-            apply_event(self.records, json.loads(line))
+            apply_event(self.records, parse_event(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            why = error if isinstance(error, DocumentError) else repr(error)
             raise ConfigError(
-                f"{self._path} line {self._lines + 1} is not a record ({error!r}); the run cannot be read beyond it: "
+                f"{self._path} line {self._lines + 1} is not a record ({why}); the run cannot be read beyond it: "
                 f"restore the file from a copy, or delete from that line on to fall back to the trials before it"
             ) from error
 

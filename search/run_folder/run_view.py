@@ -5,11 +5,12 @@ Needs neither ray nor optuna nor torch, so that a page can be rebuilt wherever t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.run_folder.documents import read_insight_file, read_result_file
 from search.run_folder.paths import INSIGHT_FILE, PLAN_FILE, RECORDS_FILE, RESULT_FILE, runs_below
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
@@ -20,8 +21,6 @@ from ser_core.errors import UserError
 from ser_core.json_document import DocumentError, read_object
 from ser_core.metrics.paired import Comparison
 from spaces.knobs import KnobError
-
-INSIGHT_KEYS = ("parts", "durations", "pictures", "model")
 
 
 class RunFolderError(UserError, ValueError):
@@ -81,37 +80,29 @@ def read_run(folder: Path, records: RunRecords | None = None) -> RunView:
         name=folder.resolve().name,
         records=read_records(folder / RECORDS_FILE) if records is None else records,
         plan=_read_plan(folder),
-        result=_read_json(folder / RESULT_FILE),
-        insight=_read_insight(folder / INSIGHT_FILE),
+        result=_read(folder / RESULT_FILE, read_result_file, "restore it from a copy, or --resume the run"),
+        insight=_read(folder / INSIGHT_FILE, read_insight_file, "delete it, and the page goes without"),
     )
 
 
 def _read_plan(folder: Path) -> SearchPlan:
-    values = _read_json(folder / PLAN_FILE)
-    if values is None:
-        if inside := [run.name for run in runs_below(folder)]:
-            raise RunFolderError(f"{folder} holds several runs, {', '.join(inside)}; name one of them")
-        raise RunFolderError(f"a run folder holds {PLAN_FILE}; {folder} does not")
     try:
-        return SearchPlan.from_json(values)
+        return SearchPlan.from_json(read_object(folder / PLAN_FILE))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if inside := [run.name for run in runs_below(folder)]:
+            raise RunFolderError(f"{folder} holds several runs, {', '.join(inside)}; name one of them") from error
+        raise RunFolderError(f"a run folder holds {PLAN_FILE}; {folder} does not") from error
     except (DocumentError, KnobError, ConfigError) as error:
         raise RunFolderError(
             f"{folder / PLAN_FILE} does not hold the plan of a run: {error}; restore it from a copy of the run folder"
         ) from error
 
 
-def _read_insight(path: Path) -> dict[str, Any] | None:
-    insight = _read_json(path)
-    missing = [key for key in INSIGHT_KEYS if insight is not None and key not in insight]
-    if missing:
-        raise RunFolderError(f"{path} must have {', '.join(INSIGHT_KEYS)}; it lacks {', '.join(missing)}: delete it")
-    return insight
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
+def _read(path: Path, read: Callable[[Path], dict[str, Any]], advice: str) -> dict[str, Any] | None:
+    """A document of a run folder, None where there is none."""
     try:
-        return read_object(path)
+        return read(path.parent)
+    except FileNotFoundError:
+        return None
     except DocumentError as error:
-        raise RunFolderError(f"{error}; restore it from a copy of the run folder") from error
+        raise RunFolderError(f"{error}; {advice}") from error

@@ -18,6 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from ser_core.errors import UserError
+from ser_core.json_document import read_object
 
 FRAMES, OFFSETS, DESCRIPTION = "frames.npy", "offsets.npy", "store.json"
 
@@ -57,7 +58,7 @@ def open_arrays(folder: Path) -> Arrays | None:
     Every byte is compared with its digest (about 1 GB a second), because a damaged cache would spoil a search silently.
     """
     try:
-        digest = json.loads((folder / DESCRIPTION).read_text())["sha256"]
+        digest = read_object(folder / DESCRIPTION)["sha256"]
         frames = map_frames(folder / FRAMES)
         offsets = np.load(folder / OFFSETS, allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError):

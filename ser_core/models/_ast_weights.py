@@ -5,7 +5,6 @@ Whatever their layout, they are brought into timm's, with one input channel and 
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
+from ser_core.json_document import read_object
 from ser_core.modules.pretrained import CHECKPOINT_SUFFIXES, OFFLINE_ADVICE, PretrainedError, image_weights, reason
 
 AUDIOSET_ROWS = 12
@@ -89,7 +89,7 @@ def _in_transformers_layout(name: str) -> bool:
     path = Path(name).expanduser()
     if path.is_dir():
         config = path / "config.json"
-        return config.is_file() and "model_type" in json.loads(config.read_text())
+        return config.is_file() and "model_type" in read_object(config)
     names_a_file = path.is_file() or path.suffix in CHECKPOINT_SUFFIXES
     return "/" in name and not names_a_file and not name.startswith("hf_hub:")
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ser_core.config import Config
+from ser_core.json_document import parse_object
 from ser_core.splits import Fold
 from ser_core.tensor_file import write_tensors
 from ser_core.training.report import EpochReport
@@ -106,8 +107,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} is truncated or no checkpoint ({error}); delete it and start the run anew, or restore a copy"
         ) from error
     try:
-        return _of_header(json.loads(metadata["header"]), tensors)
-    except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
+        return _of_header(parse_object(metadata["header"]), tensors)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error!r}); delete it and start the run anew") from error
 
 
