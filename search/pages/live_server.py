@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hmac
+import io
 import ipaddress
 import socket
 import socketserver
 import sys
+import threading
+import time
 from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from search.pages.html import LIVE_SCRIPTS, SERVED_POLICY, script_text
@@ -24,6 +27,14 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+
+
+MOST_CONNECTIONS = 32
+"""At a time, each of which has a thread; further ones are closed."""
+REQUEST_SECONDS = 10.0
+"""For a whole request to arrive, however many pieces it comes in."""
+ANSWER_SECONDS = 120.0
+"""For a whole answer to be taken: a page has a few megabytes."""
 
 
 class ServedRun(Protocol):
@@ -50,11 +61,25 @@ class LiveServer(ThreadingHTTPServer):
         """Listen. Raises OSError for an address that cannot be had."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
+        self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self.token, self.names = token, _own_names(host)
 
     def server_bind(self) -> None:
         """Without the look-up of the machine's full name, for which a bad name server takes many seconds."""
         socketserver.TCPServer.server_bind(self)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for the connection, or its end where there are too many."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A browser that went away in the middle of an answer is no error to print; others are."""
@@ -67,7 +92,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: LiveServer
     server_version, sys_version = "ser-search", ""
-    timeout = 10  # seconds for a request to arrive
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = io.BufferedReader(_Arriving(self.connection, time.monotonic() + REQUEST_SECONDS))
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -125,6 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: HTTPStatus, body: bytes | str, *, kind: str = "text/plain", version: str = "") -> None:
         content = body.encode() if isinstance(body, str) else body
+        self.connection.settimeout(ANSWER_SECONDS)  # of all that a call sends
         self.send_response(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)
@@ -137,6 +166,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the terminal may be the search's own."""
+
+
+class _Arriving(io.RawIOBase):
+    """What a socket receives until a moment, of the monotonic clock; a time-out of its own begins anew with each byte.
+
+    Raises TimeoutError then.
+    """
+
+    def __init__(self, connection: socket.socket, until: float) -> None:
+        self._connection, self._until = connection, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request took too long to arrive")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 def is_loopback(host: str) -> bool:

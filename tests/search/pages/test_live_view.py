@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ import pytest
 from playwright.sync_api import expect
 
 from search.interruption import Interruption, request_stop, stop_requested
+from search.pages import live_server
 from search.pages.figures import history
 from search.pages.html import SERVED_POLICY
 from search.pages.live_server import is_loopback
@@ -125,6 +127,56 @@ def test_addresses_in_digits_and_localhost_are_ours(host: str, run_maker: Maker)
 def test_there_are_no_files_to_ask_for(path: str, run_maker: Maker) -> None:
     with served(run_maker("study").folder) as view:
         assert ask(view, "GET", path).status == 404
+
+
+def test_a_request_that_trickles_in_is_ended_however_busy_it_looks(
+    run_maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time-out that begins anew with every byte would leave it a thread for ever."""
+    monkeypatch.setattr(live_server, "REQUEST_SECONDS", 0.5)
+    with served(run_maker("run").search(3).folder) as view:
+        with socket.create_connection(("127.0.0.1", view.port), timeout=0.02) as slow:
+            slow.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
+            assert is_closed(slow, sending=b"a", times=5_000)
+        assert ask(view, "GET", "/").status == 200
+
+
+def test_so_many_connections_are_held_and_no_more(run_maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_server, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(live_server, "REQUEST_SECONDS", 3_600.0)
+    with served(run_maker("run").search(3).folder) as view:
+        held = [socket.create_connection(("127.0.0.1", view.port), timeout=0.02) for _ in range(4)]
+        for idle in held:
+            idle.sendall(b"GET / HTTP/1.1\r\n")
+        with socket.create_connection(("127.0.0.1", view.port), timeout=0.02) as one_more:
+            assert is_closed(one_more, sending=b"", times=5_000)
+        assert not any(is_closed(idle, sending=b"", times=1) for idle in held)
+        for idle in held:
+            idle.close()
+        assert answers_again(view)
+
+
+def is_closed(connection: socket.socket, *, sending: bytes, times: int) -> bool:
+    """True when the other side ends the connection, by itself or after so many time-outs at the most."""
+    for _ in range(times):
+        try:
+            connection.sendall(sending)
+            if not connection.recv(64):
+                return True
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return True
+    return False
+
+
+def answers_again(view: LiveView) -> bool:
+    """True when a request is answered, at once or as soon as the threads of closed connections have noticed."""
+    for _ in range(1_000):
+        with suppress(ConnectionError):
+            return ask(view, "GET", "/").status == 200
+        time.sleep(0.05)
+    return False
 
 
 def test_headers_forbid_what_the_page_does_not_need(run_maker: Maker) -> None:
