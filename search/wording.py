@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,8 +109,15 @@ def duration(seconds: float) -> str:
 
 
 def resume_command(folder: Path) -> str:
-    """The command that goes on with a run, or with the runs of a batch."""
-    return shlex.join(["python", "search/run.py", "--resume", str(folder)])
+    """The command that goes on with a run, or with the runs of a batch, as this program was started."""
+    program = Path(sys.argv[0])
+    if program.name == "ser-search":
+        words = [program.name]
+    elif program.name == "run.py":
+        words = ["python", str(program)]
+    else:  # `ser`, or Python, which has its own way and can take this one
+        words = ["ser", "search"]
+    return shlex.join([*words, "--resume", str(folder)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -239,7 +239,7 @@ def test_a_stop_while_features_are_computed_is_heeded_and_resumed(
     options = ["--model", "mlp", "--data", "demo", "--set", "features.hop_ms=13", "--cache-dir", cache]
     stopped = invoke(*options, *QUICK, "--run-dir", folder)
     assert stopped.exit_code == 130
-    assert f"Go on with:\n  python search/run.py --resume {folder}" in stopped.output
+    assert f"Go on with:\n  ser search --resume {folder}" in stopped.output
     assert not read_records(folder / "records.jsonl").trials
     run("--resume", folder, "--cache-dir", cache)
     check_whole(folder, "mlp", trials=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from search.wording import (
     percent,
     points,
     printable,
+    resume_command,
     spread,
     tags,
     times,
@@ -103,3 +105,19 @@ def test_wording_loads_nothing_but_the_standard_library() -> None:
     script = "import sys; import search.wording; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     assert not {"numpy", "rich", "torch", "optuna", "ray"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("/opt/venv/bin/ser", "ser search --resume 'runs/a b'"),
+        ("/opt/venv/bin/ser-search", "ser-search --resume 'runs/a b'"),
+        ("search/run.py", "python search/run.py --resume 'runs/a b'"),
+        ("/opt/venv/bin/jupyter", "ser search --resume 'runs/a b'"),
+    ],
+)
+def test_a_run_is_resumed_as_the_program_was_started(
+    program: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [program, "--model", "mlp"])
+    assert resume_command(Path("runs/a b")) == command
