@@ -36,6 +36,7 @@ class Job:
         name: unique in the run; also its folder below `checkpoints/`.
         params: settings by dotted name, complete but for the architecture's defaults.
         folds: key of the worker's folds, "search", "refit" or `inner_fold(number)`.
+        later_folds: keys of the folds, one each, that are trained after those, one after another; epochs count through.
         last_epoch: epoch after which the job is done.
         pauses: epochs after which the worker must report before it goes on (rungs).
         model_folder: where a finished job leaves its model, relative to the run folder; "" for nowhere.
@@ -46,6 +47,7 @@ class Job:
     params: Mapping[str, Value]
     folds: str
     last_epoch: int
+    later_folds: tuple[str, ...] = ()
     pauses: tuple[int, ...] = ()
     model_folder: str = ""
     predictions_file: str = ""

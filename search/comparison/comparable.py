@@ -74,7 +74,7 @@ PROTOCOL: Mapping[str, Fact] = {
 """What must be equal for scores to be comparable."""
 
 BUDGET: Mapping[str, Fact] = {
-    "epochs of a full trial": lambda run: str(run.plan.max_epochs),
+    "epochs of a full trial": lambda run: str(run.plan.trial_epochs),
     "trials": lambda run: str(run.plan.limits.trials),
     "finalists": lambda run: str(run.plan.finalists),
     "seeds": lambda run: str(run.plan.seeds),

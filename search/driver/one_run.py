@@ -25,6 +25,7 @@ from search.jobs import Chain, JobSource, inner_fold
 from search.run_folder.paths import LOCK_FILE, PLAN_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records_writer import RecordWriter
+from search.run_folder.rungs import AUTO
 from search.study.asha import Asha
 from search.study.search import Search
 from search.study.storage import open_study, sole_writer, without_password
@@ -92,7 +93,7 @@ def execute(
     """
     with _locked(folder), sole_writer(storage), interrupts(stopped_at_once(folder)) as by_signal:
         interrupted = Interruption(folder, by_signal)
-        writer = RecordWriter(folder / RECORDS_FILE)
+        writer = RecordWriter(folder / RECORDS_FILE, scoring=plan.scoring)
         try:
             study, flush = open_study(
                 folder,
@@ -107,12 +108,8 @@ def execute(
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress)
                 heartbeat = Heartbeat(folder, writer.records, progress, interrupted)
                 stores = compute_features(run, manifest, cache_dir, heartbeat)
-                data = Data(
-                    manifest=manifest,
-                    split=split,
-                    inner=inner_of(manifest, split, plan.folds, plan.seed),
-                    stores=stores,
-                )
+                inner = inner_of(manifest, split, plan.folds, plan.seed)
+                data = Data(manifest=manifest, split=split, inner=inner, stores=stores)
                 choice = train(run, data, study, flush, heartbeat)
                 progress.phase(Stage.TEST)
                 result = conclude(
@@ -194,6 +191,7 @@ def stopped_at_once(folder: Path) -> str:
 def training_of(run: Run, data: Data) -> Training:
     """What the workers of a run train."""
     plan = run.plan
+    at_once = [data.split.search_fold()] if plan.folds == 1 else data.inner
     return Training(
         run_folder=run.folder,
         model=plan.model,
@@ -202,7 +200,7 @@ def training_of(run: Run, data: Data) -> Training:
         stores=data.stores,
         development=data.split.development,
         folds={
-            "search": data.inner if plan.folds > 1 else [data.split.search_fold()],
+            "search": at_once[: 1 if plan.folds == AUTO else None],
             "refit": [data.split.refit_fold()],
             **{inner_fold(number): [fold] for number, fold in enumerate(data.inner, 1)},
         },
@@ -224,7 +222,7 @@ def search_of(
         study=study,
         space=plan.knobs,
         writer=run.writer,
-        asha=Asha(plan.max_epochs, plan.first_rung, plan.reduction),
+        asha=Asha(plan.max_epochs, plan.first_rung, plan.reduction, plan.folds_in_turn),
         sampler=plan.sampler,
         seed=plan.seed,
         fixed=plan.fixed,

@@ -13,8 +13,10 @@ from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from search.driver.option import Kind, Option, option
-from search.run_folder.plan import SAMPLER_NAMES, Limits
+from search.run_folder.limits import Limits
+from search.run_folder.plan import SAMPLER_NAMES
 from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
+from search.run_folder.scoring import DEFAULT_SCORE, LAST_EPOCHS, STATISTICS
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError, raise_problems
 from ser_core.earlier_settings import present_option
@@ -25,6 +27,9 @@ ALL = "all"
 
 DATA, SEARCH, FINALS, MACHINES, RUN = "Data", "Search", "Finals", "Machines", "Run folder"
 """Panels of `--help`."""
+
+DEFAULT_FOLDS: int | str = 1
+"""With `AUTO`, splits whose development speakers cannot be divided still use their own validation part."""
 
 _LIMITS = Limits()
 
@@ -158,13 +163,22 @@ class Options:
     pretrained: str | None = option(
         Kind.SPACE, SEARCH, "A hub name, a local file or folder, or none.", means="the model's", searches=True
     )
-    folds: int | None = option(
+    folds: int | str | None = option(
         Kind.PLAN,
         SEARCH,
-        "Score trials by the mean over so many folds of the speakers that do not test, trained side by side.",
-        default=1,
+        f"Score trials over so many folds of the speakers that do not test, trained side by side; {AUTO}: over up to "
+        "five, one after another for as long as ASHA lets a trial go on.",
+        default=DEFAULT_FOLDS,
         means="1, the split's own validation part",
         least=1,
+    )
+    score: str | None = option(
+        Kind.PLAN,
+        SEARCH,
+        "What makes a learning curve a score: its best epoch, the mean of its best third (best-third) or of its last "
+        f"{LAST_EPOCHS} epochs (last).",
+        default=DEFAULT_SCORE,
+        known=tuple(STATISTICS),
     )
     finalists: int | None = option(
         Kind.PLAN,

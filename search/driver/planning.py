@@ -13,11 +13,12 @@ from typing import Any
 from rich.console import Console
 
 from search.driver.option import Kind
-from search.driver.options import OPTIONS, Options
+from search.driver.options import DEFAULT_FOLDS, OPTIONS, Options
 from search.driver.resuming import changed_options, changed_space
 from search.driver.space import feature_settings, resolve_space
-from search.run_folder.plan import FINALS_RULES, CorpusFacts, Limits, PartSpeakers, SearchPlan, SkippedFile, WarmStart
-from search.run_folder.rungs import default_grace_epochs
+from search.run_folder.limits import Limits
+from search.run_folder.plan import FINALS_RULES, CorpusFacts, PartSpeakers, SearchPlan, SkippedFile, WarmStart
+from search.run_folder.rungs import AUTO, default_grace_epochs
 from search.study.storage import absolute_storage, without_password
 from search.study.warm_start import warm_start, winner_of
 from ser_core.architectures import default_config
@@ -66,6 +67,7 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     split = make_split(manifest, split_kind or _default_split(manifest), chosen["seed"])
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
+    chosen["folds"] = _folds(options.folds, model, space, fixed, manifest, split, chosen["seed"])
     chosen |= {"data": absolute_data(chosen["data"]), "limits": limits, "storage": storage, "warm_start": warm}
     plan = make_plan(manifest, split, space, fixed, command=options.command(shown_location), **chosen)
     return plan, manifest, split
@@ -105,6 +107,43 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
         lines = [f"--resume {options.resume}: the run was planned otherwise, and results would mix:", *changes]
         raise ConfigError("\n".join(lines))
     return plan, manifest, split
+
+
+def _folds(
+    asked: int | str | None,
+    model: str,
+    space: Space,
+    fixed: Mapping[str, Value],
+    manifest: Manifest,
+    split: Split,
+    seed: int,
+) -> int | str:
+    """The number of inner folds as a plan keeps it: what was asked for, or the default as far as it is possible.
+
+    Raises:
+        ConfigError: neither a number nor `AUTO`; folds one after another that cannot be had.
+    """
+    if str(asked).isdecimal():
+        return int(asked)  # type: ignore[arg-type]
+    if asked not in (None, AUTO):
+        raise ConfigError(f"--folds must be a whole number of at least 1, or {AUTO}; got {asked}")
+    if asked is None and DEFAULT_FOLDS != AUTO:
+        return DEFAULT_FOLDS
+    problems = []
+    name = "optim.early_stop_epochs"
+    if name in space.knobs or default_config(model, fixed).params()[name]:
+        problems.append(
+            f"folds one after another have equally many epochs, so {name} must be 0: leave it out of --set "
+            f"and --space, or give --folds a number"
+        )
+    if len(most_inner_folds(manifest, split, seed)) < 2:
+        problems.append(
+            f"--folds {AUTO} needs at least two speakers besides the test speakers, and a split that keeps "
+            f"speakers apart; use --folds 1"
+        )
+    if asked is not None:
+        raise_problems(problems)
+    return 1 if problems else AUTO
 
 
 def _corpus(data: str, classes: str | None, skip_bad: bool, cache_dir: Path, console: Console) -> Manifest:
@@ -195,22 +234,24 @@ def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str
     )
 
 
-def inner_of(manifest: Manifest, split: Split, folds: int, seed: int) -> tuple[Fold, ...]:
-    """The inner folds: as many as the search uses, or as the speakers allow where it uses the split's own parts."""
-    return inner_folds(manifest, split, folds, seed) if folds > 1 else most_inner_folds(manifest, split, seed)
+def inner_of(manifest: Manifest, split: Split, folds: int | str, seed: int) -> tuple[Fold, ...]:
+    """The inner folds: as many as a plan names, or as the speakers allow where it names none."""
+    if isinstance(folds, int) and folds > 1:
+        return inner_folds(manifest, split, folds, seed)
+    return most_inner_folds(manifest, split, seed)
 
 
-def _parts(manifest: Manifest, split: Split, folds: int, seed: int, finals_rule: int) -> dict[str, Any]:
+def _parts(manifest: Manifest, split: Split, folds: int | str, seed: int, finals_rule: int) -> dict[str, Any]:
     """Who is in which part, as a plan keeps it."""
 
     def names(rows: Any) -> list[str]:
         return sorted(set(manifest.speakers[rows].tolist()))
 
-    inner = inner_of(manifest, split, folds, seed) if folds > 1 or finals_rule > 1 else ()
+    inner = inner_of(manifest, split, folds, seed) if folds != 1 or finals_rule > 1 else ()
     validated = [names(fold.evaluate) for fold in inner]
     return {
         "speakers": PartSpeakers(fit=names(split.train), validation=names(split.validation), test=names(split.test)),
-        "inner_folds": validated if folds > 1 else [],
+        "inner_folds": validated if folds != 1 else [],
         "final_folds": validated if finals_rule > 1 and len(inner) > 1 else [],
         "speaker_independent": split.speaker_independent,
     }

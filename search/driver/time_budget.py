@@ -41,7 +41,7 @@ def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> f
     """About how long finals and refits will take, as if the dearest of the best trials were repeated in all of them."""
     best = finalists_of(plan, records)
     epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best if trial.epochs), default=0.0)
-    if plan.final_folds:
+    if plan.final_folds and isinstance(plan.folds, int):
         epoch_seconds /= plan.folds  # an epoch of the search was one of every fold
     finalists = plan.finalists + (plan.finals_rule > 1 and bool(plan.first))
     rounds = math.ceil(finalists * plan.seeds / concurrency) + math.ceil(plan.seeds / concurrency)

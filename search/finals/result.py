@@ -91,7 +91,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
         },
         "asha": {"grace_epochs": plan.first_rung, "reduction": plan.reduction, "found": _grace_numbers(records)},
         "epochs_trained": epochs_trained(records.trials),
-        "epochs_without_pruning": plan.max_epochs * len(trials),
+        "epochs_without_pruning": plan.trial_epochs * len(trials),
         "wall_seconds": records.seconds,
         "train_seconds": sum(trial.train_seconds for trial in trials),
         **overhead_numbers(trials, records.sessions),

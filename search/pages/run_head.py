@@ -108,7 +108,7 @@ def _seeds(score: Mapping[str, Any]) -> str:
 
 
 def _cost_tiles(run: RunView) -> tuple[Tile, ...]:
-    counted = tally(run.records, run.plan.max_epochs)
+    counted = tally(run.records, run.plan.trial_epochs)
     states = {
         "running": counted.running,
         "complete": counted.complete,

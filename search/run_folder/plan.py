@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from search.run_folder.limits import Limits
 from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.rungs import AUTO, GRACE_TRIALS
+from search.run_folder.scoring import EARLIER_SCORE, STATISTICS, Scoring
 from ser_core.config import BY_SPEAKER, ConfigError, raise_problems
 from ser_core.earlier_settings import present_settings, present_space
 from ser_core.json_document import DocumentError, read_object, typed
@@ -27,52 +29,6 @@ FINALS_RULES = (1, 2)
 
 NORMALISATION = "features.normalisation"
 """The setting that may make a result transductive."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What may be changed when a run is resumed: it does not change what a result means.
-
-    Attributes:
-        trials: to start, failed ones included.
-        hours: wall time of the whole job, the finals included; None for no limit.
-        epochs_total: epochs over all trials of the search; None for no limit.
-        concurrency: trials at once; 0 for as many as fit.
-        gpus_per_trial: None for one where the cluster has any, else none; "auto" for a share that is measured.
-    """
-
-    trials: int = 50
-    hours: float | None = None
-    epochs_total: int | None = None
-    address: str | None = None
-    concurrency: int = 0
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float | str | None = None
-
-    def problems(self) -> list[str]:
-        """What is out of bounds, one line each."""
-        rules = [
-            (self.trials >= 1, f"--trials must be at least 1; got {self.trials}"),
-            (self.hours is None or self.hours > 0, f"--hours must be above 0; got {self.hours}"),
-            (
-                self.epochs_total is None or self.epochs_total >= 1,
-                f"--epochs-total must be at least 1; got {self.epochs_total}",
-            ),
-            (self.concurrency >= 0, f"--concurrency must be at least 0; got {self.concurrency}"),
-            (self.cpus_per_trial > 0, f"--cpus-per-trial must be above 0; got {self.cpus_per_trial}"),
-            (
-                self.gpus_per_trial in (None, AUTO) or float(self.gpus_per_trial or 0) >= 0,
-                f"--gpus-per-trial must be at least 0, or {AUTO}; got {self.gpus_per_trial}",
-            ),
-            (
-                not (self.address or "").startswith("ray://"),
-                f"--address must be that of a cluster that this machine is part of, such as auto; got {self.address}. "
-                f"Through ray:// (Ray Client), Ray Tune would judge trials and write records on the cluster's head, "
-                f"without this machine's run folder and features: run the search there, by `ray submit`, `ray exec` or "
-                f"`ray job submit` (docs/clusters.md)",
-            ),
-        ]
-        return [message for holds, message in rules if not holds]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +68,8 @@ class SearchPlan:
     """What a run searches, on what, and how.
 
     `space` holds the knobs, `fixed` all other settings that were changed; `grace_epochs` is a number or "auto". With
-    several `folds`, a trial is scored by its mean over `inner_folds`, the validation speakers of each.
+    several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all side by side, or with
+    "auto" one after another for as long as it survives. `score` is a name in `search.run_folder.scoring.STATISTICS`.
 
     A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
     of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
@@ -139,10 +96,11 @@ class SearchPlan:
     space: Mapping[str, Mapping[str, Any]]
     first: Sequence[Mapping[str, Value]]
     limits: Limits
-    folds: int = 1
+    folds: int | str = 1
     inner_folds: Sequence[Sequence[str]] = ()
     finals_rule: int = 1
     final_folds: Sequence[Sequence[str]] = ()
+    score: str = EARLIER_SCORE
     warm_start: WarmStart | None = None
     storage: str = ""
     command: str = ""
@@ -161,7 +119,11 @@ class SearchPlan:
                 f"{GRACE_TRIALS}; got {self.limits.trials}",
             ),
             (self.reduction > 1, f"--reduction must be above 1; got {self.reduction}"),
-            (self.folds >= 1, f"--folds must be at least 1; got {self.folds}"),
+            (
+                self.folds == AUTO or (isinstance(self.folds, int) and self.folds >= 1),
+                f"--folds must be a whole number of at least 1, or {AUTO}; got {self.folds}",
+            ),
+            (self.score in STATISTICS, f"--score must be one of {', '.join(STATISTICS)}; got {self.score!r}"),
             (self.finalists >= 1, f"--finalists must be at least 1; got {self.finalists}"),
             (self.seeds >= 1, f"--seeds must be at least 1; got {self.seeds}"),
             (
@@ -182,6 +144,21 @@ class SearchPlan:
         return self.grace_epochs if isinstance(self.grace_epochs, int) else None
 
     @property
+    def folds_in_turn(self) -> int:
+        """Inner folds that a trial trains one after another; 1 where it trains all that it has side by side."""
+        return len(self.inner_folds) if self.folds == AUTO else 1
+
+    @property
+    def trial_epochs(self) -> int:
+        """Epochs of a trial that completes, over all folds that it trains one after another."""
+        return self.max_epochs * self.folds_in_turn
+
+    @property
+    def scoring(self) -> Scoring:
+        """How a trial's epochs become its score."""
+        return Scoring(self.score, self.max_epochs if self.folds == AUTO else 0)
+
+    @property
     def knobs(self) -> Space:
         """The space as knobs."""
         return Space(knobs={name: knob_from_json(knob) for name, knob in self.space.items()}, first=tuple(self.first))
@@ -196,6 +173,8 @@ class SearchPlan:
         """Write `plan.json`, whole or not at all; a plan of an earlier version as that version has it."""
         later = ("finals_rule", "final_folds") if self.finals_rule == 1 else ()
         values = {name: value for name, value in asdict(self).items() if name not in later}
+        if self.score == EARLIER_SCORE:
+            del values["score"]
         write_whole(folder / PLAN_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from search.run_folder.scoring import EARLIER_SCORING, Scoring
 from ser_core.training.report import EpochReport
 
 Value = float | int | str | bool
@@ -33,21 +34,28 @@ class Phase(StrEnum):
 
 
 class _Trained:
-    """What follows from the epochs of a training run."""
+    """What follows from the epochs of a training run, which are only ever appended to."""
 
     epochs: list[EpochReport]
+    scoring: Scoring
     precision_note: str
+    _judged = (0, math.nan, 0)  # epochs of which the other two are the score and the best epoch
 
     @property
     def value(self) -> float:
-        """Best validation UAR of any epoch so far, NaN before the first."""
-        return max((e.val_uar for e in self.epochs if math.isfinite(e.val_uar)), default=math.nan)
+        """The score so far, see `Scoring.of`; NaN before the first epoch."""
+        return self._judgement[1]
 
     @property
     def best_epoch(self) -> int:
-        """Epoch of `value`, counted from 1; the earliest of equals; 0 before the first."""
-        best = self.value
-        return next((e.epoch for e in self.epochs if e.val_uar == best), 0)
+        """The epoch with the highest validation UAR, see `Scoring.best_epoch`; 0 before the first."""
+        return self._judgement[2]
+
+    @property
+    def _judgement(self) -> tuple[int, float, int]:
+        if self._judged[0] != len(self.epochs):
+            self._judged = len(self.epochs), self.scoring.of(self.epochs), self.scoring.best_epoch(self.epochs)
+        return self._judged
 
     @property
     def train_seconds(self) -> float:
@@ -63,6 +71,7 @@ class TrialRecord(_Trained):
         number: the same in Optuna, here, in figures and in checkpoint folders.
         params: dotted name -> value, as the sampler proposed them.
         origin: "first" (a configuration of the space to try first), "warm" (one of an earlier study) or "sampler".
+        scoring: how its epochs become its score.
         state, reason: how it stands; why it failed.
         epochs: every epoch in order.
         worker: node and process that trained it last.
@@ -75,6 +84,7 @@ class TrialRecord(_Trained):
     params: Mapping[str, Value]
     origin: str
     started: float
+    scoring: Scoring = EARLIER_SCORING
     state: TrialState = TrialState.RUNNING
     reason: str = ""
     epochs: list[EpochReport] = field(default_factory=list)
@@ -82,6 +92,11 @@ class TrialRecord(_Trained):
     ended: float | None = None
     setup_seconds: float = 0.0
     precision_note: str = ""
+
+    @property
+    def folds(self) -> int:
+        """Inner folds that it was trained on through their whole schedules, one after another; else 0."""
+        return self.scoring.folds(len(self.epochs))
 
     @property
     def rank(self) -> tuple[float, int]:
@@ -101,6 +116,7 @@ class FinalRun(_Trained):
     trial: int
     seed: int
     started: float
+    scoring: Scoring = EARLIER_SCORING
     epochs: list[EpochReport] = field(default_factory=list)
     ended: float | None = None
     reason: str = ""
@@ -158,7 +174,11 @@ class RunRecords:
         return sum(session.last - session.started for session in self.sessions)
 
     def ranked(self) -> list[TrialRecord]:
-        """Trials with a score, the best first: complete ones, then those ended early, the further ones first."""
+        """Trials with a score, the best first: complete ones, then those ended early, the further ones first.
+
+        Where folds are trained one after another, a trial with more of them is further, and one that ended within a
+        later fold is no further than its complete folds, of which alone its score is made.
+        """
         ended = [
             trial
             for trial in self.trials.values()
@@ -175,10 +195,11 @@ class RunRecords:
         return next((f for f in self.finals if (f.phase, f.trial, f.seed) == (phase, trial, seed)), None)
 
 
-def _rung(trial: TrialRecord) -> tuple[bool, int]:
+def _rung(trial: TrialRecord) -> tuple[bool, int, int]:
     """How far a trial came, the further first; complete ones are alike, also where early stopping ended them."""
-    ended_early = trial.state is not TrialState.COMPLETE
-    return ended_early, -len(trial.epochs) if ended_early else 0
+    if trial.state is TrialState.COMPLETE:
+        return False, 0, 0
+    return True, -trial.folds, 0 if trial.folds else -len(trial.epochs)
 
 
 NO_MEMORY = "out of memory"

@@ -10,6 +10,7 @@ from typing import Any
 
 from search.run_folder._event_door import parse_event
 from search.run_folder.records import FinalRun, GraceChoice, Phase, RunRecords, Session, TrialRecord, TrialState
+from search.run_folder.scoring import EARLIER_SCORING, STATISTICS, Scoring
 from ser_core.config import ConfigError
 from ser_core.earlier_settings import present_settings
 from ser_core.json_document import DocumentError
@@ -81,6 +82,7 @@ def apply_event(records: RunRecords, event: Mapping[str, Any]) -> None:
             params=present_settings(event["params"]),
             origin=event["origin"],
             started=event["time"],
+            scoring=_scoring(event),
         )
     elif kind == "epochs":
         trial = records.trials[event["trial"]]
@@ -97,7 +99,8 @@ def apply_event(records: RunRecords, event: Mapping[str, Any]) -> None:
     elif kind == "final_start":
         final = records.final(Phase(event["phase"]), event["trial"], event["seed"])
         if final is None:
-            records.finals.append(FinalRun(Phase(event["phase"]), event["trial"], event["seed"], event["time"]))
+            final = FinalRun(Phase(event["phase"]), event["trial"], event["seed"], event["time"], _scoring(event))
+            records.finals.append(final)
         else:  # it failed in an earlier session, or its driver died
             final.ended, final.reason = None, ""
     elif kind in ("final_epochs", "final_end"):
@@ -120,7 +123,15 @@ def _extend(epochs: list[EpochReport], reports: Iterable[Mapping[str, Any]]) -> 
 
     On a GPU it comes out a little different. The first report is the one by which ASHA judged and that Optuna has.
     """
-    for report in reports:
-        values: dict[str, Any] = {key: math.nan if value is None else value for key, value in report.items()}
-        if not epochs or values["epoch"] > epochs[-1].epoch:
-            epochs.append(EpochReport(**values))
+    for report in map(EpochReport.of_json, reports):
+        if not epochs or report.epoch > epochs[-1].epoch:
+            epochs.append(report)
+
+
+def _scoring(event: Mapping[str, Any]) -> Scoring:
+    """How what starts is scored: the keys are missing where that is how early versions did it."""
+    early = EARLIER_SCORING
+    scoring = Scoring(event.get("score", early.score), event.get("fold_epochs", early.fold_epochs))
+    if scoring.score not in STATISTICS:
+        raise ValueError(f"unknown score {scoring.score!r}")
+    return scoring

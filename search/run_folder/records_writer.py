@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from search.run_folder.append_file import AppendFile
 from search.run_folder.records import GraceChoice, Phase, TrialState, Value
 from search.run_folder.records_reader import apply_event, read_records
+from search.run_folder.scoring import EARLIER_SCORING, Scoring
 from ser_core.training.report import EpochReport
 from ser_core.whole_file import defined
 
@@ -23,8 +25,13 @@ class RecordWriter:
     disk; then nothing of its event is written or applied.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float] = time.time, scoring: Scoring = EARLIER_SCORING
+    ) -> None:
         """Open for appending; repair a torn last line first.
+
+        Args:
+            scoring: of the trials that start; runs of the finals have one fold at a time.
 
         Raises:
             ConfigError: see `read_records`.
@@ -32,7 +39,7 @@ class RecordWriter:
         """
         self.records = read_records(path)
         self._file = AppendFile(path)
-        self._clock = clock
+        self._clock, self._scoring = clock, scoring
 
     def session(self) -> None:
         """The driver begins its work."""
@@ -40,7 +47,7 @@ class RecordWriter:
 
     def trial_started(self, trial: int, params: Mapping[str, Value], origin: str) -> None:
         """A trial was proposed; `origin` as in `TrialRecord`."""
-        self._append("trial_start", trial=trial, params=params, origin=origin)
+        self._append("trial_start", trial=trial, params=params, origin=origin, **_scored(self._scoring))
 
     def epochs(
         self, trial: int, reports: Sequence[EpochReport], *, worker: str, setup_seconds: float, precision_note: str = ""
@@ -58,7 +65,8 @@ class RecordWriter:
 
     def final_started(self, phase: Phase, trial: int, seed: int) -> None:
         """A run of the finals begins, or begins again after a failure or a death of the driver."""
-        self._append("final_start", phase=phase, trial=trial, seed=seed)
+        own = replace(self._scoring, fold_epochs=0)
+        self._append("final_start", phase=phase, trial=trial, seed=seed, **_scored(own))
 
     def final_epochs(
         self,
@@ -90,4 +98,14 @@ class RecordWriter:
 
 def _trained(reports: Sequence[EpochReport], worker: str, setup_seconds: float, precision_note: str) -> dict[str, Any]:
     note = {"precision_note": precision_note} if precision_note else {}
-    return {"worker": worker, "setup_seconds": setup_seconds, **note, "reports": [vars(report) for report in reports]}
+    return {
+        "worker": worker,
+        "setup_seconds": setup_seconds,
+        **note,
+        "reports": [report.as_json() for report in reports],
+    }
+
+
+def _scored(scoring: Scoring) -> dict[str, Any]:
+    """How what starts is scored, as far as it is otherwise than in early versions."""
+    return {name: value for name, value in vars(scoring).items() if value != getattr(EARLIER_SCORING, name)}

@@ -15,7 +15,7 @@ from search.run_folder.paths import INSIGHT_FILE, PLAN_FILE, RECORDS_FILE, RESUL
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
 from search.run_folder.records_reader import read_records
-from search.run_folder.rungs import rung_epochs
+from search.run_folder.rungs import fold_rungs, rung_epochs
 from ser_core.config import ConfigError
 from ser_core.errors import UserError
 from ser_core.json_document import DocumentError, read_object
@@ -60,13 +60,13 @@ class RunView:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs after which ASHA decides, ascending; none while the search has not found the first one."""
-        first = self.plan.first_rung
+        """Epochs after which ASHA decides, ascending; none within a fold while the search has not found the first."""
+        budget, folds, first = self.plan.max_epochs, self.plan.folds_in_turn, self.plan.first_rung
         if first is None:
             if self.records.grace is None:
-                return ()
+                return fold_rungs(budget, self.plan.reduction, folds)
             first = self.records.grace.epochs
-        return rung_epochs(self.plan.max_epochs, first, self.plan.reduction)
+        return rung_epochs(budget, first, self.plan.reduction, folds)
 
 
 def read_run(folder: Path, records: RunRecords | None = None) -> RunView:

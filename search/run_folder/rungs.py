@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from search.run_folder.scoring import EARLIER_SCORE, STATISTICS
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -17,14 +19,29 @@ GRACE_SPEARMAN = 0.6
 """Rank correlation with the final order from which on a rung is trusted."""
 
 
-def rung_epochs(max_epochs: int, grace_epochs: int, reduction: float) -> tuple[int, ...]:
-    """Epoch counts of the rungs: grace, grace * reduction, grace * reduction^2 …, rounded, below `max_epochs`."""
+def rung_epochs(max_epochs: int, grace_epochs: int, reduction: float, folds: int = 1) -> tuple[int, ...]:
+    """Epoch counts of the rungs: grace, grace * reduction, grace * reduction^2 …, rounded, below `max_epochs`.
+
+    Where `folds` are trained one after another, the ends of folds follow, see `fold_rungs`.
+    """
     epochs = []
     rung = float(grace_epochs)
     while round(rung) < max_epochs:
         epochs.append(round(rung))
         rung *= reduction
-    return tuple(dict.fromkeys(epochs))
+    return (*dict.fromkeys(epochs), *fold_rungs(max_epochs, reduction, folds))
+
+
+def fold_rungs(max_epochs: int, reduction: float, folds: int) -> tuple[int, ...]:
+    """Epoch counts of the rungs at the ends of folds: of the first one, then of `reduction` times as many, rounded up.
+
+    No rung lies within a later fold, since a part of its schedule says nothing, and none at the end of the last one.
+    """
+    ends, fold = [], 1
+    while fold < folds:
+        ends.append(fold * max_epochs)
+        fold = math.ceil(fold * reduction)
+    return tuple(ends)
 
 
 def default_grace_epochs(max_epochs: int) -> int:
@@ -36,20 +53,25 @@ def default_grace_epochs(max_epochs: int) -> int:
     return math.ceil(max_epochs / 5)
 
 
-def find_grace_epochs(curves: Sequence[Sequence[float]], max_epochs: int) -> tuple[int, float]:
+def find_grace_epochs(
+    curves: Sequence[Sequence[float]], max_epochs: int, score: str = EARLIER_SCORE
+) -> tuple[int, float]:
     """The first rung that can be trusted, and the rank correlation that speaks for it.
 
-    That is the smallest epoch from which on, at every epoch, the best values so far rank the trials like the best
-    values of their whole curves: Spearman's coefficient at least 0.6. One lucky epoch among worse ones does not count.
+    That is the smallest epoch from which on, at every epoch, the scores so far rank the trials like the scores of their
+    whole curves: Spearman's coefficient at least 0.6. One lucky epoch among worse ones does not count.
 
     Args:
         curves: value after each epoch of trials that were trained to their end; NaN counts as nothing.
         max_epochs: full budget.
+        score: name in `search.run_folder.scoring.STATISTICS`.
 
     Returns:
         (epoch, Spearman's coefficient there); (max_epochs, NaN) when no epoch before the last one will do.
     """
-    agreement = agreement_with_end(best_so_far(curves, max_epochs))
+    statistic = STATISTICS[score]
+    scores = [[statistic(curve[:epoch]) for epoch in range(1, len(curve) + 1)] for curve in curves]
+    agreement = agreement_with_end(padded(scores, max_epochs))
     found = (max_epochs, math.nan)
     for epoch in range(max_epochs - 1, 0, -1):
         if not agreement[epoch - 1] >= GRACE_SPEARMAN:  # NaN too: no ranking
@@ -58,24 +80,26 @@ def find_grace_epochs(curves: Sequence[Sequence[float]], max_epochs: int) -> tup
     return found
 
 
-def best_so_far(curves: Sequence[Sequence[float]], max_epochs: int) -> np.ndarray:
-    """(curves, max_epochs) running maxima; NaN counts as nothing, and a curve that ended early keeps its best.
+def padded(scores: Sequence[Sequence[float]], epochs: int) -> np.ndarray:
+    """(trials, epochs) scores after each epoch; a trial that ended early keeps its last one.
 
     What has no number yet is -1, below every score, so that ranks can be computed.
     """
     import numpy as np  # here and below: whoever reads a plan, or asks for help, needs no curves
 
-    padded = np.full((len(curves), max_epochs), -1.0)
-    for row, curve in zip(padded, curves, strict=True):
-        row[: len(curve)] = np.nan_to_num(curve, nan=-1.0, neginf=-1.0)
-    return np.maximum.accumulate(padded, axis=1)
+    table = np.full((len(scores), epochs), -1.0)
+    for row, own in zip(table, scores, strict=True):
+        if len(own):
+            row[: len(own)] = np.nan_to_num(own, nan=-1.0, neginf=-1.0)
+            row[len(own) :] = row[len(own) - 1]
+    return table
 
 
-def agreement_with_end(best: np.ndarray) -> np.ndarray:
+def agreement_with_end(scores: np.ndarray) -> np.ndarray:
     """(epochs,) Spearman's coefficient between the ranking of trials after each epoch and after the last one.
 
     Args:
-        best: (trials, epochs) best values so far, finite.
+        scores: (trials, epochs) scores so far, finite.
 
     Returns:
         NaN where all trials are alike, or there are fewer than two.
@@ -83,7 +107,7 @@ def agreement_with_end(best: np.ndarray) -> np.ndarray:
     import numpy as np
     from scipy.stats import rankdata
 
-    if len(best) < 2:
-        return np.full(best.shape[1], math.nan)
+    if len(scores) < 2:
+        return np.full(scores.shape[1], math.nan)
     with np.errstate(invalid="ignore"):  # all alike: 0/0
-        return np.atleast_2d(np.corrcoef(rankdata(best, axis=0), rowvar=False))[-1]
+        return np.atleast_2d(np.corrcoef(rankdata(scores, axis=0), rowvar=False))[-1]

@@ -65,7 +65,10 @@ class Standing:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial with the best validation UAR so far, the earliest of equals; failed ones do not count."""
+        """The trial with the best score so far, the earliest of equals; failed ones do not count.
+
+        Where folds are trained one after another, it is the best of those with the most complete folds.
+        """
         return _better([self._best, *self.running])
 
     @property
@@ -98,4 +101,4 @@ def best_trial(records: RunRecords) -> TrialRecord | None:
 
 def _better(trials: Iterable[TrialRecord | None]) -> TrialRecord | None:
     scored = [t for t in trials if t is not None and t.state is not TrialState.FAIL and math.isfinite(t.value)]
-    return min(scored, key=lambda trial: trial.rank, default=None)
+    return min(scored, key=lambda trial: (-trial.folds, *trial.rank), default=None)

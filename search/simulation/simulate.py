@@ -55,7 +55,8 @@ def simulate(
 
     Args:
         source: what is simulated; whatever it raises comes out.
-        curve_of: the curve of a job's settings. One that is shorter than the job and has a `reason` fails there.
+        curve_of: the curve of a job's settings. One that is shorter than the job and has a `reason` fails there. That
+            of a job that trains folds one after another is those of the folds, joined.
         workers: at once.
         clock: the source's own. A source that moves it is busy for so long, and workers wait for it.
         chunk_seconds: 0 reports after every epoch, infinity only at pauses.
@@ -105,10 +106,16 @@ def _next_chunk(training: _Training, worker: str, begins: float, chunk_seconds: 
             outcome, reason = Outcome.FAILED, curve.reason
             break
         ends += curve.seconds
-        reports.append(EpochReport.of_uar(epoch, curve.val_uar[epoch - 1], seconds=curve.seconds))
+        reports.append(_report(epoch, curve.val_uar[epoch - 1], curve.seconds, in_turn=bool(job.later_folds)))
         training.done = epoch
         if epoch >= job.last_epoch:
             outcome = Outcome.DONE
         elif epoch in job.pauses or ends - begins >= chunk_seconds:
             break
     return Chunk(job=job.name, reports=reports, outcome=outcome, worker=worker, reason=reason), ends
+
+
+def _report(epoch: int, val_uar: float, seconds: float, *, in_turn: bool) -> EpochReport:
+    """An epoch of a curve. Folds that are trained one after another count alike, since a curve knows no clips."""
+    alike: dict[str, tuple[float]] = {"hits": (val_uar,), "clips": (1.0,)} if in_turn else {}
+    return EpochReport.of_uar(epoch, val_uar, seconds, **alike)

@@ -63,9 +63,9 @@ class OpenTrials:
     def report_epochs(self, record: TrialRecord) -> None:
         """Make an intermediate value of every epoch that Optuna does not know yet."""
         trial, reported = self._live[record.number], self._reported.get(record.number, 0)
-        for report in record.epochs:
+        for report, value in zip(record.epochs, record.scoring.reported(record.epochs), strict=True):
             if report.epoch > reported:
-                trial.report(report.val_uar, step=report.epoch)
+                trial.report(value, step=report.epoch)
         self._reported[record.number] = max(reported, len(record.epochs))
 
     def end(self, record: TrialRecord, state: TrialState, reason: str) -> None:

@@ -38,7 +38,8 @@ def rebuild(study: optuna.Study, space: Space, records: Mapping[int, TrialRecord
 
 def _frozen(record: TrialRecord, space: Space) -> FrozenTrial:
     """A trial as Optuna would have kept it: the value of a pruned one is that of its last epoch."""
-    last = record.epochs[-1].val_uar if record.epochs else math.nan
+    values = record.scoring.reported(record.epochs)
+    last = values[-1] if values else math.nan
     value = {TrialState.COMPLETE: record.value, TrialState.PRUNED: last}.get(record.state, math.nan)
     attributes = {"origin": record.origin} if record.origin != "sampler" else {}
     if record.reason:
@@ -54,7 +55,7 @@ def _frozen(record: TrialRecord, space: Space) -> FrozenTrial:
         distributions={name: distribution(space.knobs[name]) for name in record.params},
         user_attrs=attributes,
         system_attrs={},
-        intermediate_values={report.epoch: report.val_uar for report in record.epochs},
+        intermediate_values={report.epoch: value for report, value in zip(record.epochs, values, strict=True)},
     )
 
 

@@ -61,7 +61,10 @@ def _check_same(records: dict[int, TrialRecord], frozen: dict[int, FrozenTrial])
 
 
 def _write_down(trials: OpenTrials, frozen: FrozenTrial) -> None:
-    """Write what Optuna knows of an ended trial into records that lost their last lines; losses are not known."""
+    """Write what Optuna knows of an ended trial into records that lost their last lines.
+
+    Losses are not known, nor the clips of each class.
+    """
     number, writer = frozen.number, trials.writer
     if number not in trials.records:
         writer.trial_started(number, frozen.params, origin_of(frozen))
@@ -80,8 +83,8 @@ def _fill_rungs(records: RunRecords, asha: Asha) -> dict[int, int]:
     """
     verdicts: dict[int, int] = {}
     for number, epochs in records.arrivals:
-        values = [report.val_uar for report in records.trials[number].epochs[:epochs]]
-        verdicts[number] = asha.judge(number, values)
+        trial = records.trials[number]
+        verdicts[number] = asha.judge(number, trial.epochs[:epochs], trial.scoring)
     return verdicts
 
 
@@ -93,7 +96,7 @@ def _ended(trials: OpenTrials, asha: Asha, record: TrialRecord, frozen: FrozenTr
         trials.end_in_study(record)
     elif stopped:  # the driver died between the rung's epoch and the verdict
         trials.end(record, TrialState.PRUNED, f"rung {stopped}")
-    elif record.epochs and record.epochs[-1].epoch >= asha.max_epochs:
+    elif record.epochs and record.epochs[-1].epoch >= asha.last_epoch:
         trials.end_trained(record)
     else:
         return False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 
-from search.jobs import Chunk, Job, Outcome, derived_seed, new_reports
+from search.jobs import Chunk, Job, Outcome, derived_seed, inner_fold, new_reports
 from search.run_folder.records import GraceChoice, TrialRecord, TrialState, epochs_trained, failure_kind
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import GRACE_TRIALS, find_grace_epochs
@@ -36,8 +36,8 @@ class Search:
         space: the knobs, and the configurations to try first.
         warm: configurations to try after those, taken from an earlier study.
         writer: the run's records, which are the source of truth.
-        asha: empty rungs; they are filled from the records. Without rungs, the first one is found from the first
-            `GRACE_TRIALS` complete trials.
+        asha: empty rungs; they are filled from the records. Without a first rung, it is found from the first
+            `GRACE_TRIALS` trials that were trained to their end, or to that of their first fold.
         sampler: name in `search.study.samplers.SAMPLERS`.
         seed: of the run.
         fixed: settings that every trial shares, by dotted name.
@@ -109,11 +109,13 @@ class Search:
 
     def _job(self, record: TrialRecord) -> Job:
         seed = derived_seed(self._seed, 0, record.number)
+        first, *later = [inner_fold(number) for number in range(1, self._asha.folds + 1)]
         return Job(
             name=trial_name(record.number),
             params={**self._fixed, **record.params, "seed": seed},
-            folds="search",
-            last_epoch=self._asha.max_epochs,
+            folds=first if later else "search",
+            later_folds=tuple(later),
+            last_epoch=self._asha.last_epoch,
             pauses=tuple(self._asha.rungs),
         )
 
@@ -142,11 +144,11 @@ class Search:
             self._open.end(record, TrialState.FAIL, chunk.reason)
         elif chunk.outcome is Outcome.DONE:
             self._open.end_trained(record)
-            self._find_grace()
         elif stopped:
             self._open.end(record, TrialState.PRUNED, f"rung {stopped}")
         elif self._budget_end():
             self._open.end(record, TrialState.PRUNED, "budget used up")
+        self._find_grace()
         self._open.flush()
         if record.state is TrialState.RUNNING:
             return True
@@ -165,21 +167,23 @@ class Search:
 
     def _judge(self, record: TrialRecord) -> int:
         """Put a trial on the rungs that it has reached -> the rung that ends it, 0 for none."""
-        return self._asha.judge(record.number, [report.val_uar for report in record.epochs])
+        return self._asha.judge(record.number, record.epochs, record.scoring)
 
     def _find_grace(self) -> None:
-        """Place the rungs once enough trials were trained to their end, and put all trials so far on them.
+        """Place the first rungs once enough trials were trained to their end, and put all trials so far on them.
 
         Trials that are at work are judged at the rungs that they have not passed yet.
         """
         if self._asha.grace_epochs is not None:
             return
-        complete = [trial for trial in self._records.values() if trial.state is TrialState.COMPLETE]
-        if len(complete) < GRACE_TRIALS:
+        whole = [trial for trial in self._records.values() if trial.state is TrialState.COMPLETE or trial.folds]
+        whole = [trial for trial in whole if trial.state is not TrialState.FAIL]
+        if len(whole) < GRACE_TRIALS:
             return
-        curves = [[report.val_uar for report in trial.epochs] for trial in complete]
-        epochs, agreement = find_grace_epochs(curves, self._asha.max_epochs)
-        self._writer.grace_found(GraceChoice(epochs, agreement, tuple(trial.number for trial in complete)))
+        budget = self._asha.max_epochs
+        curves = [[report.val_uar for report in trial.epochs[:budget]] for trial in whole]
+        epochs, agreement = find_grace_epochs(curves, budget, whole[0].scoring.score)
+        self._writer.grace_found(GraceChoice(epochs, agreement, tuple(trial.number for trial in whole)))
         self._asha.place_rungs(epochs)
         for record in sorted(self._records.values(), key=lambda trial: (trial.ended is None, trial.number)):
             self._judge(record)

@@ -59,7 +59,7 @@ class Progress:
         self._stage, self._detail = Stage.FEATURES, ""
         self._begun = clock()
         self._standing = Standing(records)
-        self._epochs_before = self._standing.tally(plan.max_epochs).epochs_trained
+        self._epochs_before = self._standing.tally(plan.trial_epochs).epochs_trained
         self._search_begun = self._begun
         self._due = -math.inf
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
@@ -111,7 +111,7 @@ class Progress:
     # -- what is shown ---------------------------------------------------------------------------------------------
 
     def _panel(self) -> Panel:
-        counted = self._standing.tally(self._plan.max_epochs)
+        counted = self._standing.tally(self._plan.trial_epochs)
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
@@ -128,7 +128,7 @@ class Progress:
         return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
 
     def _line(self) -> str:
-        counted = self._standing.tally(self._plan.max_epochs)
+        counted = self._standing.tally(self._plan.trial_epochs)
         best = self._standing.best
         detail = self._finals() if self._stage in (Stage.FINALS, Stage.REFIT) else self._detail
         parts = [f"[{self._stage}] {detail}".rstrip()]
@@ -170,7 +170,7 @@ class Progress:
         for heading in ("running", "epoch", "last UAR", "best UAR"):
             table.add_column(heading, justify="left" if heading == "running" else "right")
         for trial in running[:MOST_RUNNING]:
-            table.add_row(f"trial {trial.number}", f"{len(trial.epochs)}/{self._plan.max_epochs}", *_scores(trial))
+            table.add_row(f"trial {trial.number}", f"{len(trial.epochs)}/{self._plan.trial_epochs}", *_scores(trial))
         if len(running) > MOST_RUNNING:
             table.add_row(f"and {len(running) - MOST_RUNNING} more")
         return table

@@ -25,8 +25,11 @@ from ser_core.features.store import FeatureStore
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.training.checkpoint import CheckpointError
 from ser_core.training.folds import FoldsRun, train_folds
+from ser_core.training.folds_in_turn import FoldsInTurn
 from ser_core.training.report import EpochReport
 from ser_core.training.run import Diverged, TrainingRun
+
+Training = TrainingRun | FoldsRun | FoldsInTurn
 
 CHUNK_SECONDS = 1.0
 """A worker reports after the first epoch that ends this long after its last report, and at every rung."""
@@ -47,7 +50,7 @@ class JobRun:
 
     def __init__(self, job: Job, context: WorkerContext, store_of: Callable[[Config], FeatureStore]) -> None:
         self._job, self._context, self._store_of = job, context, store_of
-        self._training: TrainingRun | FoldsRun | None = None
+        self._training: Training | None = None
         self._unreported: list[EpochReport] = []
         self._restored = 0
         self._refused: list[OSError] = []  # by the disk, since the last report
@@ -106,7 +109,7 @@ class JobRun:
                 return Outcome.GOING  # without its model or predictions it is not done
         return outcome
 
-    def _start(self) -> TrainingRun | FoldsRun:
+    def _start(self) -> Training:
         """Build model and data, from the checkpoint where an earlier worker left one.
 
         That worker may have died, or its driver, before the checkpoint's last epochs were reported: they are reported
@@ -115,23 +118,28 @@ class JobRun:
         began = time.monotonic()
         with self._writing():
             self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        config = job_config(self._context.model, self._job)
-        data = (config, self._context.folds[self._job.folds], self._store_of(config))
         try:
-            run = train_folds(
-                *data, device=self._context.device, resume=self._checkpoint if self._checkpoint.exists() else None
-            )
+            run = self._train_job(self._checkpoint if self._checkpoint.exists() else None)
         except CheckpointError:  # torn by a power cut: its epochs are lost, the job is not
             self._keep(traceback.format_exc())
             self._checkpoint.unlink()
-            run = train_folds(*data, device=self._context.device)
+            run = self._train_job(None)
         self._unreported = list(run.reports)
         self._restored = len(run.reports)
         self._precision_note = run.precision_note
         self._setup_seconds = time.monotonic() - began
         return run
 
-    def _train_epochs(self, run: TrainingRun | FoldsRun) -> Outcome:
+    def _train_job(self, resume: Path | None) -> Training:
+        config, device = job_config(self._context.model, self._job), self._context.device
+        store, folds = self._store_of(config), self._context.folds
+        first = folds[self._job.folds]
+        if not self._job.later_folds:
+            return train_folds(config, first, store, device=device, resume=resume)
+        in_turn = [*first, *(fold for key in self._job.later_folds for fold in folds[key])]
+        return FoldsInTurn(config, in_turn, store, device=device, resume=resume)
+
+    def _train_epochs(self, run: Training) -> Outcome:
         """Train until the job is done or the next report is due."""
         if run.reports and run.reports[-1].epoch >= self._job.last_epoch:
             return Outcome.DONE
@@ -175,7 +183,7 @@ class JobRun:
             self._refused.append(FileNotFoundError(errno.ENOENT, problem, str(folder)))
         return not self._refused
 
-    def _keep_results(self, run: TrainingRun | FoldsRun) -> None:
+    def _keep_results(self, run: Training) -> None:
         """Write what others need of a finished job: its model, its predictions of validation clips."""
         folder = Path(self._context.run_folder)
         if self._job.model_folder:
@@ -183,6 +191,10 @@ class JobRun:
                 raise ValueError(f"{self._job.name} trained several folds, so it has no one model to save")
             save_model(folder / self._job.model_folder, run, about=self._context.about)
         if self._job.predictions_file:
+            if isinstance(run, FoldsInTurn):
+                raise ValueError(
+                    f"{self._job.name} trained its folds in turn, so it has the models of none but the last"
+                )
             rows, probabilities = run.predict_validation()
             store = self._store_of(job_config(self._context.model, self._job))
             write_predictions(
@@ -193,12 +205,12 @@ class JobRun:
                 classes=store.classes,
             )
 
-    def _save_if_due(self, run: TrainingRun | FoldsRun) -> None:
+    def _save_if_due(self, run: Training) -> None:
         if time.monotonic() - self._saved_at >= self._save_seconds / CHECKPOINT_SHARE:
             with self._writing():
                 self._save(run)
 
-    def _save(self, run: TrainingRun | FoldsRun) -> None:
+    def _save(self, run: Training) -> None:
         began = time.monotonic()
         run.save(self._checkpoint)
         self._saved_at = time.monotonic()

@@ -14,8 +14,8 @@ import numpy as np
 
 from search.interruption import Interrupted
 from search.jobs import JobSource
+from search.run_folder.limits import Limits
 from search.run_folder.paths import CHECKPOINTS_FOLDER
-from search.run_folder.plan import Limits
 from search.workers._remote_calls import on_gpus
 from search.workers.computed_features import compute_on_workers, worth_spreading
 from search.workers.context import WorkerContext

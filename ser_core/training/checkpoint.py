@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,7 @@ class Checkpoint:
         optimizer: state tensors by "<parameter index>.<name>".
         precision: what the optimiser's steps compute in; "" in a checkpoint of an earlier version.
         precision_note: see `TrainingRun`.
+        earlier: reports of folds that were trained before this one, see `FoldsInTurn`.
     """
 
     identity: Mapping[str, Any]
@@ -54,6 +54,7 @@ class Checkpoint:
     optimizer: Mapping[str, Tensor]
     precision: str = ""
     precision_note: str = ""
+    earlier: Sequence[EpochReport] = ()
 
 
 _GROUPS = ("weights", "best", "optimizer")
@@ -75,7 +76,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "best_epoch": checkpoint.best_epoch,
         "precision": checkpoint.precision,
         "precision_note": checkpoint.precision_note,
-        "reports": [defined(asdict(report)) for report in checkpoint.reports],
+        "reports": [defined(report.as_json()) for report in checkpoint.reports],
+        "earlier": [defined(report.as_json()) for report in checkpoint.earlier],
     }
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -117,10 +119,10 @@ def _of_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Chec
     for name, tensor in tensors.items():
         group, _, leaf = name.partition("/")
         groups[group][leaf] = tensor
-    reports = [EpochReport(**_with_nan(fields)) for fields in header["reports"]]
     return Checkpoint(
         identity=header["identity"],
-        reports=reports,
+        reports=[EpochReport.of_json(fields) for fields in header["reports"]],
+        earlier=[EpochReport.of_json(fields) for fields in header.get("earlier", ())],
         best_epoch=header["best_epoch"],
         precision=header.get("precision", ""),
         precision_note=header.get("precision_note", ""),
@@ -153,8 +155,3 @@ def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, An
         raise CheckpointError(
             f"{path} was written by another run; resume with its settings or start anew:\n" + "\n".join(lines)
         )
-
-
-def _with_nan(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a report as `defined` left them: null was NaN."""
-    return {key: math.nan if value is None else value for key, value in fields.items()}

@@ -1,6 +1,7 @@
 """Cross-validation as one training run: several folds side by side, an epoch of each at a time.
 
-Whoever calls sees one run whose scores are means over the folds, so that a search can stop it after any epoch.
+Whoever calls sees one run whose scores are those of all folds' validation clips together, so that a search can stop it
+after any epoch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training.checkpoint import CheckpointError
 from ser_core.training.optim import training_ends
-from ser_core.training.report import EpochReport
+from ser_core.training.report import EpochReport, pooled_counts, pooled_uar
 from ser_core.training.run import TrainingRun, train
 
 
@@ -30,7 +31,7 @@ def train_folds(
     device: str | torch.device,
     resume: Path | None = None,
 ) -> TrainingRun | FoldsRun:
-    """`ser_core.training.run.train` for a single fold; for several, a run whose reports are means over them.
+    """`ser_core.training.run.train` for a single fold; for several, a run whose reports are over all of them.
 
     Args:
         resume: a checkpoint that the run's `save` wrote.
@@ -52,8 +53,9 @@ class FoldsRun(Iterator[EpochReport]):
     The models, one per fold, are all on the device. Every fold has weights and draws of the same seed.
 
     Attributes:
-        reports: every epoch so far: losses and scores are means over the folds, seconds their sum.
-        best_epoch: the first epoch with the highest mean validation UAR, counted from 1.
+        reports: every epoch so far: validation is of the clips of all folds together, the training loss a mean over the
+            folds, seconds their sum.
+        best_epoch: the first epoch with the highest validation UAR, counted from 1.
         precision_note: of the first fold that has one, see `TrainingRun`.
     """
 
@@ -97,14 +99,19 @@ class FoldsRun(Iterator[EpochReport]):
 
     def _add(self, own: Sequence[EpochReport]) -> EpochReport:
         """Join the reports of one epoch, one per fold."""
+        hits, clips = pooled_counts(own)
+        sizes = [sum(each.clips) for each in own]
+        sizes = sizes if all(sizes) else [1] * len(own)  # a checkpoint of an early version knows no clips
         report = EpochReport(
             epoch=own[0].epoch,
             train_loss=fmean(each.train_loss for each in own),
-            val_loss=fmean(each.val_loss for each in own),
-            val_uar=fmean(each.val_uar for each in own),
-            val_war=fmean(each.val_war for each in own),
+            val_loss=fmean([each.val_loss for each in own], sizes),
+            val_uar=pooled_uar(own),
+            val_war=fmean([each.val_war for each in own], sizes),
             learning_rate=own[0].learning_rate,
             seconds=math.fsum(each.seconds for each in own),
+            hits=hits,
+            clips=clips,
         )
         self.reports.append(report)
         if not self.best_epoch or report.val_uar > self.reports[self.best_epoch - 1].val_uar:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,18 +170,17 @@ class TrainingRun(Iterator[EpochReport]):
         """
         started, epoch = time.perf_counter(), len(self.reports) + 1
         train_loss, rate = self._fit_epoch(epoch)
-        val_loss, val_uar, val_war = self._validate(epoch)
+        validation = self._validate(epoch)
         report = EpochReport(
             epoch=epoch,
             train_loss=train_loss,
-            val_loss=val_loss,
-            val_uar=val_uar,
-            val_war=val_war,
             learning_rate=rate,
             seconds=time.perf_counter() - started,
+            **validation,
         )
         self.reports.append(report)
-        if len(self._evaluate_rows) and (not self.best_epoch or val_uar > self.reports[self.best_epoch - 1].val_uar):
+        best = self.reports[self.best_epoch - 1].val_uar if self.best_epoch else -math.inf
+        if len(self._evaluate_rows) and report.val_uar > best:
             self.best_epoch = epoch
             self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         return report
@@ -227,10 +227,10 @@ class TrainingRun(Iterator[EpochReport]):
         self._optimizer.step()
         return loss.detach(), norm
 
-    def _validate(self, epoch: int) -> tuple[float, float, float]:
-        """Loss, UAR and WAR on the clips to evaluate, with the present weights; NaN when there are none."""
+    def _validate(self, epoch: int) -> dict[str, Any]:
+        """What a report says of the clips to evaluate, with the present weights; NaN when there are none."""
         if not len(self._evaluate_rows):
-            return math.nan, math.nan, math.nan
+            return {"val_loss": math.nan, "val_uar": math.nan, "val_war": math.nan}
         logits = evaluate(self.model, self._clips, self._evaluate_rows)
         labels = self._labels[self._evaluate_rows]
         loss = F.cross_entropy(logits, labels).item()
@@ -238,7 +238,13 @@ class TrainingRun(Iterator[EpochReport]):
             rate = self.config.optim.learning_rate
             raise Diverged(epoch, f"validation loss {loss}; lower optim.learning_rate ({rate})")
         scores = metrics.scores(labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy(), len(self.classes))
-        return loss, scores.uar, scores.war
+        return {
+            "val_loss": loss,
+            "val_uar": scores.uar,
+            "val_war": scores.war,
+            "hits": tuple(scores.confusion.diagonal().tolist()),
+            "clips": tuple(scores.confusion.sum(axis=1).tolist()),
+        }
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (rows, classes) float32 of any clips (rows,) of the store, with the best weights."""
@@ -258,8 +264,11 @@ class TrainingRun(Iterator[EpochReport]):
         weights = self._best or self.model.state_dict()
         return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, earlier: Sequence[EpochReport] = ()) -> None:
         """Write a complete checkpoint, from which `train(…, resume=path)` goes on.
+
+        Args:
+            earlier: reports of folds that were trained before this one, to be kept with it.
 
         Raises:
             OSError: a full or read-only disk; what was at `path` stays.
@@ -273,6 +282,7 @@ class TrainingRun(Iterator[EpochReport]):
             weights=self.model.state_dict(),
             best=self._best,
             optimizer=optimizer_tensors(self._optimizer),
+            earlier=earlier,
         )
         write_checkpoint(path, checkpoint)
 

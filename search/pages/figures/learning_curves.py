@@ -57,7 +57,7 @@ def info(run: RunView) -> CurvesInfo | None:
         best_epoch=best.best_epoch if best else 0,
         best_uar=best.value if best else float("nan"),
         rungs=run.rungs,
-        max_epochs=run.plan.max_epochs,
+        max_epochs=run.plan.trial_epochs,
     )
 
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from search.pages.figures._style import BLUE, MUTED, ORANGE, SKY, SURFACE, blank, rung_lines
 from search.run_folder.records import TrialState, Value
 from search.run_folder.run_view import RunView
-from search.run_folder.rungs import GRACE_SPEARMAN, GRACE_TRIALS, agreement_with_end, best_so_far
+from search.run_folder.rungs import GRACE_SPEARMAN, GRACE_TRIALS, agreement_with_end, padded
 from search.wording import count
 
 TITLE = "Rank agreement: how early the order of trials is the final one"
@@ -57,15 +57,15 @@ def info(run: RunView) -> AgreementInfo | None:
     trials = [run.records.trials[number] for number in sorted(run.records.trials)]
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and math.isfinite(trial.value)]
     step = math.ceil(len(complete) / MOST_TRIALS)
-    curves = [[epoch.val_uar for epoch in trial.epochs] for trial in complete[:: step or 1]]
-    if len(curves) < GRACE_TRIALS or run.plan.max_epochs < 2:
+    compared, budget = complete[:: step or 1], run.plan.trial_epochs
+    if len(compared) < GRACE_TRIALS or budget < 2:
         return None
-    best = best_so_far(curves, run.plan.max_epochs)
-    spearman = agreement_with_end(best)
+    scores = padded([trial.scoring.so_far(trial.epochs) for trial in compared], budget)
+    spearman = agreement_with_end(scores)
     if not np.isfinite(spearman[:-1]).any():
         return None
-    kept = _kept_epochs(run.plan.max_epochs, run.rungs)
-    low, high = _interval(best[:, [*(epoch - 1 for epoch in kept), -1]])
+    kept = _kept_epochs(budget, run.rungs)
+    low, high = _interval(scores[:, [*(epoch - 1 for epoch in kept), -1]])
     epochs = tuple(
         Agreement(epoch, float(spearman[epoch - 1]), float(bottom), float(top))
         for epoch, bottom, top in zip(kept, low, high, strict=True)
@@ -73,9 +73,9 @@ def info(run: RunView) -> AgreementInfo | None:
     )
     return AgreementInfo(
         epochs=epochs,
-        trials=len(curves),
+        trials=len(compared),
         rungs=run.rungs,
-        max_epochs=run.plan.max_epochs,
+        max_epochs=budget,
         trusted=_trusted(spearman[:-1]),
     )
 
@@ -86,11 +86,11 @@ def _kept_epochs(max_epochs: int, rungs: Sequence[int]) -> list[int]:
     return sorted({*map(int, even), *rungs})
 
 
-def _interval(best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _interval(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """95 % percentile interval for every column but the last; the same trials give the same interval."""
     rng = np.random.default_rng(0)
     draws = np.array(
-        [agreement_with_end(best[rng.integers(0, len(best), len(best))])[:-1] for _ in range(RESAMPLES)]
+        [agreement_with_end(scores[rng.integers(0, len(scores), len(scores))])[:-1] for _ in range(RESAMPLES)]
     )  # (resamples, epochs); NaN where all that were drawn are alike
     known = np.isfinite(draws).any(axis=0)
     low, high = np.full(draws.shape[1], math.nan), np.full(draws.shape[1], math.nan)

@@ -62,7 +62,7 @@ def info(run: RunView) -> SurvivalInfo | None:
     pruned, lengths = ([len(trial.epochs) for trial in some] for some in (stopped, ended))
     if not lengths:
         return None
-    epochs = range(1, run.plan.max_epochs + 1)
+    epochs = range(1, run.plan.trial_epochs + 1)
     return SurvivalInfo(
         trained=tuple(sum(length >= epoch for length in lengths) for epoch in epochs),
         saved=tuple(sum(length < epoch for length in pruned) for epoch in epochs),
@@ -73,7 +73,7 @@ def info(run: RunView) -> SurvivalInfo | None:
         trials=len(lengths),
         pruned=len(pruned),
         seconds_trained=sum(trial.train_seconds for trial in ended),
-        seconds_saved=sum((run.plan.max_epochs - len(trial.epochs)) * _epoch_seconds(trial) for trial in stopped),
+        seconds_saved=sum((run.plan.trial_epochs - len(trial.epochs)) * _epoch_seconds(trial) for trial in stopped),
         found="" if run.records.grace is None else f" ASHA: {run.records.grace}.",
     )
 

@@ -14,7 +14,8 @@ import typer
 from search.driver.option import Kind
 from search.driver.options import OPTIONS, PATHS, Options
 from search.run import app
-from search.run_folder.plan import Limits, SearchPlan
+from search.run_folder.limits import Limits
+from search.run_folder.plan import SearchPlan
 from ser_core.config import ConfigError
 
 FLAGS = {word for param in typer.main.get_command(app).params for word in (*param.opts, *param.secondary_opts)}

@@ -10,7 +10,8 @@ import pytest
 
 from search.driver.planning import inner_of, make_plan
 from search.driver.space import feature_settings, resolve_space
-from search.run_folder.plan import FINALS_RULES, Limits, SearchPlan
+from search.run_folder.limits import Limits
+from search.run_folder.plan import FINALS_RULES, SearchPlan
 from ser_core.architectures import default_config
 from ser_core.clips import Clip, Manifest
 from ser_core.config import ConfigError
@@ -156,7 +157,7 @@ def test_inner_folds_are_part_of_the_plan_and_hold_every_speaker_but_the_test_on
     validated = [name for names in plan.inner_folds for name in names]
     assert sorted(validated) == sorted({*plan.speakers.fit, *plan.speakers.validation})
     assert not set(validated) & set(plan.speakers.test)
-    with pytest.raises(ConfigError, match="--folds must be at least 1; got 0"):
+    with pytest.raises(ConfigError, match="--folds must be a whole number of at least 1, or auto; got 0"):
         plan_for(manifest, folds=0)
     assert "folds: 2 in the run, 1 now" in plan.differences(plan_for(manifest))
 

@@ -18,8 +18,9 @@ from search.driver.options import Options
 from search.driver.planning import prepare
 from search.driver.preflight import check_resumption
 from search.run import app
+from search.run_folder.limits import Limits
 from search.run_folder.paths import LEDGER_FILE, RECORDS_FILE
-from search.run_folder.plan import Limits, SearchPlan
+from search.run_folder.plan import SearchPlan
 from search.run_folder.records_writer import RecordWriter
 from ser_core.config import ConfigError
 

@@ -32,7 +32,8 @@ from search.finals.test_scores import score_test as numbers_of
 from search.finals.test_set import ledger_readings as readings_of
 from search.finals.test_set import read_test_set
 from search.jobs import Job
-from search.run_folder.plan import Limits, SearchPlan
+from search.run_folder.limits import Limits
+from search.run_folder.plan import SearchPlan
 from search.run_folder.records import FinalRun, Phase, RunRecords, Session, TrialRecord, TrialState
 from search.run_folder.records_writer import RecordWriter
 from ser_core.architectures import default_config

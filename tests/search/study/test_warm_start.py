@@ -22,7 +22,8 @@ from search.driver.options import Options
 from search.driver.planning import prepare
 from search.pages.figures import history
 from search.pages.run_head import page_head
-from search.run_folder.plan import Limits, SearchPlan, WarmStart
+from search.run_folder.limits import Limits
+from search.run_folder.plan import SearchPlan, WarmStart
 from search.run_folder.run_view import read_run
 from search.study.warm_start import MOST_CONFIGURATIONS, fit, warm_start
 from search.terminal.printing import print_warm_start, print_warnings

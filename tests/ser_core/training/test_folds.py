@@ -1,4 +1,4 @@
-"""Several folds as one run: means of the folds' own runs, stopped and resumed together."""
+"""Several folds as one run: the scores of all their clips together, stopped and resumed together."""
 
 from __future__ import annotations
 
@@ -7,30 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
 from ser_core.architectures import default_config
-from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training.checkpoint import CheckpointError
 from ser_core.training.folds import FoldsRun, train_folds
 from ser_core.training.run import TrainingRun, train
-
-CLIPS = 48
-SETTINGS = {"model.width": 8, "optim.epochs": 4, "optim.batch_size": 8, "seed": 3}
-THIRDS = tuple(
-    Fold(fit=np.flatnonzero(np.arange(CLIPS) % 3 != third), evaluate=np.flatnonzero(np.arange(CLIPS) % 3 == third))
-    for third in range(3)
-)
-
-
-def store() -> FeatureStore:
-    labels = np.arange(CLIPS) // 4 % 2
-    frames = np.random.default_rng(0).normal(size=(CLIPS, 160)) + 0.3 * labels[:, None]
-    return FeatureStore(
-        frames=frames.astype(np.float32), offsets=np.arange(CLIPS + 1), labels=labels.astype(np.int64),
-        clip_ids=tuple(map(str, range(CLIPS))), classes=("calm", "happy"), settings=default_config("mlp").features,
-        fingerprint="made",
-    )  # fmt: skip
+from tests.ser_core.training.thirds import CLIPS, SETTINGS, THIRDS, store
 
 
 def start(**options: Any) -> FoldsRun:
@@ -44,18 +28,25 @@ def scores(run: FoldsRun) -> list[tuple[int, float, float, float]]:
     return [(report.epoch, report.train_loss, report.val_loss, report.val_uar) for report in run.reports]
 
 
-def test_a_report_is_the_mean_of_the_folds_own() -> None:
-    together = start()
-    reports = list(together)
-    config = default_config("mlp", SETTINGS)
-    alone = [list(train(config, fold, store(), device="cpu")) for fold in THIRDS]
-    assert [report.epoch for report in reports] == [1, 2, 3, 4]
-    for epoch, report in enumerate(reports):
-        for name in ("train_loss", "val_loss", "val_uar", "val_war"):
-            expected = np.mean([getattr(own[epoch], name) for own in alone])
-            assert getattr(report, name) == pytest.approx(expected)
-    uars = [report.val_uar for report in reports]
-    assert together.best_epoch == 1 + int(np.argmax(uars))
+def test_a_report_is_about_the_clips_of_all_folds_together() -> None:
+    folds = (*THIRDS[:2], Fold(fit=THIRDS[2].fit, evaluate=THIRDS[2].evaluate[:5]))  # the last counts for less
+    together, clips = start(folds=folds), store()
+    report = next(together)
+    alone = [train(default_config("mlp", SETTINGS), fold, clips, device="cpu") for fold in folds]
+    own = [next(run) for run in alone]
+    labels = np.concatenate([clips.labels[fold.evaluate] for fold in folds])
+    probabilities = [run.predict(fold.evaluate) for run, fold in zip(alone, folds, strict=True)]
+    predicted = np.concatenate(probabilities).argmax(axis=1)
+    assert report.val_uar == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert report.val_uar != pytest.approx(np.mean([each.val_uar for each in own]))
+    assert report.val_war == pytest.approx((labels == predicted).mean())
+    sizes = [len(fold.evaluate) for fold in folds]
+    assert report.val_loss == pytest.approx(np.average([each.val_loss for each in own], weights=sizes))
+    assert report.train_loss == pytest.approx(np.mean([each.train_loss for each in own]))
+    assert report.clips == tuple(np.bincount(labels).tolist())
+    list(together)
+    assert [each.epoch for each in together.reports] == [1, 2, 3, 4]
+    assert together.best_epoch == 1 + int(np.argmax([each.val_uar for each in together.reports]))
 
 
 def test_a_resumed_run_is_that_of_an_uninterrupted_one(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from search.pages.figures._knobs import Scale, scale_of
 from search.pages.knob_importance import knob_importance
 from search.run_folder.records import TrialRecord, TrialState
 from search.run_folder.run_view import RunView, Share, read_run
-from search.run_folder.rungs import GRACE_SPEARMAN, agreement_with_end, best_so_far, find_grace_epochs
+from search.run_folder.rungs import GRACE_SPEARMAN, agreement_with_end, find_grace_epochs, padded
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -137,7 +137,7 @@ def test_agreement_is_spearmans_coefficient_of_the_best_so_far(thousand: RunView
     curves = [[e.val_uar for e in t.epochs] for t in thousand.records.trials.values() if t.state == "COMPLETE"]
     best = np.maximum.accumulate(np.array(curves), axis=1)
     expected = [spearmanr(best[:, epoch], best[:, -1]).statistic for epoch in range(50)]
-    assert agreement_with_end(best_so_far(curves, 50)) == pytest.approx(np.array(expected))
+    assert agreement_with_end(padded(best.tolist(), 50)) == pytest.approx(np.array(expected))
     info = rank_agreement.info(thousand)
     assert info is not None
     assert info.trials == len(curves) <= rank_agreement.MOST_TRIALS
