@@ -55,7 +55,8 @@ class Recording:
             recipe = {name: self.space.first[0].get(name, defaults[name]) for name in self.space.knobs}
             return {name: value for name, value in recipe.items() if self.space.active(name, recipe)}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return suggest(optuna.create_study(sampler=make_sampler("random", self.header.seed, number)).ask(), self.space)
+        sampler = make_sampler("random", self.header.seed, number, self.space)
+        return suggest(optuna.create_study(sampler=sampler).ask(), self.space)
 
     def truth(self, number: int, outer: str) -> Truth:
         """Train configuration `number` on everything that belongs to one outer fold."""

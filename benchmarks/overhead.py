@@ -39,7 +39,9 @@ from rich.console import Console
 from rich.table import Table
 
 from search.pages.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SURFACE, TEMPLATE
+from search.study.curve_gp.sampler import CurveGPSampler
 from search.study.samplers import make_sampler, suggest
+from search.study.tpe import RememberingTPESampler
 from spaces import space_for
 
 RESULTS = Path(__file__).parent / "results"
@@ -109,7 +111,7 @@ def proposal_ms(make: Callable[[int], BaseSampler], sizes: Sequence[int]) -> lis
     found, number = [], 0
     for size in sizes:
         while number < size:
-            study.sampler = make_sampler("random", 0, number)
+            study.sampler = make_sampler("random", 0, number, space)
             trial = study.ask()
             params = suggest(trial, space)
             last = 9 if number % 8 == 0 else 2 if number % 8 < 6 else 6
@@ -202,12 +204,14 @@ def overhead_table(rows: Sequence[Row]) -> Table:
 
 
 def proposal_table(sizes: Sequence[int]) -> Table:
-    """Optuna's TPE beside ours; (sizes) rows."""
+    """Optuna's TPE beside our samplers; (sizes) rows."""
+    space = space_for("mlp")
     stock = proposal_ms(lambda seed: TPESampler(seed=seed, multivariate=True, group=True), sizes)
-    own = proposal_ms(lambda seed: make_sampler("tpe", seed, 0), sizes)
-    table = Table("trials", "Optuna's TPE", "ours", title="ms of processor time for a proposal by TPE")
-    for size, theirs, mine in zip(sizes, stock, own, strict=True):
-        table.add_row(f"{size:,}", f"{theirs:.1f}", f"{mine:.1f}")
+    own = proposal_ms(lambda seed: RememberingTPESampler(seed=seed), sizes)
+    process = proposal_ms(lambda seed: CurveGPSampler(seed=seed, space=space), sizes)
+    table = Table("trials", "Optuna's TPE", "our TPE", "curve-gp", title="ms of processor time for a proposal")
+    for size, *times in zip(sizes, stock, own, process, strict=True):
+        table.add_row(f"{size:,}", *(f"{time:.1f}" for time in times))
     return table
 
 

@@ -40,7 +40,7 @@ from spaces.knobs import Space, Value
 def draw(space: Space, seed: int, number: int) -> dict[str, Value]:
     """Configuration `number` of a recording: a uniform draw from the space."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return suggest(optuna.create_study(sampler=make_sampler("random", seed, number)).ask(), space)
+    return suggest(optuna.create_study(sampler=make_sampler("random", seed, number, space)).ask(), space)
 
 
 def record(

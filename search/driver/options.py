@@ -124,7 +124,7 @@ class Options:
     sampler: str | None = option(
         Kind.PLAN,
         SEARCH,
-        f"{', '.join(SAMPLER_NAMES)}. One proposal in three of tpe is a random one.",
+        f"{', '.join(SAMPLER_NAMES)}. One proposal in three of tpe is a random one, one in two of curve-gp.",
         default="tpe",
         known=SAMPLER_NAMES,
         searches=True,

@@ -21,7 +21,7 @@ from ser_core.json_document import DocumentError, read_object, typed
 from ser_core.whole_file import write_whole
 from spaces.knobs import Choice, Float, Int, KnobError, Space, Value, knob_from_json
 
-SAMPLER_NAMES = ("tpe", "gp", "random", "cmaes")
+SAMPLER_NAMES = ("tpe", "curve-gp", "gp", "random", "cmaes")
 """What may propose configurations; the samplers themselves, and Optuna with them, are in `search.study.samplers`."""
 
 FINALS_RULES = (1, 2)

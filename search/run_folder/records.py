@@ -204,6 +204,8 @@ def _rung(trial: TrialRecord) -> tuple[bool, int, int]:
 
 NO_MEMORY = "out of memory"
 """The kind of failure of a job that needs more memory than it had."""
+DIVERGED = "diverged"
+"""The kind of failure of a job whose training left the finite numbers."""
 
 
 def failure_kind(reason: str) -> str:

@@ -15,7 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from search.run_folder.records import TrialRecord, TrialState
+from search.run_folder.records import DIVERGED, TrialRecord, TrialState
 from search.run_folder.records_writer import RecordWriter
 from search.study.samplers import make_sampler, suggest
 from spaces.knobs import Space, Value
@@ -55,7 +55,7 @@ class OpenTrials:
     def propose(self, wanted: Mapping[str, Value] | None, origin: str) -> TrialRecord:
         """A new trial: the values that are `wanted` and the sampler's for the other knobs, or for all of them."""
         number = len(self.records)
-        self.study.sampler = make_sampler(self._sampler, self._seed, number)
+        self.study.sampler = make_sampler(self._sampler, self._seed, number, self.space)
         if wanted is not None:
             self.study.enqueue_trial(dict(wanted), user_attrs={"origin": origin})
         return self._started(self._ask(), origin)
@@ -76,7 +76,7 @@ class OpenTrials:
     def end_trained(self, record: TrialRecord) -> None:
         """A trial was trained to its end: it is complete if it has a score."""
         if math.isnan(record.value):
-            self.end(record, TrialState.FAIL, "diverged: no epoch had a validation UAR that is a number")
+            self.end(record, TrialState.FAIL, f"{DIVERGED}: no epoch had a validation UAR that is a number")
         else:
             self.end(record, TrialState.COMPLETE, "")
 
@@ -98,7 +98,7 @@ class OpenTrials:
 
     def adopt(self, frozen: FrozenTrial) -> TrialRecord:
         """Start a trial that was asked for, or about to be, when the driver died: the study alone knows it."""
-        self.study.sampler = make_sampler(self._sampler, self._seed, frozen.number)
+        self.study.sampler = make_sampler(self._sampler, self._seed, frozen.number, self.space)
         waiting = frozen.state is OptunaState.WAITING
         trial = self._ask() if waiting else optuna.Trial(self.study, frozen._trial_id)
         self._draw_again(trial, frozen)

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from search.run_folder.records import TrialRecord, TrialState
-from search.study.samplers import distribution
+from search.study.distributions import distribution
 from spaces.knobs import Space
 
 

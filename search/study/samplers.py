@@ -8,10 +8,10 @@ from typing import cast
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler
 
+from search.study.curve_gp.sampler import CurveGPSampler
 from search.study.tpe import RememberingTPESampler
 from spaces.knobs import Float, Int, Knob, Space, Value
 
@@ -24,22 +24,35 @@ more.
 """
 
 
-def _tpe(seed: int) -> BaseSampler:
-    at_random = np.random.default_rng(seed).random() < RANDOM_SHARE
-    return RandomSampler(seed=seed) if at_random else RememberingTPESampler(seed=seed)
+CURVE_GP_RANDOM_SHARE = 1 / 2
+"""Share of proposals that the Gaussian process on projected scores leaves to chance: half, as it was first measured."""
 
 
-SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
+def _tpe(seed: int, space: Space) -> BaseSampler:
+    return RandomSampler(seed=seed) if _chance(seed) < RANDOM_SHARE else RememberingTPESampler(seed=seed)
+
+
+def _curve_gp(seed: int, space: Space) -> BaseSampler:
+    return RandomSampler(seed=seed) if _chance(seed) < CURVE_GP_RANDOM_SHARE else CurveGPSampler(seed=seed, space=space)
+
+
+def _chance(seed: int) -> float:
+    return float(np.random.default_rng(seed).random())
+
+
+SAMPLERS: Mapping[str, Callable[[int, Space], BaseSampler]] = {
     "tpe": _tpe,
-    "gp": lambda seed: GPSampler(seed=seed, warn_independent_sampling=False),
-    "random": lambda seed: RandomSampler(seed=seed),
-    "cmaes": lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "curve-gp": _curve_gp,
+    "gp": lambda seed, space: GPSampler(seed=seed, warn_independent_sampling=False),
+    "random": lambda seed, space: RandomSampler(seed=seed),
+    "cmaes": lambda seed, space: CmaEsSampler(seed=seed, warn_independent_sampling=False),
 }
-"""Name -> sampler from a seed. TPE's constant liar keeps parallel workers from being sent to the same place."""
+"""Name -> sampler from a seed and the study's space. TPE's constant liar, and the points at which the Gaussian process
+awaits a score, keep parallel workers from being sent to the same place."""
 
 
-def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
-    """The sampler for proposal `number` of a run with `seed`.
+def make_sampler(name: str, seed: int, number: int, space: Space) -> BaseSampler:
+    """The sampler for proposal `number` of a run with `seed`, which proposes from `space`.
 
     Every proposal gets a fresh sampler with its own seed, so that it depends on the seed, its number and what the study
     holds of other trials alone: a run that is resumed proposes what it would have proposed then.
@@ -52,7 +65,7 @@ def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
     own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return SAMPLERS[name](own_seed)
+        return SAMPLERS[name](own_seed, space)
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
@@ -62,15 +75,6 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:
         if space.active(name, params):
             params[name] = _suggest_one(trial, name, knob)
     return params
-
-
-def distribution(knob: Knob) -> BaseDistribution:
-    """What Optuna keeps of a knob for which it was asked."""
-    if isinstance(knob, Float):
-        return FloatDistribution(knob.low, knob.high, log=knob.log)
-    if isinstance(knob, Int):
-        return IntDistribution(knob.low, knob.high, log=knob.log, step=knob.step)
-    return CategoricalDistribution(knob.values)
 
 
 def _suggest_one(trial: optuna.Trial, name: str, knob: Knob) -> Value:

@@ -17,6 +17,7 @@ import torch
 from search.jobs import Chunk, Job, Outcome
 from search.run_folder.paths import checkpoint_file, error_file
 from search.run_folder.predictions import write_predictions
+from search.run_folder.records import DIVERGED, NO_MEMORY
 from search.workers.context import WorkerContext, job_config
 from search.workers.gpu_shares import is_out_of_memory
 from ser_core.artifact import save_model
@@ -236,9 +237,9 @@ def failure_reason(error: Exception) -> str:
     """One line: the kind of failure, a colon, and the message."""
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Diverged):
-        kind = "diverged"
+        kind = DIVERGED
     elif is_out_of_memory(error):
-        kind = "out of memory"
+        kind = NO_MEMORY
     elif isinstance(error, ConfigError | PretrainedError):
         kind = "bad configuration"
     else:

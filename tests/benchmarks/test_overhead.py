@@ -12,7 +12,7 @@ import pytest
 from _overhead_contestants import CONTESTANTS, EPOCHS, Marks, learning_curve, measure
 from overhead import figure, goal_line, proposal_ms, windows
 
-from search.study.samplers import make_sampler
+from search.study.tpe import RememberingTPESampler
 
 QUICK = ["optuna-journal", "optuna-sqlite"]
 
@@ -69,7 +69,7 @@ def test_curves_depend_on_the_configuration_and_grow() -> None:
 
 
 def test_proposals_are_timed_at_every_size() -> None:
-    times = proposal_ms(lambda seed: make_sampler("tpe", seed, 0), [12, 40])
+    times = proposal_ms(lambda seed: RememberingTPESampler(seed=seed), [12, 40])
     assert len(times) == 2
     assert all(0 < ms < 10_000 for ms in times)
 

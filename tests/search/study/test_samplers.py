@@ -31,7 +31,7 @@ def run(sampler: str, seed: int, trials: int) -> list[dict[str, Value]]:
     study = optuna.create_study(direction="maximize")
     found = []
     for number in range(trials):
-        study.sampler = make_sampler(sampler, seed, number)
+        study.sampler = make_sampler(sampler, seed, number, SPACE)
         trial = study.ask()
         params = suggest(trial, SPACE)
         found.append(params)
@@ -53,14 +53,14 @@ def test_the_same_seed_proposes_the_same_and_another_does_not(sampler: str) -> N
 
 
 def test_a_third_of_the_proposals_of_tpe_is_left_to_chance() -> None:
-    kinds = [type(make_sampler("tpe", seed=5, number=number)) for number in range(900)]
+    kinds = [type(make_sampler("tpe", seed=5, number=number, space=SPACE)) for number in range(900)]
     assert set(kinds) == {RandomSampler, RememberingTPESampler}
     assert kinds.count(RandomSampler) / len(kinds) == pytest.approx(RANDOM_SHARE, abs=0.05)
 
 
 def test_unknown_samplers_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown sampler 'grid'; known: tpe, gp, random, cmaes"):
-        make_sampler("grid", 0, 0)
+    with pytest.raises(ValueError, match="unknown sampler 'grid'; known: tpe, curve-gp, gp, random, cmaes"):
+        make_sampler("grid", 0, 0, SPACE)
 
 
 @pytest.mark.parametrize(
