@@ -32,9 +32,10 @@ from search.driver.planning import library_versions
 from search.driver.space import feature_settings, resolve_space
 from search.simulation.curve_tables import space_to_json
 from ser_core.architectures import default_config
+from ser_core.clips import Manifest
 from ser_core.corpora import load_corpus
 from ser_core.features.store import feature_store
-from ser_core.splits import make_split
+from ser_core.splits import Split, make_split
 
 CONSOLE = Console()
 DEFAULT_CONTESTANTS = ("ours", "ray", "optuna-hb", "syne-asha", "syne-bohb", "random")
@@ -66,7 +67,7 @@ def record_table(given: argparse.Namespace) -> None:
         header=header,
         space=space,
         manifest=manifest,
-        splits={kind: make_split(manifest, kind, given.seed) for kind in outer},
+        splits={name: _outer_split(manifest, name, given.seed) for name in outer},
         stores={
             key: feature_store(manifest, config.features, cache_dir=cache)
             for key, config in feature_settings(given.model, space, fixed).items()
@@ -79,6 +80,12 @@ def record_table(given: argparse.Namespace) -> None:
 
     table = record(recording, given.out, count=given.count, progress=progress)
     CONSOLE.print(f"{given.out}: {len(table.params)} configurations on {len(outer)} outer folds")
+
+
+def _outer_split(manifest: Manifest, name: str, seed: int) -> Split:
+    """An outer fold by its name: a kind of split, drawn with the seed after "@" or with the table's."""
+    kind, _, own = name.partition("@")
+    return make_split(manifest, kind, int(own) if own else seed)
 
 
 def show_variance(given: argparse.Namespace) -> None:
@@ -149,7 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recorder = commands.add_parser("record", help="record a truth table, or go on with one")
     recorder.add_argument("--model", required=True, help="architecture")
     recorder.add_argument("--data", required=True, help="corpus, as search/run.py --data takes it")
-    recorder.add_argument("--outer", required=True, help="splits with test speakers of their own, as emobox:1,emobox:3")
+    recorder.add_argument(
+        "--outer",
+        required=True,
+        help="splits with test speakers of their own, as emobox:1,emobox:3 or speaker@1,speaker@2 for seeds",
+    )
     recorder.add_argument("--count", type=int, required=True, help="configurations in the table in the end")
     recorder.add_argument("--inner", type=int, default=5, help="inner folds of each outer fold (default: 5)")
     recorder.add_argument("--repeats", type=int, default=2, help="seeds of the tested refits (default: 2)")

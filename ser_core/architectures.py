@@ -38,6 +38,16 @@ def architecture(name: str) -> ModuleType:
     return import_module(f"{models.__name__}.{name}")
 
 
+def default_settings(name: str) -> dict[str, Value]:
+    """Every setting of an architecture by dotted name, as it is when nothing is said of it.
+
+    Raises:
+        ConfigError: unknown architecture.
+    """
+    module = architecture(name)
+    return Config(architecture=name, model=module.Config()).with_params(module.DEFAULTS).params()
+
+
 def default_config(name: str, params: Mapping[str, Value] | None = None) -> Config:
     """The architecture's defaults with `params` changed, and the features that its settings ask for.
 

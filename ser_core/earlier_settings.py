@@ -17,6 +17,26 @@ _RENAMED: Mapping[str, tuple[str, Mapping[bool, str]]] = {
 """Earlier name -> the present one, and what its values are called now."""
 
 
+_DEFAULTS: Mapping[str, Mapping[str, Value]] = {
+    "mlp": {
+        "features.kind": "mfcc_stats",
+        "features.n_mels": 64,
+        "features.n_mfcc": 40,
+        "optim.epochs": 40,
+        "model.width": 80,
+        "model.dropout": 0.2,
+    },
+    "shallow_cnn": {"features.deltas": 0},
+    "cnn_lstm": {"features.deltas": 0},
+}
+"""Architecture -> its defaults until 0.2, as far as they are others today."""
+
+
+def earlier_defaults(architecture: str) -> Mapping[str, Value]:
+    """What an architecture's defaults were when plans did not keep them, where today's are others."""
+    return _DEFAULTS.get(architecture, {})
+
+
 def present_settings(params: Mapping[str, Value]) -> dict[str, Value]:
     """A configuration by dotted names; what has the same name today stays as it is."""
     return {_present_name(name): _present_value(name, value) for name, value in params.items()}

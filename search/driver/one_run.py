@@ -136,7 +136,7 @@ def compute_features(run: Run, manifest: Manifest, cache_dir: Path, heartbeat: H
         heartbeat.check()
 
     stores = {}
-    for key, config in feature_settings(plan.model, plan.knobs, plan.fixed).items():
+    for key, config in feature_settings(plan.model, plan.knobs, plan.settings).items():
         stores[key] = feature_store(
             manifest,
             config.features,
@@ -196,7 +196,7 @@ def training_of(run: Run, data: Data) -> Training:
         run_folder=run.folder,
         model=plan.model,
         space=plan.knobs,
-        fixed=plan.fixed,
+        fixed=plan.settings,
         stores=data.stores,
         development=data.split.development,
         folds={
@@ -225,7 +225,7 @@ def search_of(
         asha=Asha(plan.max_epochs, plan.first_rung, plan.reduction, plan.folds_in_turn),
         sampler=plan.sampler,
         seed=plan.seed,
-        fixed=plan.fixed,
+        fixed=plan.settings,
         trials=plan.limits.trials,
         warm=plan.warm_start.configurations if plan.warm_start is not None else (),
         epochs_total=plan.limits.epochs_total,

@@ -21,7 +21,7 @@ from search.run_folder.plan import FINALS_RULES, CorpusFacts, PartSpeakers, Sear
 from search.run_folder.rungs import AUTO, default_grace_epochs
 from search.study.storage import absolute_storage, without_password
 from search.study.warm_start import warm_start, winner_of
-from ser_core.architectures import default_config
+from ser_core.architectures import default_config, default_settings
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, raise_problems
 from ser_core.corpora import corpora, load_corpus, progress_bars
@@ -227,6 +227,7 @@ def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str
         synthetic=manifest.synthetic,
         split=split.kind,
         fixed=dict(fixed),
+        defaults=default_settings(options["model"]),
         space={name: knob_to_json(knob) for name, knob in space.knobs.items()},
         first=[dict(params) for params in space.first],
         versions=library_versions(),

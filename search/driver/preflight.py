@@ -89,7 +89,7 @@ def check_weights(plan: SearchPlan) -> None:
     Raises:
         PretrainedError: weights that cannot be had or do not fit.
     """
-    config = default_config(plan.model, plan.fixed)
+    config = default_config(plan.model, plan.settings)
     if config.params().get("model.pretrained", "none") == "none":
         return
     features = config.features

@@ -35,7 +35,7 @@ def changed_space(old: SearchPlan, asked: Mapping[str, Any], space: Space, fixed
     Args:
         asked: options of `Kind.SPACE` that are given; `space` and `fixed` are what they make of the model's space.
     """
-    config = default_config(old.model, old.fixed).params()
+    config = default_config(old.model, old.settings).params()
 
     def before(name: str) -> str:
         return knob_text(old.space[name]) if name in old.space else str(config[name])

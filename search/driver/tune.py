@@ -98,7 +98,7 @@ def tune_one(options: Options, console: Console) -> Path:
     else:
         check_resumption(options, folder, plan)
     if options.dry_run:
-        meaning = setting_help(default_config(plan.model, plan.fixed))
+        meaning = setting_help(default_config(plan.model, plan.settings))
         print_plan(plan, manifest, split, folder, console, meaning=meaning)
         return folder
     print_warm_start(plan, console)

@@ -53,7 +53,7 @@ def conclude(
     """
     check_refits(records, choice.winner, plan.seeds)
     models = [model_folder(choice.winner, seed) for seed in range(1, plan.seeds + 1)]
-    settings = default_config(plan.model, {**plan.fixed, **records.trials[choice.winner].params}).features
+    settings = default_config(plan.model, {**plan.settings, **records.trials[choice.winner].params}).features
     store = stores[settings_key(settings)]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     test = read_test_set(folder, models, manifest, split, store, allow_second=allow_second, device=device)

@@ -108,7 +108,7 @@ def refit_epochs(plan: SearchPlan, records: RunRecords, winner: int) -> int:
     A refit has no validation to end it. So the median best epoch of the winner's finals ends it where they were under
     early stopping, since nobody has validated the end of their schedule; and in a run of the first rule.
     """
-    config = default_config(plan.model, {**plan.fixed, **records.trials[winner].params})
+    config = default_config(plan.model, {**plan.settings, **records.trials[winner].params})
     if plan.finals_rule == 1 or config.optim.early_stop_epochs:
         return median_best_epoch(records, winner)
     return config.optim.epochs
@@ -157,7 +157,7 @@ class FinalJobs:
         refit = self._phase is Phase.REFIT
         return Job(
             name=name,
-            params={**self._plan.fixed, **trial.params, "seed": own_seed},
+            params={**self._plan.settings, **trial.params, "seed": own_seed},
             folds="refit" if refit else folds_of_seed(self._plan, seed),
             last_epoch=self._last_epoch,
             model_folder=model_folder(trial.number, seed) if refit else "",

@@ -45,7 +45,7 @@ def make_result(
             "inner_folds": plan.inner_folds,
             "final_folds": plan.final_folds,
         },
-        "transductive": {**plan.fixed, **records.trials[winner].params}.get(NORMALISATION) == BY_SPEAKER,
+        "transductive": {**plan.settings, **records.trials[winner].params}.get(NORMALISATION) == BY_SPEAKER,
         "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
         "search": search_numbers(plan, records),
         "finalists": [

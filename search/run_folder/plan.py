@@ -16,7 +16,7 @@ from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.rungs import AUTO, GRACE_TRIALS
 from search.run_folder.scoring import EARLIER_SCORE, STATISTICS, Scoring
 from ser_core.config import BY_SPEAKER, ConfigError, raise_problems
-from ser_core.earlier_settings import present_settings, present_space
+from ser_core.earlier_settings import earlier_defaults, present_settings, present_space
 from ser_core.json_document import DocumentError, read_object, typed
 from ser_core.whole_file import write_whole
 from spaces.knobs import Choice, Float, Int, KnobError, Space, Value, knob_from_json
@@ -67,9 +67,11 @@ class PartSpeakers:
 class SearchPlan:
     """What a run searches, on what, and how.
 
-    `space` holds the knobs, `fixed` all other settings that were changed; `grace_epochs` is a number or "auto". With
-    several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all side by side, or with
-    "auto" one after another for as long as it survives. `score` is a name in `search.run_folder.scoring.STATISTICS`.
+    `space` holds the knobs, `fixed` all other settings that were changed, `defaults` every setting as it is when
+    nothing is said of it, so that a run stays what it is when a later version finds better ones. `grace_epochs` is a
+    number or "auto". With several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all
+    side by side, or with "auto" one after another for as long as it survives. `score` is a name in
+    `search.run_folder.scoring.STATISTICS`.
 
     A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
     of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
@@ -96,6 +98,7 @@ class SearchPlan:
     space: Mapping[str, Mapping[str, Any]]
     first: Sequence[Mapping[str, Value]]
     limits: Limits
+    defaults: Mapping[str, Value] = field(default_factory=dict)
     folds: int | str = 1
     inner_folds: Sequence[Sequence[str]] = ()
     finals_rule: int = 1
@@ -159,6 +162,11 @@ class SearchPlan:
         return Scoring(self.score, self.max_epochs if self.folds == AUTO else 0)
 
     @property
+    def settings(self) -> Mapping[str, Value]:
+        """What every trial has, as far as its knobs do not say otherwise."""
+        return {**(self.defaults or earlier_defaults(self.model)), **self.fixed}
+
+    @property
     def knobs(self) -> Space:
         """The space as knobs."""
         return Space(knobs={name: knob_from_json(knob) for name, knob in self.space.items()}, first=tuple(self.first))
@@ -167,14 +175,16 @@ class SearchPlan:
     def transductive(self) -> bool:
         """True when a configuration may normalise by speaker, for which the test speakers' clips are needed."""
         values = self.space.get(NORMALISATION, {}).get("values", ())
-        return BY_SPEAKER in (self.fixed.get(NORMALISATION), *values)
+        return BY_SPEAKER in (self.settings.get(NORMALISATION), *values)
 
     def save(self, folder: Path) -> None:
         """Write `plan.json`, whole or not at all; a plan of an earlier version as that version has it."""
-        later = ("finals_rule", "final_folds") if self.finals_rule == 1 else ()
-        values = {name: value for name, value in asdict(self).items() if name not in later}
-        if self.score == EARLIER_SCORE:
-            del values["score"]
+        nothing = {"finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {}}  # said by that version
+        values = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in nothing or (value and value != nothing[name])
+        }
         write_whole(folder / PLAN_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod
@@ -225,6 +235,7 @@ class SearchPlan:
         return replace(
             self,
             fixed=present_settings(self.fixed),
+            defaults=present_settings(self.defaults),
             space=present_space(self.space),
             first=tuple(map(present_settings, self.first)),
             warm_start=warm,

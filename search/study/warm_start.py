@@ -18,9 +18,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from search.run_folder.plan import WarmStart
+from search.run_folder.plan import SearchPlan, WarmStart
 from search.run_folder.run_view import RunFolderError, read_run
 from search.study.storage import absolute_storage, connect_existing, without_password
+from ser_core.architectures import default_settings
 from ser_core.config import ConfigError
 from ser_core.earlier_settings import present_settings
 from spaces.knobs import Choice, Float, Int, Knob, Space, Value, knob_from_json
@@ -104,7 +105,17 @@ def winner_of(folder: Path, model: str) -> tuple[WarmStart, Space, dict[str, Val
         speakers=earlier.speakers,
         alone=True,
     )
-    return winner, Space(knobs=knobs), dict(run.plan.fixed)
+    return winner, Space(knobs=knobs), _not_default(run.plan)
+
+
+def _not_default(plan: SearchPlan) -> dict[str, Value]:
+    """What a run's trials share and the architecture's present defaults would not give."""
+    present = default_settings(plan.model)
+    return {
+        name: value
+        for name, value in plan.settings.items()
+        if name in plan.fixed or (name not in plan.space and present.get(name) != value)
+    }
 
 
 def _refuse(earlier: _Earlier, space: Space, fixed: Mapping[str, Value]) -> None:
@@ -192,7 +203,7 @@ def _read_folder(folder: Path, space: Space, option: str = OPTION) -> _Earlier:
     speakers = {*run.plan.speakers.fit, *run.plan.speakers.validation}
     if before is not None and before.corpus == corpus:
         speakers |= set(before.speakers)
-    fixed = {name: value for name, value in run.plan.fixed.items() if name in space.knobs}
+    fixed = {name: value for name, value in run.plan.settings.items() if name in space.knobs}
     return _Earlier(
         source=str(folder.resolve()),
         configurations=[{**fixed, **trial.params} for trial in run.records.ranked()],

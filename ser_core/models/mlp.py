@@ -15,7 +15,11 @@ CITATION = (
 PRECISION = "fp32"  # too small to gain from bf16: converting costs more than the products
 CHANNELS_LAST = False
 DEFAULTS = {
-    "features.kind": "mfcc_stats",
+    # UAR on inner validation speakers of RAVDESS: 58.7; with 64 bins and 40 cepstra 56.2, with mfcc_stats 48.
+    "features.kind": "functionals",
+    "features.n_mels": 26,
+    "features.n_mfcc": 13,
+    "optim.epochs": 16,  # as good as 40
     "optim.learning_rate": 1e-2,
     "optim.batch_size": 64,  # as good as 32 on RAVDESS, in half the time
     # A clip is one vector: there is no time to mask or shift, and neighbouring bins are not neighbouring frequencies.
@@ -29,9 +33,9 @@ DEFAULTS = {
 class Config:
     """Settings of the perceptron."""
 
-    width: int = setting(80, "units of each hidden layer", low=1, high=8192)
+    width: int = setting(128, "units of each hidden layer", low=1, high=8192)
     layers: int = setting(1, "hidden layers", low=1, high=8)
-    dropout: float = setting(0.2, "share of hidden units dropped in training", low=0, high=0.9)
+    dropout: float = setting(0.5, "share of hidden units dropped in training", low=0, high=0.9)
 
     def __post_init__(self) -> None:
         raise_problems(field_problems(self, "model"))

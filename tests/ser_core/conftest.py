@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ser_core.architectures import build_model, default_config
-from ser_core.config import Config
+from ser_core.config import CLIP_VECTORS, Config
 
 SMALL = {"ast": {"model.size": "tiny"}}
 """Settings that keep an architecture small; those not named are tried as they are."""
@@ -27,7 +27,7 @@ class SmallModels:
 
     def shape(self, name: str) -> tuple[int, int]:
         """(frames, bins) to try it with."""
-        return (1, 24) if self.config(name).features.kind == "mfcc_stats" else (70, 40)
+        return (1, 24) if self.config(name).features.kind in CLIP_VECTORS else (70, 40)
 
     def build(self, name: str, seed: int = 0) -> nn.Module:
         """The module with the weights of `seed`."""

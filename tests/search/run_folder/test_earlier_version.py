@@ -15,6 +15,8 @@ from search.pages.html import build_page
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import TrialState
 from search.run_folder.run_view import read_run
+from search.study.warm_start import winner_of
+from ser_core.architectures import default_config
 from ser_core.config import ConfigError
 from spaces.knobs import Choice
 
@@ -96,3 +98,18 @@ def test_normalisation_by_speaker_is_read_under_its_present_name(tmp_path: Path)
     assert {trial.params[present] for trial in run.records.trials.values()} == {"speaker"}
     assert present in build_page(run)
     assert not any(earlier in trial.params for trial in run.records.trials.values())
+
+
+def test_its_trials_keep_the_defaults_that_they_had(tmp_path: Path) -> None:
+    plan = SearchPlan.load(FINISHED)
+    config = default_config("mlp", plan.settings)
+    assert (config.features.kind, config.features.n_mels, config.model.width) == ("mfcc_stats", 64, 80)
+    assert default_config("mlp").features.kind != "mfcc_stats"
+    _, _, fixed = winner_of(FINISHED, "mlp")
+    assert fixed["features.kind"] == "mfcc_stats"
+
+
+def test_a_new_plan_keeps_the_defaults_of_its_day(tmp_path: Path) -> None:
+    plan = replace(SearchPlan.load(FINISHED), defaults={"features.kind": "compare", "features.n_mels": 20})
+    plan.save(tmp_path)
+    assert SearchPlan.load(tmp_path).settings == {**plan.defaults, **plan.fixed}

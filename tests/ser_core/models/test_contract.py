@@ -29,7 +29,7 @@ PADDING_COUNTS = {
 """Architecture -> why its logits may depend on how much padding follows a clip (never on what it holds)."""
 
 PARAMETERS = {
-    "mlp": (160, 1, 13_000, 15_000),
+    "mlp": (2_823, 1, 360_000, 365_000),
     "shallow_cnn": (64, 150, 90_000, 100_000),
     "cnn_lstm": (64, 150, 450_000, 465_000),
     "resnet18": (64, 150, 11_100_000, 11_300_000),
