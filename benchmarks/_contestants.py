@@ -17,12 +17,15 @@ from _peers import OptunaAlone, Peer, PeerSource, RayTune, SyneTune
 from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 
 from search.driver.options import OPTIONS
-from search.finals.finalists import FinalJobs, choose_finalists, choose_winner, finalist_scores
+from search.finals.finalists import FinalJobs, best_of, finalist_scores
 from search.jobs import Chain, Chunk, Job, JobSource, Wait
+from search.run_folder.limits import Limits
 from search.run_folder.paths import RECORDS_FILE
-from search.run_folder.records import Phase
+from search.run_folder.plan import CorpusFacts, PartSpeakers, SearchPlan
+from search.run_folder.records import Phase, RunRecords
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import default_grace_epochs
+from search.run_folder.scoring import DEFAULT_SCORE, Scoring
 from search.simulation.simulate import SimulatedClock, simulate
 from search.study.asha import Asha
 from search.study.search import Search
@@ -65,7 +68,7 @@ def _ours(sampler: str, *, early_stopping: bool = True, finals: bool = False) ->
             study=optuna.create_study(direction="maximize"),
             space=objective.space,
             writer=writer,
-            asha=Asha(max_epochs=epochs, grace_epochs=grace, reduction=OPTIONS["reduction"].default),
+            asha=Asha(epochs, grace, OPTIONS["reduction"].default, objective.folds),
             sampler=sampler,
             seed=seed,
             fixed={},
@@ -82,13 +85,22 @@ def _with_finals(search: Search, epochs: int, seed: int, writer: RecordWriter) -
     yield search
     yield FinalJobs(
         phase=Phase.FINALIST,
-        trials=choose_finalists(writer.records, FINALISTS),
-        seeds=SEEDS,
-        seed=seed,
-        fixed={},
+        trials=writer.records.ranked()[:FINALISTS],
+        plan=_plan(seed, epochs),
         writer=writer,
         last_epoch=epochs,
     )
+
+
+def _plan(seed: int, epochs: int) -> SearchPlan:
+    """What the finals ask of a plan, whose other fields say nothing here: seeds on the search's own folds."""
+    nobody = CorpusFacts(name="", clips=0, speakers=0, classes=())
+    return SearchPlan(
+        model="", data="", classes=None, skip_bad=False, corpus=nobody, split="", speakers=PartSpeakers(),
+        speaker_independent=True, synthetic=False, max_epochs=epochs, grace_epochs=epochs, reduction=2.0,
+        finalists=FINALISTS, seeds=SEEDS, sampler=SAMPLER, seed=seed, fixed={}, space={}, first=(),
+        limits=Limits(trials=1),
+    )  # fmt: skip
 
 
 def _theirs(make_peer: Callable[[Objective, int], Peer]) -> MakeSource:
@@ -151,6 +163,7 @@ CONTESTANTS: Mapping[str, Contestant] = {
         ),
         Contestant(name="random", title="random search", make=_ours("random", early_stopping=False)),
         Contestant(name="random-asha", title="random search, our ASHA", make=_ours("random"), peer=False),
+        Contestant(name="ours-gp", title="ours, curve-gp", make=_ours("curve-gp"), peer=False),
     )
 }
 
@@ -164,6 +177,7 @@ class Meter:
 
     Attributes:
         source: any. clock: the simulation's. budget: epochs over all trials.
+        records: of the search; those of a peer are empty.
         trials: that began. epochs: that were reported.
         incumbents: (epochs over all trials, simulated seconds, configuration) at every change.
     """
@@ -171,6 +185,7 @@ class Meter:
     source: JobSource
     clock: SimulatedClock
     budget: int
+    records: RunRecords
     trials: int = 0
     epochs: int = 0
     incumbents: list[tuple[int, float, Mapping[str, Value]]] = field(default_factory=list)
@@ -215,13 +230,15 @@ def run(contestant: Contestant, objective: Objective, *, workers: int, seed: int
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     clock = SimulatedClock()
     with TemporaryDirectory() as folder:
-        writer = RecordWriter(Path(folder) / RECORDS_FILE, clock=clock)
+        in_turn = objective.max_epochs if objective.folds > 1 else 0
+        scoring = Scoring(DEFAULT_SCORE, fold_epochs=in_turn)
+        writer = RecordWriter(Path(folder) / RECORDS_FILE, clock=clock, scoring=scoring)
         try:
             writer.session()
-            meter = Meter(contestant.make(objective, seed, writer, budget), clock, budget)
+            meter = Meter(contestant.make(objective, seed, writer, budget), clock, budget, writer.records)
             simulate(meter, objective.curve_of, workers=workers, clock=clock, chunk_seconds=0.0)
             if contestant.finals:
-                winner = choose_winner(finalist_scores(writer.records, list(writer.records.trials)))
+                winner = best_of(finalist_scores(writer.records, list(writer.records.trials)))
                 meter.crown(writer.records.trials[winner].params)
         finally:
             writer.close()

@@ -34,12 +34,13 @@ class Objective:
     Attributes:
         name: as `--objectives` takes it. title: for readers.
         space: knobs, no first configurations.
-        max_epochs: full budget of a trial.
+        max_epochs: full budget of a trial, of each fold where there are several.
         best: value of the best configuration at its full budget.
         curve_of: the learning curve of a configuration.
         final: best value of a configuration's whole curve.
         about: its data in a few words; results of other data are not comparable.
         repeats: a configuration that is tried again with another `seed` gets another curve.
+        folds: that a trial trains one after another, for as long as it survives; its curve is theirs, joined.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Objective:
     final: Callable[[Mapping[str, Value]], float]
     about: str
     repeats: bool = False
+    folds: int = 1
 
     def regret(self, params: Mapping[str, Value]) -> float:
         """How much less than the best configuration this one reaches at its full budget."""

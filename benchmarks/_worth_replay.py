@@ -1,22 +1,27 @@
 """Procedures replayed on a truth table: what they choose, and what that is worth on speakers that nothing saw.
 
 A procedure searches on the validation curves of one outer fold, takes the configuration that looks best, and refits it.
+Ours repeats finalists, the recipe among them, on inner folds before it chooses; their epochs come from the same budget.
 Its gain is the test UAR of that, less that of the recipe refitted to the end of its schedule, on the same speakers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from _contestants import CONTESTANTS, run
+import optuna
+from _contestants import CONTESTANTS, FINALISTS, SEEDS, run
 from _objectives import Objective
 from _worth_table import RECIPE, TruthTable
 from _worth_variance import Estimate, validation_scores
 
+from search.run_folder.records import RunRecords
 from search.simulation.curve_tables import Curve
-from spaces.knobs import Value
+from search.study.curve_gp.sampler import posterior_means
+from search.study.rebuild import rebuild
+from spaces.knobs import Space, Value
 
 REFITS = ("end", "best")
 """To the end of the schedule, or to the epoch that was best in validation."""
@@ -39,6 +44,85 @@ class Gain:
     guarded: bool
     points: Estimate
     kept: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Procedure:
+    """Our search as a run has it: the recipe first, then the sampler, then finals with the recipe among them.
+
+    Attributes:
+        title: for readers. contestant: in `_contestants.CONTESTANTS`.
+        in_turn: trials train inner folds one after another; otherwise on the split's own parts.
+        by_mean: finalists have the highest posterior means of the Gaussian process, not the highest scores.
+    """
+
+    title: str
+    contestant: str
+    in_turn: bool = True
+    by_mean: bool = False
+
+
+PROCEDURES: Mapping[str, Procedure] = {
+    "finals": Procedure(title="ours, finals", contestant="ours", in_turn=False),
+    "folds": Procedure(title="ours, folds in turn, finals", contestant="ours"),
+    "folds-gp": Procedure(title="ours, curve-gp, folds in turn, finals", contestant="ours-gp"),
+    "folds-gp-mean": Procedure(title="…, finalists by posterior mean", contestant="ours-gp", by_mean=True),
+    "folds-random": Procedure(title="random, our ASHA, folds in turn, finals", contestant="random-asha"),
+}
+
+
+def procedure_gain(table: TruthTable, procedure: Procedure, *, seeds: int, workers: int, full_lengths: int) -> Gain:
+    """The gain of one of `PROCEDURES`; see `search_gains`.
+
+    Raises:
+        ValueError: a budget that the finals alone use up, or a table with fewer inner folds than the finals have seeds.
+    """
+    if table.header.inner < SEEDS:
+        raise ValueError(f"the finals go over {SEEDS} inner folds; the table has {table.header.inner}")
+    if full_lengths <= finals_lengths():
+        raise ValueError(f"the finals alone take {finals_lengths()} trials of full length; got {full_lengths}")
+    chosen = np.array([
+        [_concluded(table, procedure, fold, seed, workers, full_lengths) for seed in range(seeds)]
+        for fold in range(len(table.header.outer))
+    ])  # (folds, seeds)  # fmt: skip
+    return _gain(table, procedure.title, f"{SEEDS} inner, best epochs", "end", chosen, guarded=True)
+
+
+def finals_lengths() -> int:
+    """Trainings of full length that the finals take: the finalists and the recipe, each with all seeds."""
+    return (FINALISTS + 1) * SEEDS
+
+
+def _concluded(table: TruthTable, procedure: Procedure, fold: int, seed: int, workers: int, full_lengths: int) -> int:
+    """The configuration that a search and its finals end with."""
+    objective = _objective(table, fold, in_turn=procedure.in_turn, recipe_first=True)
+    budget = (full_lengths - finals_lengths()) * table.header.epochs
+    meter = run(CONTESTANTS[procedure.contestant], objective, workers=workers, seed=seed, budget=budget)
+    ranked = _ranked(meter.records, objective, by_mean=procedure.by_mean)
+    found = dict.fromkeys(table.nearest(params) for params in ranked)  # a configuration of the table once
+    finalists = [RECIPE, *[number for number in found if number != RECIPE][:FINALISTS]]
+    return final_winner(table, fold, finalists)
+
+
+def final_winner(table: TruthTable, fold: int, finalists: Sequence[int]) -> int:
+    """The finalist with the best mean of best epochs over inner folds; of equals the earlier, so the recipe stands.
+
+    A run trains each finalist anew. A table holds one training on each inner fold, so the last folds are taken, which
+    fewest trials have reached.
+    """
+    means = table.inner[list(finalists), fold, -SEEDS:].max(axis=-1).mean(axis=1)
+    return finalists[int(means.argmax())]
+
+
+def _ranked(records: RunRecords, objective: Objective, *, by_mean: bool) -> list[Mapping[str, Value]]:
+    """Configurations of a search, the best first."""
+    best = {trial.number: trial.params for trial in records.ranked()}
+    if not by_mean:
+        return list(best.values())
+    study = optuna.create_study(direction="maximize")
+    rebuild(study, objective.space, records.trials)
+    means = posterior_means(study, objective.space, objective.max_epochs if objective.folds > 1 else 0)
+    return [best[number] for number in sorted(best, key=lambda number: -means.get(number, -np.inf))]
 
 
 def search_gains(table: TruthTable, contestant: str, *, seeds: int, workers: int, full_lengths: int) -> list[Gain]:
@@ -80,25 +164,27 @@ def choice_gains(table: TruthTable, *, draws: int, repeats: int = 2_000, seed: i
 
 def _gains(table: TruthTable, procedure: str, score_name: str, score: np.ndarray, chosen: np.ndarray) -> list[Gain]:
     """The gains of what was chosen, (folds, searches) numbers of configurations, for each refit and guard."""
+    better = score[chosen, np.arange(len(chosen))[:, None]] > score[RECIPE][:, None]
+    guarded = np.where(better, chosen, RECIPE)
+    return [
+        _gain(table, procedure, score_name, refit, guarded if guard else chosen, guarded=guard)
+        for refit in REFITS
+        for guard in (False, True)
+    ]
+
+
+def _gain(table: TruthTable, procedure: str, score_name: str, refit: str, chosen: np.ndarray, *, guarded: bool) -> Gain:
+    """The gain of what was chosen, (folds, searches) numbers of configurations."""
     folds, recipe = np.arange(len(chosen))[:, None], _worth(table, "end")[RECIPE]
-    found = []
-    for refit in REFITS:
-        worth = _worth(table, refit)  # (configurations, folds)
-        for guarded in (False, True):
-            better = score[chosen, folds] > score[RECIPE][:, None]
-            kept = np.where(better, chosen, RECIPE) if guarded else chosen
-            points = worth[kept, folds] - recipe[:, None]
-            found.append(
-                Gain(
-                    procedure=procedure,
-                    score=score_name,
-                    refit=refit,
-                    guarded=guarded,
-                    points=_over_folds(points),
-                    kept=float((kept == RECIPE).mean()),
-                )
-            )
-    return found
+    points = _worth(table, refit)[chosen, folds] - recipe[:, None]
+    return Gain(
+        procedure=procedure,
+        score=score_name,
+        refit=refit,
+        guarded=guarded,
+        points=_over_folds(points),
+        kept=float((chosen == RECIPE).mean()),
+    )
 
 
 def _worth(table: TruthTable, refit: str) -> np.ndarray:
@@ -127,22 +213,30 @@ def _searched(table: TruthTable, contestant: str, fold: int, seed: int, workers:
     return table.nearest(meter.incumbent(budget))
 
 
-def _objective(table: TruthTable, fold: int) -> Objective:
-    """What a search sees of one outer fold: the own curve of the recorded configuration that lies nearest."""
+def _objective(table: TruthTable, fold: int, *, in_turn: bool = False, recipe_first: bool = False) -> Objective:
+    """What a search sees of one outer fold, of the recorded configuration that lies nearest.
+
+    Args:
+        in_turn: the curves on the inner folds, joined; otherwise the one on the own parts.
+        recipe_first: the space begins with the recipe.
+    """
     header = table.header
-    best = table.own[:, fold].max(axis=-1)
+    curves = table.inner[:, fold].reshape(len(table.params), -1) if in_turn else table.own[:, fold]
+    best = curves.max(axis=-1)
+    first = (table.params[RECIPE],) if recipe_first else ()
 
     def curve_of(params: Mapping[str, Value]) -> Curve:
         near = table.nearest(params)
-        return Curve(params=params, val_uar=table.own[near, fold].tolist(), seconds=float(table.seconds[near]))
+        return Curve(params=params, val_uar=curves[near].tolist(), seconds=float(table.seconds[near]))
 
     return Objective(
         name=f"{header.model}-{header.outer[fold]}",
         title=f"{header.model} on {header.corpus}, {header.outer[fold]}",
-        space=table.space,
+        space=Space(knobs=table.space.knobs, first=first),
         max_epochs=header.epochs,
         best=float(best.max()),
         curve_of=curve_of,
         final=lambda params: float(best[table.nearest(params)]),
         about=f"{len(table.params)} configurations",
+        folds=header.inner if in_turn else 1,
     )

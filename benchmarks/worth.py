@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from _contestants import CONTESTANTS
 from _worth_record import Recording, record
-from _worth_replay import Gain, choice_gains, search_gains
+from _worth_replay import PROCEDURES, Gain, choice_gains, procedure_gain, search_gains
 from _worth_table import Truth, TruthHeader, TruthTable
 from _worth_variance import Estimate, agreement, knob_effects, take_apart
 from platformdirs import user_cache_path
@@ -38,7 +38,7 @@ from ser_core.features.store import feature_store
 from ser_core.splits import Split, make_split
 
 CONSOLE = Console()
-DEFAULT_CONTESTANTS = ("ours", "ray", "optuna-hb", "syne-asha", "syne-bohb", "random")
+DEFAULT_CONTESTANTS = (*PROCEDURES, "ours", "ours-gp", "ray", "optuna-hb", "syne-asha", "syne-bohb", "random")
 
 
 def record_table(given: argparse.Namespace) -> None:
@@ -122,11 +122,14 @@ def show_replay(given: argparse.Namespace) -> None:
     """The command `replay`."""
     warnings.simplefilter("ignore", FutureWarning)  # of libraries that peers use, once per proposal
     table, gains = TruthTable.read(given.table), list[Gain]()
+    size = {"seeds": given.seeds, "workers": given.workers, "full_lengths": given.trials}
     for name in given.only.split(","):
-        if CONTESTANTS[name].missing:
+        if name in PROCEDURES:
+            gains.append(procedure_gain(table, PROCEDURES[name], **size))
+        elif CONTESTANTS[name].missing:
             CONSOLE.print(f"{CONTESTANTS[name].title} is left out: {CONTESTANTS[name].install or 'not installed'}")
         else:
-            gains += search_gains(table, name, seeds=given.seeds, workers=given.workers, full_lengths=given.trials)
+            gains += search_gains(table, name, **size)
     _show_gains(table, gains)
 
 
@@ -177,10 +180,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     choices.add_argument("--draws", type=int, default=50, help="random configurations of a search (default: 50)")
     choices.set_defaults(command=show_choices)
     replay = commands.add_parser("replay", help="replay searches")
-    replay.add_argument("--only", default=",".join(DEFAULT_CONTESTANTS), help="contestants of search_quality.py")
+    replay.add_argument(
+        "--only",
+        default=",".join(DEFAULT_CONTESTANTS),
+        help=f"some of {', '.join(PROCEDURES)}, and of search_quality.py's",
+    )
     replay.add_argument("--seeds", type=int, default=10, help="searches on each outer fold (default: 10)")
     replay.add_argument("--workers", type=int, default=8, help="at once (default: 8)")
-    replay.add_argument("--trials", type=int, default=30, help="budget in trials of full length (default: 30)")
+    replay.add_argument(
+        "--trials", type=int, default=30, help="budget in trials of full length, finals included (default: 30)"
+    )
     replay.set_defaults(command=show_replay)
     for reader in (apart, choices, replay):
         reader.add_argument("table", type=Path, help="a truth table")

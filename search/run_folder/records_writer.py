@@ -39,7 +39,7 @@ class RecordWriter:
         """
         self.records = read_records(path)
         self._file = AppendFile(path)
-        self._clock, self._scoring = clock, scoring
+        self._clock, self.scoring = clock, scoring
 
     def session(self) -> None:
         """The driver begins its work."""
@@ -47,7 +47,7 @@ class RecordWriter:
 
     def trial_started(self, trial: int, params: Mapping[str, Value], origin: str) -> None:
         """A trial was proposed; `origin` as in `TrialRecord`."""
-        self._append("trial_start", trial=trial, params=params, origin=origin, **_scored(self._scoring))
+        self._append("trial_start", trial=trial, params=params, origin=origin, **_scored(self.scoring))
 
     def epochs(
         self, trial: int, reports: Sequence[EpochReport], *, worker: str, setup_seconds: float, precision_note: str = ""
@@ -65,7 +65,7 @@ class RecordWriter:
 
     def final_started(self, phase: Phase, trial: int, seed: int) -> None:
         """A run of the finals begins, or begins again after a failure or a death of the driver."""
-        own = replace(self._scoring, fold_epochs=0)
+        own = replace(self.scoring, fold_epochs=0)
         self._append("final_start", phase=phase, trial=trial, seed=seed, **_scored(own))
 
     def final_epochs(

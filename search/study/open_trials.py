@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
@@ -55,7 +56,7 @@ class OpenTrials:
     def propose(self, wanted: Mapping[str, Value] | None, origin: str) -> TrialRecord:
         """A new trial: the values that are `wanted` and the sampler's for the other knobs, or for all of them."""
         number = len(self.records)
-        self.study.sampler = make_sampler(self._sampler, self._seed, number, self.space)
+        self.study.sampler = self._sampler_for(number)
         if wanted is not None:
             self.study.enqueue_trial(dict(wanted), user_attrs={"origin": origin})
         return self._started(self._ask(), origin)
@@ -98,7 +99,7 @@ class OpenTrials:
 
     def adopt(self, frozen: FrozenTrial) -> TrialRecord:
         """Start a trial that was asked for, or about to be, when the driver died: the study alone knows it."""
-        self.study.sampler = make_sampler(self._sampler, self._seed, frozen.number, self.space)
+        self.study.sampler = self._sampler_for(frozen.number)
         waiting = frozen.state is OptunaState.WAITING
         trial = self._ask() if waiting else optuna.Trial(self.study, frozen._trial_id)
         self._draw_again(trial, frozen)
@@ -110,6 +111,9 @@ class OpenTrials:
         for name in self.space.knobs:
             if name in frozen.params and name not in given and not frozen.distributions[name].single():
                 self.study.sampler.sample_independent(self.study, frozen, name, frozen.distributions[name])
+
+    def _sampler_for(self, number: int) -> BaseSampler:
+        return make_sampler(self._sampler, self._seed, number, self.space, self.writer.scoring.fold_epochs)
 
     def _ask(self) -> optuna.Trial:
         with warnings.catch_warnings():

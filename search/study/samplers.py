@@ -28,31 +28,38 @@ CURVE_GP_RANDOM_SHARE = 1 / 2
 """Share of proposals that the Gaussian process on projected scores leaves to chance: half, as it was first measured."""
 
 
-def _tpe(seed: int, space: Space) -> BaseSampler:
+def _tpe(seed: int, space: Space, fold_epochs: int) -> BaseSampler:
     return RandomSampler(seed=seed) if _chance(seed) < RANDOM_SHARE else RememberingTPESampler(seed=seed)
 
 
-def _curve_gp(seed: int, space: Space) -> BaseSampler:
-    return RandomSampler(seed=seed) if _chance(seed) < CURVE_GP_RANDOM_SHARE else CurveGPSampler(seed=seed, space=space)
+def _curve_gp(seed: int, space: Space, fold_epochs: int) -> BaseSampler:
+    if _chance(seed) < CURVE_GP_RANDOM_SHARE:
+        return RandomSampler(seed=seed)
+    return CurveGPSampler(seed=seed, space=space, fold_epochs=fold_epochs)
 
 
 def _chance(seed: int) -> float:
     return float(np.random.default_rng(seed).random())
 
 
-SAMPLERS: Mapping[str, Callable[[int, Space], BaseSampler]] = {
+SAMPLERS: Mapping[str, Callable[[int, Space, int], BaseSampler]] = {
     "tpe": _tpe,
     "curve-gp": _curve_gp,
-    "gp": lambda seed, space: GPSampler(seed=seed, warn_independent_sampling=False),
-    "random": lambda seed, space: RandomSampler(seed=seed),
-    "cmaes": lambda seed, space: CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "gp": lambda seed, space, fold_epochs: GPSampler(seed=seed, warn_independent_sampling=False),
+    "random": lambda seed, space, fold_epochs: RandomSampler(seed=seed),
+    "cmaes": lambda seed, space, fold_epochs: CmaEsSampler(seed=seed, warn_independent_sampling=False),
 }
-"""Name -> sampler from a seed and the study's space. TPE's constant liar, and the points at which the Gaussian process
-awaits a score, keep parallel workers from being sent to the same place."""
+"""Name -> sampler from a seed, the study's space and the epochs of each fold that is trained in turn.
+
+TPE's constant liar, and the points at which the Gaussian process awaits a score, keep parallel workers from being sent
+to the same place.
+"""
 
 
-def make_sampler(name: str, seed: int, number: int, space: Space) -> BaseSampler:
+def make_sampler(name: str, seed: int, number: int, space: Space, fold_epochs: int = 0) -> BaseSampler:
     """The sampler for proposal `number` of a run with `seed`, which proposes from `space`.
+
+    `fold_epochs` are those of each fold where trials train folds one after another, 0 otherwise.
 
     Every proposal gets a fresh sampler with its own seed, so that it depends on the seed, its number and what the study
     holds of other trials alone: a run that is resumed proposes what it would have proposed then.
@@ -65,7 +72,7 @@ def make_sampler(name: str, seed: int, number: int, space: Space) -> BaseSampler
     own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return SAMPLERS[name](own_seed, space)
+        return SAMPLERS[name](own_seed, space, fold_epochs)
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Value]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _contestants import SEEDS
 from _worth_record import Recording, record
-from _worth_replay import choice_gains, search_gains
+from _worth_replay import PROCEDURES, choice_gains, finals_lengths, procedure_gain, search_gains
 from _worth_table import UNIT, Truth, TruthHeader, TruthTable, header_line, truth_line
 from _worth_variance import agreement, between_groups, components, final_scores, knob_effects, take_apart
 
@@ -88,6 +89,37 @@ def test_a_search_that_sees_the_truth_gains_what_the_best_is_above_the_recipe(tm
         assert gain.kept == 0.0
     for gain in search_gains(table, "random", seeds=2, workers=2, full_lengths=40):
         assert gain.points.value == pytest.approx(10.0, abs=1.5), gain
+
+
+@pytest.mark.parametrize("name", PROCEDURES)
+def test_a_procedure_of_ours_finds_the_best_where_validation_tells_the_truth(name: str, tmp_path: Path) -> None:
+    worth = np.array([0.5, *np.linspace(0.3, 0.6, 9)])
+    table = replaced(made(tmp_path / "t.jsonl", worth, configurations=10, told=1.0), inner=SEEDS)
+    gain = procedure_gain(table, PROCEDURES[name], seeds=2, workers=2, full_lengths=finals_lengths() + 30)
+    assert gain.points.value == pytest.approx(10.0, abs=1.5)
+    assert (gain.refit, gain.guarded, gain.kept) == ("end", True, 0.0)
+
+
+def test_the_recipe_stands_after_finals_that_nothing_wins(tmp_path: Path) -> None:
+    worth = np.array([0.5, *np.linspace(0.3, 0.4, 9)])
+    for told in (0.0, 1.0):
+        table = replaced(made(tmp_path / "t.jsonl", worth, configurations=10, told=told), inner=SEEDS)
+        gain = procedure_gain(table, PROCEDURES["folds"], seeds=2, workers=2, full_lengths=finals_lengths() + 9)
+        assert (gain.points.value, gain.kept) == (0.0, 1.0)
+
+
+def test_finals_have_as_many_folds_as_seeds_and_a_budget(tmp_path: Path) -> None:
+    table = made(tmp_path / "t.jsonl", np.full(4, 0.5), configurations=4, told=1.0)
+    with pytest.raises(ValueError, match=f"go over {SEEDS} inner folds; the table has 2"):
+        procedure_gain(table, PROCEDURES["folds"], seeds=1, workers=1, full_lengths=90)
+    with pytest.raises(ValueError, match=f"take {finals_lengths()} trials of full length; got 3"):
+        procedure_gain(replaced(table, inner=SEEDS), PROCEDURES["folds"], seeds=1, workers=1, full_lengths=3)
+
+
+def replaced(table: TruthTable, *, inner: int) -> TruthTable:
+    """The table with so many inner folds, all alike."""
+    header = replace(table.header, inner=inner)
+    return replace(table, header=header, inner=np.repeat(table.inner[:, :, :1], inner, axis=2))
 
 
 def test_the_guard_keeps_the_recipe_unless_something_scores_better(tmp_path: Path) -> None:

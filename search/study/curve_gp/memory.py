@@ -28,14 +28,14 @@ class Memory:
     """What is known of the trials of one study.
 
     Attributes:
-        places: their configurations.
+        places: their configurations. fold_epochs: see `projection.score`.
         rows: (trials, knobs) of `places`, by trial number.
         open: numbers of the trials that had not ended at the last look.
         fits: number of trials -> hyperparameters that were fitted to these.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.places = Places(space)
+    def __init__(self, space: Space, fold_epochs: int) -> None:
+        self.places, self.fold_epochs = Places(space), fold_epochs
         self.rows = np.zeros((0, len(space.knobs)))
         self.open: list[int] = []
         self.fits: dict[int, Scales] = {}
@@ -127,16 +127,16 @@ class Memory:
 
     def _score(self, number: int, epoch: int) -> float:
         until = sum(step <= epoch for step in self._steps[number])
-        return score(self._curves[number][:until])
+        return score(self._curves[number][:until], self.fold_epochs)
 
 
 _memories: WeakKeyDictionary[Study, Memory] = WeakKeyDictionary()
 
 
-def memory_of(study: Study, space: Space) -> Memory:
+def memory_of(study: Study, space: Space, fold_epochs: int) -> Memory:
     """What this process remembers of a study, brought up to date."""
-    if study not in _memories or _memories[study].places.space != space:
-        _memories[study] = Memory(space)
-    memory = _memories[study]
+    memory = _memories.get(study)
+    if memory is None or (memory.places.space, memory.fold_epochs) != (space, fold_epochs):
+        memory = _memories[study] = Memory(space, fold_epochs)
     memory.learn(study._get_trials(deepcopy=False))
     return memory

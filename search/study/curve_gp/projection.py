@@ -13,28 +13,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.run_folder.scoring import best_third
+
 LEAST_ENDED = 3
 """Trials that early stopping ended at an epoch, for it to be a checkpoint."""
 MOST_CHECKPOINTS = 12
 """The last epoch among them, and of the others those at which most trials ended."""
-LEAST_AVERAGED = 3
-"""Epochs, or as many as there are, over which a score is averaged at least."""
 SLOPE, PAIRS = 0.8, 5.0
 """What a regression is drawn towards, and the number of pairs of scores for which that counts."""
 
 
-def score(values: Sequence[float]) -> float:
+def score(values: Sequence[float], fold_epochs: int = 0) -> float:
     """Mean of the best third of the epochs so far, of three at least: one lucky epoch does not make it.
 
     Args:
         values: after each epoch; NaN counts as nothing.
+        fold_epochs: of each fold where folds are trained one after another, 0 otherwise. From the second fold on the
+            values are scores already, each over the folds that are complete.
 
     Returns:
         NaN without a number.
     """
-    kept = np.array(values, dtype=float)
-    best = np.sort(kept[~np.isnan(kept)])[::-1]
-    return float(best[: max(LEAST_AVERAGED, len(kept) // 3)].mean()) if len(best) else float("nan")
+    return values[-1] if fold_epochs and len(values) > fold_epochs else best_third(values)
 
 
 def checkpoints(stopped: np.ndarray, complete: np.ndarray) -> list[int]:

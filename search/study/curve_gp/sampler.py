@@ -52,10 +52,11 @@ class CurveGPSampler(BaseSampler):
     Args:
         seed: of this proposal.
         space: of the study, from which a proposal takes the conditions that Optuna does not know.
+        fold_epochs: of each fold where trials train folds one after another, 0 otherwise.
     """
 
-    def __init__(self, *, seed: int, space: Space) -> None:
-        self._rng, self._space = np.random.default_rng(seed), space
+    def __init__(self, *, seed: int, space: Space, fold_epochs: int = 0) -> None:
+        self._rng, self._space, self._fold_epochs = np.random.default_rng(seed), space, fold_epochs
         self._independent = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -66,7 +67,7 @@ class CurveGPSampler(BaseSampler):
     ) -> dict[str, Any]:
         if study.direction != StudyDirection.MAXIMIZE:
             raise ValueError("curve-gp proposes for studies that maximise; this one minimises")
-        memory = memory_of(study, self._space)
+        memory = memory_of(study, self._space, self._fold_epochs)
         with _one_thread():
             row = self._proposed(memory, trial.number)
         return {} if row is None else memory.places.params(row)
@@ -104,7 +105,7 @@ def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -
     return deviation * (gain * ndtr(gain) + np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi))
 
 
-def posterior_means(study: Study, space: Space) -> Mapping[int, float]:
+def posterior_means(study: Study, space: Space, fold_epochs: int = 0) -> Mapping[int, float]:
     """Trial number -> expected final score without luck, of every trial that has a score.
 
     What a search may choose its finalists by: the best of many scores is mostly luck, and the posterior mean leans on
@@ -113,7 +114,7 @@ def posterior_means(study: Study, space: Space) -> Mapping[int, float]:
     Returns:
         Nothing while there are fewer than `LEAST_SCORED` trials with a score.
     """
-    memory = memory_of(study, space)
+    memory = memory_of(study, space, fold_epochs)
     with _one_thread():
         view = _view(memory)
         if view is None:

@@ -14,6 +14,8 @@ def test_a_score_is_the_mean_of_the_best_third_of_three_epochs_at_least() -> Non
     assert score([0.1, 0.5, 0.3, 0.4]) == pytest.approx(0.4)
     assert score([0.2, NAN]) == pytest.approx(0.2)
     assert score([*[0.1] * 8, 0.9, 0.8, 0.7, 0.6]) == pytest.approx(0.75)
+    assert score([0.1, 0.5, 0.3, 0.4], 4) == pytest.approx(0.4)
+    assert score([0.1, 0.5, 0.3, 0.4, 0.7, 0.7, 0.7, 0.6], 4) == 0.6  # over two folds
     assert math.isnan(score([NAN]))
     assert math.isnan(score([]))
 

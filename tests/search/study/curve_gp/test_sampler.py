@@ -199,15 +199,15 @@ def test_scores_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a proposal in a long study costs does not include its history."""
     calls = 0
 
-    def counted(values: Any) -> float:
+    def counted(values: Any, fold_epochs: int) -> float:
         nonlocal calls
         calls += 1
         return float(np.mean(values))
 
     monkeypatch.setattr(memory_module, "score", counted)
     study = study_on_a_line(np.linspace(0, 1, 50))
-    memory_of(study, LINE).projections(50)
-    memory_of(study, LINE).projections(50)
+    memory_of(study, LINE, 0).projections(50)
+    memory_of(study, LINE, 0).projections(50)
     assert calls == 50
 
 
@@ -235,7 +235,7 @@ def test_a_trial_that_never_had_a_number_counts_as_bad() -> None:
     suggest(trial, LINE)
     trial.report(math.nan, 1)
     study.tell(trial, state=TrialState.PRUNED)
-    memory = memory_of(study, LINE)
+    memory = memory_of(study, LINE, 0)
     means, variances = memory.projections(9)
     assert isinstance(memory, Memory)
     assert (means[8], variances[8]) == (means[:8].min(), 0.0)
