@@ -39,7 +39,8 @@ class Limits:
             (self.concurrency >= 0, f"--concurrency must be at least 0; got {self.concurrency}"),
             (self.cpus_per_trial > 0, f"--cpus-per-trial must be above 0; got {self.cpus_per_trial}"),
             (
-                self.gpus_per_trial in (None, AUTO) or float(self.gpus_per_trial or 0) >= 0,
+                self.gpus_per_trial in (None, AUTO)
+                or (not isinstance(self.gpus_per_trial, str) and (self.gpus_per_trial or 0) >= 0),
                 f"--gpus-per-trial must be at least 0, or {AUTO}; got {self.gpus_per_trial}",
             ),
             (

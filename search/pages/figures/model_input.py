@@ -66,7 +66,7 @@ def info(run: RunView) -> ModelInputInfo | None:
 def reading(info: ModelInputInfo) -> str:
     """What is drawn, and what training does to it."""
     shade = f"from {_number(info.low)} (faintest) to {_number(info.high)} {info.unit}".rstrip()
-    text = f"The first validation clip of each emotion as {KINDS[info.kind]}, {shade}; "
+    text = f"The first validation clip of each emotion as {KINDS.get(info.kind, info.kind)}, {shade}; "
     return text + (f"beside it one draw of {_alterations(info)}." if info.altered else "training leaves it as it is.")
 
 

@@ -85,6 +85,16 @@ def test_a_changed_record_is_read_or_refused(folder: Path, data: st.DataObject) 
         (lambda result: result["test"].pop("uar"), r"result\.json: test lacks uar"),
         (lambda result: result["test"]["uar"].update(mean="0.7"), r"test\.uar\.mean must be a number; got text"),
         (lambda result: result["test"]["confusion"].pop(), r"test\.confusion must have a row and a column for each"),
+        (lambda result: result["finalists"][0]["val_uar"].update(mean=None), r"finalists\[\]\.val_uar\.mean must be a"),
+        (
+            lambda result: result["test"]["calibration"]["bins"][5].update(predictions=9, accuracy=None),
+            "must have conf",
+        ),
+        (lambda result: result["test"]["calibration"]["bins"][7].update(interval=[1]), "must have two bounds"),
+        (
+            lambda result: result["test"]["calibration"]["ece"].update(mean=None),
+            r"calibration\.ece\.mean must be a number",
+        ),
         (lambda result: result["winner"].update(trial=5), r"winner\.trial must be one of the finalists"),
         (lambda result: result["corpus"].update(classes=["sad"]), r"test\.per_class_recall must have a score of each"),
     ],
