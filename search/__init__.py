@@ -23,6 +23,9 @@ def tune(*, quiet: bool = False, **options: Any) -> Run:
         options: the fields of `search.driver.options.Options`, which are the options of the command line:
             `max_epochs=20` is `--max-epochs 20`. With `resume=FOLDER`, that run goes on.
 
+    A second interruption that finds it inside of Ray, and the death of Ray's head, end the whole process, a notebook's
+    kernel too: calls of Ray may never come back to raise anything. With `resume` the run goes on.
+
     Raises:
         ConfigError: options that are unknown, wrong, or ask for more than one run.
         Interrupted: after Ctrl-C; `resume` goes on.

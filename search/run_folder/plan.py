@@ -179,7 +179,12 @@ class SearchPlan:
 
     def save(self, folder: Path) -> None:
         """Write `plan.json`, whole or not at all; a plan of an earlier version as that version has it."""
-        nothing = {"finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {}}  # kept by no earlier one
+        nothing = {
+            "finals_rule": 1,
+            "final_folds": (),
+            "score": EARLIER_SCORE,
+            "defaults": {},
+        }  # kept by no earlier one
         values = {
             name: value
             for name, value in asdict(self).items()

@@ -43,7 +43,8 @@ def bf16_fault(model: nn.Module, features: Tensor, lengths: Tensor) -> str:
     """What bf16 computes wrongly in `model` for one batch, as one clause; "" where it differs by rounding alone.
 
     Every layer with weights is compared with itself in fp32 on the same input, since the logits of first weights hardly
-    depend on the clip and would hide a broken layer; the logits are compared too, for all that is no layer.
+    depend on the clip and would hide a broken layer; the logits are compared too, for all that is no layer. Gradients
+    are not compared: where they are not finite, the trial ends as diverged.
 
     Args:
         features: (batch, frames, bins).

@@ -110,3 +110,12 @@ def test_a_result_that_no_run_writes_is_refused_with_the_place(
         read_run(tmp_path / "run")
     with pytest.raises(ConfigError, match=rf"{message}.*--resume .*run writes it again"):
         read_result(tmp_path / "run")
+
+
+def test_a_plan_with_a_word_for_a_number_of_gpus_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(FINISHED, tmp_path / "run")
+    plan = json.loads((FINISHED / "plan.json").read_text(encoding="utf-8"))
+    plan["limits"]["gpus_per_trial"] = "many"
+    (tmp_path / "run" / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"plan\.json .*--gpus-per-trial must be at least 0, or auto; got many"):
+        read_run(tmp_path / "run")
