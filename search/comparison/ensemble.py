@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from search.comparison.folds import predictions_of, read_result
 from search.finals.test_scores import ensemble_numbers
 from search.run_folder.paths import validation_files
-from search.run_folder.predictions import Predictions, pooled, read_predictions
+from search.run_folder.predictions import Predictions, cross_validated, of_default_model, pooled
 from ser_core.config import ConfigError
 
 LEAST_PROBABILITY = 1e-7
@@ -89,9 +89,9 @@ def ensemble_of(runs: Mapping[str, Path]) -> Ensemble:
     for part, own in (("validation", validation), ("test", test)):
         _check_same(part, own)
     labels = next(iter(validation.values())).labels
-    shares = ensemble_weights(_seed_means(validation), labels)
+    shares = ensemble_weights(_default_models(validation), labels)
     first = next(iter(test.values()))
-    mixed = np.tensordot(shares, _seed_means(test), axes=1)  # (clips, classes)
+    mixed = np.tensordot(shares, _default_models(test), axes=1)  # (clips, classes)
     return Ensemble(
         weights=dict(zip(runs, shares.tolist(), strict=True)),
         test=Predictions(**{**vars(first), "probabilities": mixed[None]}),
@@ -123,19 +123,18 @@ def ensemble_across(groups: Mapping[str, Sequence[Path]]) -> Ensemble:
 
 
 def _validation(folder: Path) -> Predictions:
-    """What the winner's finalists predicted for the validation clips, a run per seed that ended."""
+    """What the winner's finalists predicted for the validation clips of all folds that their seeds were on."""
     files = validation_files(folder, read_result(folder)["winner"]["trial"])
     if not files:
         raise ConfigError(
             f"{folder} holds no validation predictions of its winner, as runs of older versions do; run it again"
         )
-    each = [read_predictions(path) for path in files]
-    return Predictions(**{**vars(each[0]), "probabilities": np.concatenate([own.probabilities for own in each])})
+    return cross_validated(files)
 
 
-def _seed_means(runs: Mapping[str, Predictions]) -> np.ndarray:
+def _default_models(runs: Mapping[str, Predictions]) -> np.ndarray:
     """(models, clips, classes)."""
-    return np.stack([own.probabilities.mean(axis=0) for own in runs.values()])
+    return np.stack([of_default_model(own) for own in runs.values()])
 
 
 def _check_same(part: str, runs: Mapping[str, Predictions]) -> None:
@@ -146,5 +145,5 @@ def _check_same(part: str, runs: Mapping[str, Predictions]) -> None:
         if own.clip_ids != first.clip_ids:
             raise ConfigError(
                 f"{name} and {first_name} have different {part} clips; an ensemble takes runs with the same corpus, "
-                f"--split and --seed"
+                f"--split, --seed and --seeds"
             )

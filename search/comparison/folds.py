@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -12,6 +13,7 @@ from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.documents import read_result_file
 from search.run_folder.paths import PREDICTIONS_FILE, RESULT_FILE
 from search.run_folder.predictions import Predictions, pooled, read_predictions
+from search.run_folder.run_score import RunScore, run_score
 from ser_core.config import ConfigError
 from ser_core.json_document import DocumentError
 
@@ -33,8 +35,9 @@ def read_result(folder: Path) -> dict[str, Any]:
 def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
     """The combined numbers of the runs in `folders`, one per fold of a protocol; scores are shares in [0, 1].
 
-    `folds` holds every fold's scores, mean over its seeds; `over_folds` their mean and standard deviation, as tables of
-    published protocols have them; `pooled` the scores of all test clips together with intervals over all speakers.
+    `folds` holds every fold's `score`, that of its default model, and its single models' mean over seeds;
+    `score_over_folds` and `over_folds` have the mean and standard deviation of each over folds, as tables of published
+    protocols have them; `pooled` the scores of all test clips together with intervals over all speakers.
 
     Raises:
         ConfigError: a fold that has not ended, or folds that do not belong together.
@@ -49,6 +52,10 @@ def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
         "model": results[0]["model"],
         "corpus": results[0]["corpus"],
         "folds": [_fold_numbers(folder.name, result) for folder, result in zip(folders, results, strict=True)],
+        "score_over_folds": {
+            name: _over_folds([_defined(run_score(result["test"], name).value) for result in results])
+            for name in SCORES
+        },
         "over_folds": {name: _over_folds([result["test"][name]["mean"] for result in results]) for name in SCORES},
         "pooled": score_test(pooled(tests)),
         "test_reads": max(result["test_reads"] for result in results),
@@ -70,8 +77,17 @@ def _fold_numbers(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
         "best_search_val_uar": (result["search"]["best"] or {}).get("val_uar"),
         "params": result["winner"]["params"],
         "wall_seconds": result["search"]["wall_seconds"],
+        "score": {name: _score_numbers(run_score(result["test"], name)) for name in SCORES},
         **{name: {key: result["test"][name][key] for key in ("mean", "std", "interval")} for name in SCORES},
     }
+
+
+def _score_numbers(score: RunScore) -> dict[str, Any]:
+    return {"value": score.value, "interval": score.interval}
+
+
+def _defined(score: float | None) -> float:
+    return math.nan if score is None else score
 
 
 def _over_folds(means: Sequence[float]) -> dict[str, float | None]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from search.comparison.comparable import PROTOCOL, budget_banners, caveat_banners, differences, sentence
-from search.finals.test_scores import Spread, bounds_of
+from search.finals.test_scores import Spread, bounds_of, ensemble_numbers
 from search.run_folder.paths import PREDICTIONS_FILE
-from search.run_folder.predictions import Predictions, pooled, read_predictions
+from search.run_folder.predictions import Predictions, of_default_model, pooled, read_predictions
 from search.run_folder.run_view import RunView, read_run
 from search.wording import clip_text, count
 from ser_core.errors import UserError
@@ -24,13 +24,15 @@ from ser_core.metrics.scores import bootstrap_interval, scores
 from ser_core.whole_file import defined
 
 NOTES = {
-    "uar": "mean over the seeds of the winner's refits, over the test clips of all folds together where there are "
-    "several; intervals are 95 % Student's t intervals with the standard error of a bootstrap over test speakers",
+    "score": "of the default model, the ensemble of the winner's refitted seeds, over the test clips of all folds "
+    "together where there are several; runs are ranked by its uar. Intervals are 95 % Student's t intervals with the "
+    "standard error of a bootstrap over test speakers",
+    "uar": "of the single models: mean and deviation over the seeds; war likewise",
     "p": "t test of the difference in UAR with the standard error of a bootstrap over test speakers, the same for "
     "both; p_holm is corrected for the number of pairs, and a difference is shown where it lies below 0.05. It "
-    "concerns these trained models; the deviation over seeds shows how far other seeds would lie from them",
-    "mcnemar": "exact test on the clips that only one of the two has right, by the mean of the seeds' probabilities; "
-    "it treats the clips of a speaker as independent, so its p-values are too small and it decides nothing here",
+    "concerns these trained ensembles; the deviation over seeds shows how far single models lie from one another",
+    "mcnemar": "exact test on the clips that only one of the two has right; it treats the clips of a speaker as "
+    "independent, so its p-values are too small and it decides nothing here",
 }
 
 
@@ -40,11 +42,17 @@ class ComparisonError(UserError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One run on the leaderboard, or the runs of all folds of a protocol; scores have intervals over test speakers."""
+    """One run on the leaderboard, or the runs of all folds of a protocol; scores have intervals over test speakers.
+
+    Attributes:
+        score: of the default model, by which runs are ranked: "uar", "war" and "macro_f1", see `ensemble_numbers`.
+        uar, war: of its single models.
+    """
 
     name: str
     folders: tuple[Path, ...]
     model: str
+    score: Mapping[str, Any]
     uar: Spread
     war: Spread
     test_reads: int
@@ -84,6 +92,7 @@ class Leaderboard:
                     "name": entry.name,
                     "model": entry.model,
                     "folders": [str(folder) for folder in entry.folders],
+                    "score": dict(entry.score),
                     "uar": entry.uar.numbers(),
                     "war": entry.war.numbers(),
                     "test_reads": entry.test_reads,
@@ -126,7 +135,7 @@ def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str,
         speakers=len(set(test.speakers.tolist())),
         splits=tuple(run.plan.split for run in first),
         warnings=tuple(f"{banner.word} {banner.text}" for banner in warnings),
-        entries=tuple(sorted(entries, key=lambda entry: -entry.uar.mean)),
+        entries=tuple(sorted(entries, key=lambda entry: -entry.score["uar"]["value"])),
         comparisons=compare_tests(tests),
         not_run=not_run or {},
     )
@@ -221,9 +230,10 @@ def clip_differences(tests: Mapping[str, Predictions]) -> list[str]:
 
 
 def compare_tests(tests: Mapping[str, Predictions]) -> tuple[Comparison, ...]:
-    """Every pair of runs on the same clips, see `compare_all`."""
+    """Every pair of runs on the same clips, each as its default model predicts them, see `compare_all`."""
     first = next(iter(tests.values()))
-    return compare_all({name: own.probabilities for name, own in tests.items()}, first.labels, first.speakers)
+    said = {name: of_default_model(own)[None] for name, own in tests.items()}
+    return compare_all(said, first.labels, first.speakers)
 
 
 def comparison_numbers(each: Comparison) -> dict[str, Any]:
@@ -253,6 +263,7 @@ def _entry(name: str, runs: Sequence[RunView], folders: Sequence[Path], test: Pr
         name=name,
         folders=tuple(folders),
         model=runs[0].plan.model,
+        score=ensemble_numbers(test, of_default_model(test)),
         uar=Spread(tuple(own.uar for own in each), intervals["uar"]),
         war=Spread(tuple(own.war for own in each), intervals["war"]),
         test_reads=max(int(run.result["test_reads"]) for run in runs if run.result is not None),

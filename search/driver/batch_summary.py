@@ -16,6 +16,7 @@ from search.driver.batch import Batch
 from search.pages.folds_page import write_protocol_page
 from search.pages.write import write_comparison
 from search.run_folder.paths import COMPARISON_FILE, LEADERBOARD_FILE, PROTOCOL_FILE, PROTOCOL_PAGE_FILE, RESULT_FILE
+from search.run_folder.run_score import run_score
 from search.terminal.leaderboard_table import _say, print_ensemble, print_leaderboard
 from search.terminal.printing import plain
 from search.wording import TRANSDUCTIVE, TUNED_ON_TEST_SPEAKERS, count, interval, percent, spread
@@ -58,19 +59,20 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
     pooled = first["pooled"]
     test = f"{count(pooled['clips'], 'test clip')} of {count(pooled['speakers'], 'speaker')}"
     table = Table(
-        "Model", "UAR over folds", "WAR", "macro F1", "UAR of all clips", "95 % interval over speakers",
+        "Model", "UAR over folds", "WAR", "macro F1", "UAR of all clips", "95 % interval over speakers", "Single model",
         title=f"{batch.protocol}: {count(len(first['folds']), 'fold')}, {test}, searched {search}",
         title_justify="left",
     )  # fmt: skip
     for model, own in numbers.items():
-        uar = own["over_folds"]["uar"]
+        over, pooled_score = own["score_over_folds"], run_score(own["pooled"])
         table.add_row(
             f"{model} ({TRANSDUCTIVE.tag})" if own["transductive"] else model,
-            spread(uar["mean"], uar["std"]),
-            percent(own["over_folds"]["war"]["mean"]),
-            percent(own["over_folds"]["macro_f1"]["mean"]),
-            percent(own["pooled"]["uar"]["mean"]),
-            interval(own["pooled"]["uar"]["interval"], speakers=own["pooled"]["speakers"]),
+            spread(over["uar"]["mean"], over["uar"]["std"]),
+            percent(over["war"]["mean"]),
+            percent(over["macro_f1"]["mean"]),
+            percent(pooled_score.value),
+            interval(pooled_score.interval, speakers=own["pooled"]["speakers"]),
+            spread(own["over_folds"]["uar"]["mean"], own["over_folds"]["uar"]["std"]),
         )
     console.print(table)
     for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):

@@ -16,6 +16,7 @@ from search.driver.tune import asked_batch, tune_one
 from search.run_folder.paths import FINAL_FOLDER, JOURNAL_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import FinalRun, RunRecords, TrialRecord
+from search.run_folder.run_score import run_score
 from search.run_folder.run_view import read_run
 from search.study.storage import connect_existing
 from ser_core.artifact import Predictor
@@ -43,7 +44,7 @@ class Run:
         if run.result is None:
             started = f"{len(run.records.trials)} of {run.plan.limits.trials} trials started"
             return f"<Run {self.folder}: {run.plan.model}, {started}>"
-        return f"<Run {self.folder}: {run.plan.model}, test UAR {run.result['test']['uar']['mean']:.3f}>"
+        return f"<Run {self.folder}: {run.plan.model}, test UAR {run_score(run.result['test']).value:.3f}>"
 
     @property
     def result(self) -> Mapping[str, Any] | None:

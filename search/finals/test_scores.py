@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from search.run_folder.predictions import Predictions
+from search.run_folder.predictions import Predictions, of_default_model
 from ser_core.metrics.calibration import expected_calibration_error, reliability
 from ser_core.metrics.scores import Interval, Scores, bootstrap_interval, per_class_intervals, scores
 
@@ -56,8 +56,9 @@ class Spread:
 def score_test(test: Predictions) -> dict[str, Any]:
     """Scores on the test clips: mean and spread over seeds, and 95 % intervals over speakers of the mean.
 
-    Beside them stands the ensemble of the seeds, whose probabilities are averaged with equal weights. The confusion
-    matrix holds counts summed over seeds, a row per true class and a column per predicted one.
+    Beside them stands the default model, the ensemble of the seeds, whose probabilities are averaged with equal
+    weights; `search.run_folder.run_score` says which of them is the score of a run. The confusion matrix holds counts
+    summed over seeds, a row per true class and a column per predicted one.
     """
     classes, predictions = test.classes, test.probabilities.argmax(axis=2)  # (seeds, clips)
     each = [scores(test.labels, row, len(classes)) for row in predictions]
@@ -65,7 +66,7 @@ def score_test(test: Predictions) -> dict[str, Any]:
         "clips": len(test.labels),
         "speakers": len(set(test.speakers.tolist())),
         **_score_numbers(test, predictions, each, len(classes)),
-        "ensemble": ensemble_numbers(test, test.probabilities.mean(axis=0)),
+        "ensemble": ensemble_numbers(test, of_default_model(test)),
         **_class_numbers(test, predictions, each, classes),
         "per_speaker": _speaker_numbers(test, predictions, len(classes)),
         "per_gender": _gender_numbers(test, predictions, len(classes)),

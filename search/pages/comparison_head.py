@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.comparison.comparable import Banner, banners
+from search.run_folder.run_score import run_score
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
-from search.wording import NONE, count, interval, percent, spread
+from search.wording import NONE, count, interval, percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:
     return ComparisonHead(
         run=", ".join(run.name for run in runs),
         title=f"{count(len(runs), 'run')} compared: {', '.join(models)}",
-        lead="Test scores are means over seeds of the winner's refits, with a 95 % interval over test speakers. "
+        lead="Test scores are those of each run's default model, the ensemble of the winner's refits, with a 95 % "
+        "interval over test speakers; those of its single models are means and deviations over the seeds. "
         "Whether one run is better than another is shown by the differences on the same clips: the intervals of two "
         "runs can overlap although one is better for nearly every speaker.",
         banners=tuple(banners(runs)),
@@ -41,19 +43,19 @@ def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:
     )
 
 
-SCORES = ("best search UAR", "winner, mean of seeds", "test UAR", "95 % interval", "test accuracy")
+SCORES = ("best search UAR", "winner, mean of seeds", "test UAR", "95 % interval", "test accuracy", "single model")
 
 
 def _row(run: RunView) -> tuple[str, ...]:
     best = best_trial(run.records)
     facts = (run.name, run.plan.model, run.plan.corpus.name, str(len(run.plan.corpus.classes)))
-    scores = _result_scores(run.result) if run.result else (NONE,) * 4
+    scores = _result_scores(run.result) if run.result else (NONE,) * 5
     trials = f"{len(run.records.trials):,}"
     return (*facts, run.plan.split, trials, percent(best.value) if best else NONE, *scores)
 
 
 def _result_scores(result: Mapping[str, Any]) -> tuple[str, ...]:
     winner = next(f for f in result["finalists"] if f["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
-    test, uar = result["test"], result["test"]["uar"]
-    bounds = interval(uar.get("interval"), speakers=test["speakers"])
-    return percent(winner), spread(uar["mean"], uar["std"]), bounds, percent(test["war"]["mean"])
+    test, uar, war = result["test"], run_score(result["test"]), run_score(result["test"], "war")
+    bounds = interval(uar.interval, speakers=test["speakers"])
+    return percent(winner), percent(uar.value), bounds, percent(war.value), uar.single or NONE

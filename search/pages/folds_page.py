@@ -10,6 +10,7 @@ from typing import Any
 from search.comparison.comparable import caveat_banners
 from search.pages.comparison_head import ComparisonHead
 from search.pages.html import build_protocol
+from search.run_folder.run_score import run_score
 from search.run_folder.run_view import RunView, read_run
 from search.wording import count, interval, percent, spread
 from ser_core.metrics.paired import Comparison
@@ -18,6 +19,9 @@ from ser_core.whole_file import write_whole
 COLUMNS = (
     "model", "fold", "test speakers", "best search UAR", "test UAR", "95 % interval", "test accuracy", "macro F1",
 )  # fmt: skip
+
+
+SCORES = ("uar", "war", "macro_f1")
 
 
 def write_protocol_page(
@@ -54,8 +58,9 @@ def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[
         run=f"Corpus {named[0].plan.corpus.name}, searched {document['search']}",
         title=f"{title}: {', '.join(folds)}",
         lead=f"Every speaker is tested once, by models that were not trained on them: "
-        f"{count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}. The figures are of all test clips "
-        f"together, means over the seeds of the refits; intervals are over speakers.",
+        f"{count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}. The table holds the scores of the "
+        f"default models, the ensembles of the refitted seeds. The figures are of all test clips together; those of "
+        f"emotions and speakers are means over the single models. Intervals are over speakers.",
         banners=tuple(caveat_banners(named)),
         columns=COLUMNS,
         rows=tuple(row for model, numbers in document["models"].items() for row in _rows(model, numbers)),
@@ -65,19 +70,22 @@ def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[
 
 def _rows(model: str, numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """All folds together, their mean and deviation, then each."""
-    pooled, over = numbers["pooled"], numbers["over_folds"]
+    pooled, over = numbers["pooled"], numbers["score_over_folds"]
+    whole = {
+        name: {"value": own.value, "interval": own.interval} for name in SCORES if (own := run_score(pooled, name))
+    }
     rows = [
-        (model, "all clips", str(pooled["speakers"]), "", *_scores(pooled, pooled["speakers"])),
+        (model, "all clips", str(pooled["speakers"]), "", *_scores(whole, pooled["speakers"])),
         (model, "mean ± deviation", "", "", _spread(over["uar"]), "", _spread(over["war"]), _spread(over["macro_f1"])),
     ]
     for fold in numbers["folds"]:
         found, speakers = percent(fold["best_search_val_uar"]), fold["test_speakers"]
-        rows.append((model, fold["split"], ", ".join(speakers), found, *_scores(fold, len(speakers))))
+        rows.append((model, fold["split"], ", ".join(speakers), found, *_scores(fold["score"], len(speakers))))
     return rows
 
 
 def _scores(numbers: Mapping[str, Any], speakers: int) -> tuple[str, ...]:
-    uar, war, macro_f1 = (percent(numbers[name]["mean"]) for name in ("uar", "war", "macro_f1"))
+    uar, war, macro_f1 = (percent(numbers[name]["value"]) for name in SCORES)
     return uar, interval(numbers["uar"]["interval"], speakers=speakers), war, macro_f1
 
 

@@ -9,9 +9,22 @@ from typing import Any
 from search.comparison.comparable import Banner
 from search.run_folder.caveat_facts import facts_of_run
 from search.run_folder.plan import SkippedFile
+from search.run_folder.run_score import run_score
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial, tally
-from search.wording import NONE, caveats, clip_text, count, duration, interval, is_number, percent, points, value_text
+from search.run_folder.verdict import tuning_note, tuning_sentence
+from search.wording import (
+    NONE,
+    caveats,
+    clip_text,
+    count,
+    duration,
+    interval,
+    is_number,
+    percent,
+    signed_points,
+    value_text,
+)
 
 
 @dataclass(frozen=True)
@@ -90,21 +103,29 @@ def _score_tiles(run: RunView) -> tuple[Tile, ...]:
         note = f"trial {best.number}, epoch {best.best_epoch}" if best else "no trial has finished an epoch yet"
         return (Tile("Best validation UAR so far", percent(best.value) if best else NONE, note),)
     test, search = run.result["test"], run.result["search"]["best"]
-    uar = test["uar"]
-    note = f"{count(test['clips'], 'clip')}, mean of {_seeds(uar)}"
-    if (words := interval(uar.get("interval"), speakers=test["speakers"])) != NONE:
+    uar, war, macro_f1 = (run_score(test, name) for name in ("uar", "war", "macro_f1"))
+    note = f"{count(test['clips'], 'clip')}, {uar.of}"
+    if uar.single:
+        note += f"; a single one {uar.single}"
+    if (words := interval(uar.interval, speakers=test["speakers"])) != NONE:
         note = f"{'' if words.startswith('no ') else '95 % interval '}{words}; {note}"
     return (
-        Tile("Test UAR", percent(uar["mean"]), note),
-        Tile("Test accuracy (WAR)", percent(test["war"]["mean"]), f"macro F1 {percent(test['macro_f1']['mean'])}"),
+        Tile("Test UAR", percent(uar.value), note),
+        Tile("Test accuracy (WAR)", percent(war.value), f"macro F1 {percent(macro_f1.value)}"),
+        *_tuning_tile(run.result),
         Tile("Best search score", percent(search["val_uar"]), f"validation UAR of trial {search['trial']}"),
     )
 
 
-def _seeds(score: Mapping[str, Any]) -> str:
-    values = score["seeds"]
-    spread = f" (± {points(score['std'])})" if is_number(score["std"]) else ""
-    return count(len(values), "seed") + spread
+def _tuning_tile(result: Mapping[str, Any]) -> tuple[Tile, ...]:
+    """What tuning was worth; none for a run that does not say."""
+    tuning = result.get("tuning")
+    if tuning is None:
+        return ()
+    difference = tuning["uar_difference"]
+    value = f"{signed_points(difference)} points" if is_number(difference) else NONE
+    label = "Recipe stands; best challenger" if tuning["recipe_stands"] else "Tuning was worth"
+    return (Tile(label, value, f"{tuning_sentence(result)} {tuning_note(result)}".strip()),)
 
 
 def _cost_tiles(run: RunView) -> tuple[Tile, ...]:

@@ -136,5 +136,42 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
     )
 
 
+def of_default_model(predictions: Predictions) -> np.ndarray:
+    """What the default model of a run says, (clips, classes): the mean of its seeds' probabilities."""
+    mean: np.ndarray = predictions.probabilities.mean(axis=0)
+    return mean
+
+
+def cross_validated(files: Sequence[Path]) -> Predictions:
+    """What a configuration's models say of clips that they were not trained on, as a single run.
+
+    Args:
+        files: of one model each, of the clips of its fold. Of a clip in several of them the mean counts.
+
+    Returns:
+        Every clip once, in the order of the names.
+
+    Raises:
+        ConfigError: see `read_predictions`.
+    """
+    each = [read_predictions(path) for path in files]
+    said: dict[str, list[np.ndarray]] = {}
+    labels: dict[str, int] = {}
+    for own in each:
+        labels |= zip(own.clip_ids, own.labels.tolist(), strict=True)
+        for clip, probabilities in zip(own.clip_ids, of_default_model(own), strict=True):
+            said.setdefault(clip, []).append(probabilities)
+    clips = tuple(sorted(said))
+    unknown = np.full(len(clips), "")
+    return Predictions(
+        classes=each[0].classes,
+        clip_ids=clips,
+        labels=np.array([labels[clip] for clip in clips], dtype=np.int64),
+        probabilities=np.stack([np.mean(said[clip], axis=0) for clip in clips])[None],
+        speakers=unknown,
+        genders=unknown,
+    )
+
+
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:
     return table[name].to_numpy(str) if name in table else np.full(len(table), "")

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from search.comparison.leaderboard import Leaderboard
-from search.wording import count, interval, percent, points, printable
+from search.wording import count, interval, percent, printable, spread
 from ser_core.metrics.paired import Comparison, verdict
 
 
@@ -21,13 +21,13 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     split = " to ".join(dict.fromkeys((board.splits[0], board.splits[-1])))
     title = f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}, split {split}"
     table = Table(
-        "", Column("Run", overflow="fold"), "UAR", "± over seeds", "95 % interval over speakers", "Accuracy (WAR)",
+        "", Column("Run", overflow="fold"), "UAR", "95 % interval over speakers", "Accuracy (WAR)", "Single model, UAR",
         title=escape(printable(title)), title_justify="left",
     )  # fmt: skip
     for rank, entry in enumerate(board.entries, start=1):
-        uar = entry.uar.numbers()
+        uar, war = entry.score["uar"], entry.score["war"]
         bounds = interval(uar["interval"], speakers=board.speakers)
-        scores = (percent(uar["mean"]), points(uar["std"]), bounds, percent(entry.war.mean))
+        scores = (percent(uar["value"]), bounds, percent(war["value"]), spread(entry.uar.mean, entry.uar.std))
         table.add_row(str(rank), escape(printable(entry.name)), *scores)
     console.print(table)
     for each in board.comparisons:

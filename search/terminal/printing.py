@@ -13,11 +13,14 @@ from rich.table import Table
 from search.run_folder.caveat_facts import facts_of_plan, facts_of_result
 from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
+from search.run_folder.run_score import run_score
 from search.run_folder.rungs import GRACE_TRIALS
 from search.run_folder.verdict import tuning_sentence
-from search.wording import caveats, count, duration, interval, percent, points, printable, tags
+from search.wording import caveats, count, duration, interval, percent, printable, tags
 from ser_core.clips import Manifest
 from ser_core.splits import Split
+
+SCORES = {"uar": "UAR", "war": "accuracy (WAR)", "macro_f1": "macro F1"}
 
 
 def plain(text: object) -> str:
@@ -123,11 +126,14 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
         f"{tags(facts_of_result(result))}: {count(test['clips'], 'test clip')} of {count(test['speakers'], 'speaker')}"
         f"{', test set read once' if result['test_reads'] == 1 else ''}"
     )
-    table = Table("Test", "Mean over seeds", "± over seeds", "95 % interval over speakers")
-    for name, label in (("uar", "UAR"), ("war", "accuracy (WAR)"), ("macro_f1", "macro F1")):
-        score = test[name]
-        bounds = interval(score["interval"], speakers=test["speakers"])
-        table.add_row(label, percent(score["mean"]), points(score["std"]), bounds)
+    scores = {label: run_score(test, name) for name, label in SCORES.items()}
+    first = next(iter(scores.values()))
+    table = Table(
+        "Test", first.of.capitalize(), "95 % interval over speakers", *(["Single model"] if first.single else [])
+    )
+    for label, score in scores.items():
+        bounds = interval(score.interval, speakers=test["speakers"])
+        table.add_row(label, percent(score.value), bounds, *([score.single] if score.single else []))
     console.print(table)
     if verdict := tuning_sentence(result):
         console.print(plain(verdict), highlight=False)

@@ -62,11 +62,14 @@ def test_command_prints_ranks_and_differences_and_keeps_them_as_json(
         assert run["rank"] == rank
         assert run["folders"] == [str(by_model[run["model"]])]
         for name in ("uar", "war"):
+            assert run["score"][name]["value"] == pytest.approx(expected["ensemble"][name]["value"])
+            assert run["score"][name]["interval"] == pytest.approx(expected["ensemble"][name]["interval"])
             assert run[name]["seeds"] == pytest.approx(expected[name]["seeds"])
             assert run[name]["mean"] == pytest.approx(expected[name]["mean"])
             assert run[name]["std"] == pytest.approx(expected[name]["std"])
             assert run[name]["interval"] == pytest.approx(expected[name]["interval"])
-        assert f"{100 * expected['uar']['mean']:.1f} %" in out
+        assert f"{100 * expected['ensemble']['uar']['value']:.1f} %" in out
+        assert f"{100 * expected['uar']['mean']:.1f} ± {100 * expected['uar']['std']:.1f} %" in out
     pairs = {(each["first"], each["second"]): each for each in board["differences"]}
     assert list(pairs) == [("ast", "resnet18"), ("ast", "mlp"), ("resnet18", "mlp")]
     assert [each["shown"] for each in pairs.values()] == [False, True, True]
@@ -80,7 +83,10 @@ def test_command_prints_ranks_and_differences_and_keeps_them_as_json(
 
 def test_the_difference_is_a_paired_t_test_over_speakers(tested: Callable[..., Path]) -> None:
     """All emotions of a speaker are equally frequent here, so that UAR is a mean over speakers."""
-    folders = {name: [tested(name, skill, seed)] for seed, (name, skill) in enumerate({"ast": 0.7, "mlp": 0.6}.items())}
+    folders = {
+        name: [tested(name, skill, seed, seeds=1)]
+        for seed, (name, skill) in enumerate({"ast": 0.7, "mlp": 0.6}.items())
+    }
     (found,) = make_leaderboard(folders).comparisons
     own = {}
     for name, (folder,) in folders.items():

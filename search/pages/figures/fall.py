@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from search.pages.figures._style import BLUE, INK, MUTED, ORANGE, SURFACE, blank
 from search.run_folder.records import Value
+from search.run_folder.run_score import run_score
 from search.run_folder.run_view import RunView
 from search.wording import in_percent, percent
 
@@ -30,9 +31,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class FallInfo:
-    """The three scores in order."""
+    """The three scores in order, all of single models; `ensemble` is the test score of theirs, None without one."""
 
     steps: tuple[Step, Step, Step]
+    ensemble: float | None = None
 
 
 def info(run: RunView) -> FallInfo | None:
@@ -48,7 +50,8 @@ def info(run: RunView) -> FallInfo | None:
             Step("best search score", best["val_uar"]),
             _with_spread("winner, mean of seeds", winner["val_uar"]),
             _with_spread("test", test) if low is None else Step("test", test["mean"], low, high, "95 % interval"),
-        )
+        ),
+        ensemble=None if len(test["seeds"]) == 1 else run_score(run.result["test"]).value,
     )
 
 
@@ -64,7 +67,8 @@ def reading(info: FallInfo) -> str:
     best, winner, test = (step.uar for step in info.steps)
     return (
         f"The search promised {percent(best)}; with fresh seeds the winner reaches {percent(winner)} on validation and "
-        f"{percent(test)} on test, {_points(test - best)} the promise."
+        f"{percent(test)} on test, {_points(test - best)} the promise"
+        + (f"; the ensemble of its seeds reaches {percent(info.ensemble)}." if info.ensemble is not None else ".")
     )
 
 

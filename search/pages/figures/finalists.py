@@ -9,8 +9,10 @@ from statistics import fmean
 import plotly.graph_objects as go
 
 from search.pages.figures._style import BLUE, MUTED, ORANGE, SURFACE, blank
+from search.run_folder.finals_rule import recipe_trial
 from search.run_folder.records import Phase, Value
 from search.run_folder.run_view import RunView
+from search.run_folder.verdict import tuning_note, tuning_sentence
 from search.wording import count, in_percent, percent
 
 TITLE = "Finalists: the same configurations with fresh seeds"
@@ -23,6 +25,7 @@ class Finalist:
     """One configuration: its search score, and the best validation UAR of each finished seed; all in [0, 1]."""
 
     trial: int
+    recipe: bool
     search_uar: float
     seeds: tuple[tuple[int, float], ...]
 
@@ -39,10 +42,18 @@ class Finalist:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalistsInfo:
-    """The best mean first; `winner` is None until the finals have decided."""
+    """The best mean first.
+
+    Attributes:
+        winner: None until the finals have decided.
+        across: every seed trained on a fold of its own.
+        worth: what tuning was worth, in words; "" before the end, and for a run that does not say.
+    """
 
     finalists: tuple[Finalist, ...]
     winner: int | None
+    across: bool = False
+    worth: str = ""
 
 
 def info(run: RunView) -> FinalistsInfo | None:
@@ -53,10 +64,17 @@ def info(run: RunView) -> FinalistsInfo | None:
             seeds.setdefault(final.trial, []).append((final.seed, final.value))
     if not seeds:
         return None
-    finalists = [Finalist(trial, run.records.trials[trial].value, tuple(own)) for trial, own in seeds.items()]
+    recipe = recipe_trial(run.records)
+    trials = run.records.trials
+    finalists = [
+        Finalist(number, recipe is not None and number == recipe.number, trials[number].value, tuple(own))
+        for number, own in seeds.items()
+    ]
     return FinalistsInfo(
         finalists=tuple(sorted(finalists, key=lambda finalist: (-finalist.mean, finalist.trial))),
         winner=run.result["winner"]["trial"] if run.result else None,
+        across=len(run.plan.final_folds) > 1,
+        worth=f"{tuning_sentence(run.result)} {tuning_note(run.result)}".strip() if run.result else "",
     )
 
 
@@ -67,8 +85,9 @@ def reading(info: FinalistsInfo) -> str:
     text = f"Trial {leader.trial} {verb} with a mean of {percent(leader.mean)} over {count(len(leader.seeds), 'seed')}"
     spreads = [finalist.range for finalist in info.finalists if len(finalist.seeds) > 1]
     if spreads:
-        text += f"; the seed alone moves a finalist by up to {100 * max(spreads):.1f} points"
-    return text + "."
+        what = "the seed, with the speakers of its fold," if info.across else "the seed alone"
+        text += f"; {what} moves a finalist by up to {100 * max(spreads):.1f} points"
+    return f"{text}. {info.worth}".rstrip()
 
 
 def table(info: FinalistsInfo) -> list[dict[str, Value | None]]:
@@ -76,6 +95,7 @@ def table(info: FinalistsInfo) -> list[dict[str, Value | None]]:
     return [
         {
             "trial": finalist.trial,
+            "recipe": finalist.recipe,
             "seed": seed,
             "val_uar_percent": in_percent(uar),
             "mean_val_uar_percent": in_percent(finalist.mean),
@@ -91,7 +111,10 @@ def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
     """A row per finalist: small circles are seeds, the diamond their mean, the hollow square the search score."""
     height = max(120 + 46 * len(info.finalists), 0 if narrow else 360)
     drawn = blank(height=height, narrow=narrow, x="best validation UAR, %")
-    rows = [f"trial {f.trial}{' ★' if f.trial == info.winner else ''}" for f in info.finalists]
+    rows = [
+        f"{'recipe, ' if f.recipe else ''}trial {f.trial}{' ★' if f.trial == info.winner else ''}"
+        for f in info.finalists
+    ]
     marks = (
         ("score in the search", MUTED, "square-open", 11, [((0, f.search_uar),) for f in info.finalists]),
         ("one seed", BLUE, "circle", 9, [f.seeds for f in info.finalists]),

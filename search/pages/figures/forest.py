@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from search.pages.figures._intervals import Estimate, error_bars, number, value_column
 from search.pages.figures._style import BLUE, INK, ORANGE, SLATE, SURFACE, blank, plain
 from search.run_folder.records import Value
+from search.run_folder.run_score import RunScore, run_score
 from search.run_folder.run_view import RunView
 from search.wording import count, in_percent, percent
 
@@ -28,13 +29,14 @@ class Kind(StrEnum):
     FINALIST = "finalist"
     REFIT = "refit"
     MEAN = "mean"
+    ENSEMBLE = "ensemble"
     RUN = "run"
 
 
 HEADINGS = {
     Kind.FINALIST: "Validation: finalists, t interval over seeds",
     Kind.REFIT: "Test: refits of the winner, interval over speakers",
-    Kind.RUN: "Test: mean over seeds, interval over speakers",
+    Kind.RUN: "Test: default models, interval over speakers",
 }
 SHORT_HEADINGS = {
     Kind.FINALIST: "Validation, over seeds",
@@ -45,7 +47,8 @@ SHORT_HEADINGS = {
 MARKS = {
     Kind.FINALIST: (BLUE, "circle", 10),
     Kind.REFIT: (SLATE, "square", 9),
-    Kind.MEAN: (ORANGE, "diamond", 14),
+    Kind.MEAN: (SLATE, "diamond", 12),
+    Kind.ENSEMBLE: (ORANGE, "diamond", 14),
     Kind.RUN: (ORANGE, "diamond", 12),
 }
 
@@ -72,7 +75,7 @@ class ForestInfo:
 
 
 def info(run: RunView) -> ForestInfo | None:
-    """Finalists over seeds, every refit on the test, and their mean."""
+    """Finalists over seeds, every refit on the test, their mean, and the default model, which is their ensemble."""
     if run.result is None:
         return None
     test, winner = run.result["test"], run.result["winner"]["trial"]
@@ -83,9 +86,16 @@ def info(run: RunView) -> ForestInfo | None:
     rows = [
         Row(Kind.FINALIST, f"trial {f['trial']}", Estimate.of(f["val_uar"]), f["trial"] == winner) for f in finalists
     ]
+    score = run_score(test)
     rows += _refits(test["uar"])
-    rows.append(Row(Kind.MEAN, "mean of seeds", Estimate.of(test["uar"]), chosen=True))
+    rows.append(Row(Kind.MEAN, "mean of seeds", Estimate.of(test["uar"])))
+    rows.append(Row(Kind.ENSEMBLE, score.of, _estimate(score), chosen=True))
     return ForestInfo(rows=tuple(rows), speakers=int(test["speakers"]))
+
+
+def _estimate(score: RunScore) -> Estimate:
+    low, high = score.interval or (None, None)
+    return Estimate(number(score.value), number(low), number(high))
 
 
 def _refits(uar: Mapping[str, Any]) -> list[Row]:
@@ -101,7 +111,7 @@ def info_of(runs: Sequence[RunView]) -> ForestInfo | None:
     results = [(run, run.result["test"]) for run in runs if run.result is not None]
     if not results:
         return None
-    rows = [Row(Kind.RUN, f"{run.plan.model} ({run.name})", Estimate.of(test["uar"])) for run, test in results]
+    rows = [Row(Kind.RUN, f"{run.plan.model} ({run.name})", _estimate(run_score(test))) for run, test in results]
     rows.sort(key=lambda row: -row.uar.value)
     speakers = {int(test.get("speakers", 0)) for _, test in results}
     return ForestInfo(rows=tuple(rows), speakers=speakers.pop() if len(speakers) == 1 else 0)
@@ -111,9 +121,9 @@ def reading(info: ForestInfo) -> str:
     """The leading score with its interval, and how many of its rivals lie within that interval."""
     if runs := info.of(Kind.RUN):
         return f"{runs[0].name} leads with {_with_interval(runs[0].uar, info)}{_rivals(runs, 'run')}."
-    (mean,), finalists = info.of(Kind.MEAN), info.of(Kind.FINALIST)
+    (ensemble,), finalists = info.of(Kind.ENSEMBLE), info.of(Kind.FINALIST)
     finalists.sort(key=lambda row: not row.chosen)
-    return f"Test UAR is {_with_interval(mean.uar, info)}{_rivals(finalists, 'finalist')}."
+    return f"Test UAR is {_with_interval(ensemble.uar, info)}{_rivals(finalists, 'finalist')}."
 
 
 def _with_interval(uar: Estimate, info: ForestInfo) -> str:

@@ -42,9 +42,9 @@ def test_every_fold_stands_in_the_table_and_all_clips_in_the_figures(
     assert [row.split("\t")[:2] for row in rows] == [
         [model, name] for model in runs for name in ("all clips", "mean ± deviation", "emobox:1", "emobox:2")
     ]
-    uar = document["models"]["ast"]["pooled"]["uar"]["mean"]
+    uar = document["models"]["ast"]["pooled"]["ensemble"]["uar"]["value"]
     assert f"{100 * uar:.1f}\u00a0%" in rows[0]
-    over = document["models"]["mlp"]["over_folds"]["uar"]
+    over = document["models"]["mlp"]["score_over_folds"]["uar"]
     assert f"{100 * over['mean']:.1f} ± {100 * over['std']:.1f}\u00a0%" in rows[5]
     assert "Transductive." in opened.page.locator("header").inner_text()
     assert opened.drawn("forest")["data"]
@@ -60,7 +60,10 @@ def test_every_fold_stands_in_the_table_and_all_clips_in_the_figures(
 def test_one_architecture_has_nothing_beside_it(tested: Callable[..., Path], tmp_path: Path) -> None:
     runs = {"ast": folds(tested, "ast", 0.7, rename_clips)}
     document = document_of(runs)
-    document["models"]["ast"]["folds"][0]["uar"]["interval"] = [None, None]  # as where every clip is recognised
+    document["models"]["ast"]["folds"][0]["score"]["uar"]["interval"] = [
+        None,
+        None,
+    ]  # as where every clip is recognised
     text = write_protocol_page(tmp_path / "p.html", runs, document).read_text()
     assert "<td>no interval: all speakers score alike</td>" in text
     assert "All runs" not in text

@@ -110,13 +110,13 @@ def test_fall_says_what_each_bar_is(finished: RunView) -> None:
     assert [row["edges"] for row in fall.table(info)] == [None, "± deviation over seeds", "95 % interval"]
 
 
-def test_forest_holds_finalists_refits_and_their_mean(finished: RunView) -> None:
+def test_forest_holds_finalists_refits_their_mean_and_their_ensemble(finished: RunView) -> None:
     info = forest.info(finished)
     assert info is not None
     assert finished.result is not None
     result = finished.result
     ranked = sorted(result["finalists"], key=lambda finalist: -finalist["val_uar"]["mean"])
-    finals, refits, mean = (trace(forest, info, kind) for kind in ("finalist", "refit", "mean"))
+    finals, refits, mean, ensemble = (trace(forest, info, kind) for kind in ("finalist", "refit", "mean", "ensemble"))
     assert finals["customdata"] == [
         f"trial {f['trial']}" + (" ★" if f["trial"] == result["winner"]["trial"] else "") for f in ranked
     ]
@@ -124,14 +124,17 @@ def test_forest_holds_finalists_refits_and_their_mean(finished: RunView) -> None
     assert refits["x"] == pytest.approx([100 * score for score in result["test"]["uar"]["seeds"]], abs=0.01)
     assert error_edges(refits, "x") == in_percent(result["test"]["uar"]["seed_intervals"])
     assert error_edges(mean, "x") == in_percent([result["test"]["uar"]["interval"]])
-    places = [y for each in (finals, refits, mean) for y in each["y"]]
-    assert len(set(places)) == len(places) == 7
+    assert error_edges(ensemble, "x") == in_percent([result["test"]["ensemble"]["uar"]["interval"]])
+    assert ensemble["customdata"] == ["ensemble of 3 models ★"]
+    places = [y for each in (finals, refits, mean, ensemble) for y in each["y"]]
+    assert len(set(places)) == len(places) == 8
+    assert f"Test UAR is {100 * result['test']['ensemble']['uar']['value']:.1f}" in forest.reading(info)
     assert "over 6 speakers" in forest.reading(info)
 
 
 def test_forest_of_several_runs_compares_their_tests(finished: RunView, run_maker: Callable[..., Any]) -> None:
     def worse(result: dict[str, Any]) -> None:
-        result["test"]["uar"].update(mean=0.2, interval=[0.1, 0.3])
+        result["test"]["ensemble"]["uar"].update(value=0.2, interval=[0.1, 0.3])
 
     weak = replace(changed(finished, worse), name="<b>weak</b>")
     running = read_run(run_maker("running", trials=3, max_epochs=6).search().folder)
