@@ -3,7 +3,7 @@
 import search
 
 run = search.tune(model="mlp", data="demo", trials=12)
-run.result["test"]["uar"], run.trials, run.best_model
+run.result["test"]["ensemble"]["uar"], run.trials, run.best_model
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def export(
     onnx: Annotated[Path, typer.Option(help="The file to write.")],
 ) -> None:
     """Export MODEL to ONNX."""
-    if (model / ENSEMBLE_FILE).exists():
+    if any((folder / ENSEMBLE_FILE).exists() for folder in (model, model / "final")):
         _refuse(f"{model} holds an ensemble: export each of its models, and average their probabilities")
     try:
         predictor = load_model(model)

@@ -16,6 +16,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from search.finals.confusion_picture import write_confusion_picture
 from search.run_folder.caveat_facts import facts_of_result
+from search.run_folder.run_score import run_score
 from search.run_folder.verdict import tuning_note, tuning_sentence
 from search.wording import Bounds, caveats, count, interval, percent, points, printable, spread, times
 from ser_core.config import BY_SPEAKER
@@ -88,12 +89,13 @@ def _metadata(result: Mapping[str, Any], seed: int) -> ModelCardData:
 def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> str:
     settings, models = config["settings"], len(result["winner"]["models"])
     one = f"one of {models} models that differ in the seed alone, with seed {seed}, " if models > 1 else ""
+    ensemble = " The ensemble of them all, in the folder above, is the default model of the run." if models > 1 else ""
     return (
         f"It gives the probability of {count(len(config['classes']), 'emotion')} in a clip of speech: "
         f"{markdown(', '.join(config['classes']))}. Input: {settings['features.kind']} features of "
         f"{settings['features.clip_seconds']:g} s of mono audio at {settings['features.sample_rate_hz']:,} Hz. "
         f"{config['parameters']:,} parameters. It is {one}trained for "
-        f"{count(config['epochs'], 'epoch')} on the training and validation speakers together."
+        f"{count(config['epochs'], 'epoch')} on the training and validation speakers together.{ensemble}"
     )
 
 
@@ -122,12 +124,12 @@ def _score_table(result: Mapping[str, Any], seed: int) -> str:
         rows.append(
             [
                 label,
+                _with_interval(points(ensemble["value"]), ensemble["interval"], speakers),
                 _with_interval(points(score["seeds"][seed - 1]), score["seed_intervals"][seed - 1], speakers),
                 _with_interval(spread(score["mean"], score["std"], unit=""), score["interval"], speakers),
-                _with_interval(points(ensemble["value"]), ensemble["interval"], speakers),
             ]
         )
-    heads = ["%, with 95 % interval over speakers", "this model", "mean ± deviation over seeds", "the seeds' ensemble"]
+    heads = ["%, with 95 % interval over speakers", "the seeds' ensemble", "this model", "mean ± deviation over seeds"]
     return _table(heads, rows)
 
 
@@ -167,10 +169,11 @@ def _search(result: Mapping[str, Any]) -> str:
         [f"`{name}`", markdown(value)]
         for name, value in {**result["winner"]["fixed"], **result["winner"]["params"]}.items()
     ]
+    score = run_score(result["test"])
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     return (
         f"{count(trials, 'trial')}. Validation UAR of the best trial: {percent(best['val_uar'])}; of the winner, mean "
-        f"over fresh seeds: {percent(mean)}; on the test: {percent(result['test']['uar']['mean'])}.\n\n"
+        f"over fresh seeds: {percent(mean)}; on the test: {percent(score.value)} ({score.of}).\n\n"
         f"{_worth(result)}{_table(['setting', 'value'], settings)}\n\n{versions}"
     )
 

@@ -23,6 +23,40 @@ class _Score:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _OneScore:
+    """Of one predictor, with the interval over speakers."""
+
+    value: Number
+    interval: Sequence[Number]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ensemble:
+    uar: _OneScore
+    war: _OneScore
+    macro_f1: _OneScore
+
+    @property
+    def scores(self) -> tuple[_OneScore, ...]:
+        return self.uar, self.war, self.macro_f1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tuning:
+    recipe_failed: str
+    recipe_stands: bool
+    challenger: int | None
+    uar_difference: Number
+    interval: Sequence[Number] | None
+    speakers: int | None
+
+    @property
+    def whole(self) -> bool:
+        """True unless it names a difference without an interval and speakers."""
+        return self.uar_difference is None or None not in (self.interval, self.speakers)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _SpeakerScores:
     gender: str | None
     clips: int
@@ -63,6 +97,7 @@ class _Test:
     per_speaker: Mapping[str, _SpeakerScores] = field(default_factory=dict)
     per_gender: Mapping[str, _GenderScores] = field(default_factory=dict)
     calibration: _Calibration | None = None
+    ensemble: _Ensemble | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +160,7 @@ class Result:
     test_reads: int
     transductive: bool = False
     warm_start: _Earlier | None = None
+    tuning: _Tuning | None = None
 
 
 def result_rules(result: Result) -> list[tuple[bool, str]]:
@@ -136,6 +172,9 @@ def result_rules(result: Result) -> list[tuple[bool, str]]:
     bins = () if calibration is None else calibration.bins
     scores = (test.uar, test.war, test.macro_f1, *of_classes, *scored)
     bounds = [*(each.interval for each in scores), *(each.interval for each in bins)]
+    ensemble, tuning = test.ensemble, result.tuning
+    bounds += [each.interval for each in (ensemble.scores if ensemble is not None else ())]
+    bounds += [tuning.interval] if tuning is not None else []
     size = len(test.confusion)
     return [
         (len(classes) > 0, "corpus.classes must not be empty"),
@@ -147,6 +186,8 @@ def result_rules(result: Result) -> list[tuple[bool, str]]:
         (all(cell >= 0 for row in test.confusion for cell in row), "test.confusion must count clips, from 0"),
         (seeds > 0, "test.uar.seeds must not be empty"),
         (test.uar.mean is not None, "test.uar.mean must be a number"),
+        (ensemble is None or ensemble.uar.value is not None, "test.ensemble.uar.value must be a number"),
+        (tuning is None or tuning.whole, "tuning.uar_difference must have an interval and speakers"),
         (all(each is None or len(each) == 2 for each in bounds), "an interval must have two bounds"),
         (all(each.mean is not None for each in scored), "finalists[].val_uar.mean must be a number"),
         (

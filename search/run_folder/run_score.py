@@ -36,7 +36,7 @@ def run_score(test: Mapping[str, Any], name: str = "uar") -> RunScore:
     if number == 1:
         return RunScore(value=models["mean"], interval=models.get("interval"), of="one model", single="")
     single = spread(models["mean"], models["std"], unit="")
-    if "ensemble" not in test:
+    if test.get("ensemble") is None:
         of = f"mean of {count(number, 'model')}"
         return RunScore(value=models["mean"], interval=models.get("interval"), of=of, single=single)
     own = test["ensemble"][name]

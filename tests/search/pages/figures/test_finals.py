@@ -125,7 +125,7 @@ def test_forest_holds_finalists_refits_their_mean_and_their_ensemble(finished: R
     assert error_edges(refits, "x") == in_percent(result["test"]["uar"]["seed_intervals"])
     assert error_edges(mean, "x") == in_percent([result["test"]["uar"]["interval"]])
     assert error_edges(ensemble, "x") == in_percent([result["test"]["ensemble"]["uar"]["interval"]])
-    assert ensemble["customdata"] == ["ensemble of 3 models ★"]
+    assert ensemble["customdata"] == ["ensemble of 3 models"]
     places = [y for each in (finals, refits, mean, ensemble) for y in each["y"]]
     assert len(set(places)) == len(places) == 8
     assert f"Test UAR is {100 * result['test']['ensemble']['uar']['value']:.1f}" in forest.reading(info)
