@@ -55,8 +55,9 @@ class Run:
     def trials(self) -> pd.DataFrame:
         """A row for each trial of the search.
 
-        Columns: number; state (RUNNING, COMPLETE, PRUNED, FAIL); reason of a failure; value, the best validation UAR
-        in [0, 1], and best_epoch, where it was reached; seconds of training; and every knob by its dotted name.
+        Columns: number; state (RUNNING, COMPLETE, PRUNED, FAIL); reason of a failure; value, the score in [0, 1] that
+        `--score` makes of its validation UARs; best_epoch, with the highest of them; seconds of training; and every
+        knob by its dotted name.
         """
         rows = [_trial_row(trial) for trial in self._records.trials.values()]
         return pd.DataFrame(rows, columns=None if rows else [*_TRIAL_COLUMNS])

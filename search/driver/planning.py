@@ -67,7 +67,7 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     split = make_split(manifest, split_kind or _default_split(manifest), chosen["seed"])
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
-    chosen["folds"] = _folds(options.folds, model, space, fixed, manifest, split, chosen["seed"])
+    chosen["folds"] = wanted_folds(options.folds, model, space, fixed, manifest, split, chosen["seed"])
     chosen |= {"data": absolute_data(chosen["data"]), "limits": limits, "storage": storage, "warm_start": warm}
     plan = make_plan(manifest, split, space, fixed, command=options.command(shown_location), **chosen)
     return plan, manifest, split
@@ -109,7 +109,7 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
     return plan, manifest, split
 
 
-def _folds(
+def wanted_folds(
     asked: int | str | None,
     model: str,
     space: Space,

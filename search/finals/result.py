@@ -89,6 +89,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
             "pruned": states[TrialState.PRUNED],
             "failed": states[TrialState.FAIL],
         },
+        "score": plan.score,
         "asha": {"grace_epochs": plan.first_rung, "reduction": plan.reduction, "found": _grace_numbers(records)},
         "epochs_trained": epochs_trained(records.trials),
         "epochs_without_pruning": plan.trial_epochs * len(trials),

@@ -115,18 +115,19 @@ def page_data(sections: Sequence[Section], trials: Mapping[str, Any] | None = No
 
 def trial_table(run: RunView) -> dict[str, Any]:
     """Every trial of the run in a row, with its knobs."""
-    knobs = list(run.plan.space)
+    knobs, in_turn = list(run.plan.space), run.plan.folds_in_turn > 1
     trials = (run.records.trials[number] for number in sorted(run.records.trials))
-    return _table([_trial_row(trial, knobs) for trial in trials])
+    return _table([_trial_row(trial, knobs, in_turn=in_turn) for trial in trials])
 
 
-def _trial_row(trial: TrialRecord, knobs: Sequence[str]) -> dict[str, Value | None]:
+def _trial_row(trial: TrialRecord, knobs: Sequence[str], *, in_turn: bool) -> dict[str, Value | None]:
     return {
         "trial": trial.number,
         "state": trial.state.value,
         "val_uar_percent": in_percent(trial.value),
         "best_epoch": trial.best_epoch or None,
         "epochs": len(trial.epochs),
+        **({"folds": trial.folds} if in_turn else {}),
         "train_seconds": round(trial.train_seconds, 1),
         "origin": trial.origin,
         **{name: trial.params.get(name) for name in knobs},

@@ -46,8 +46,9 @@ STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
 EARLIER_SCORE = "best"
 """Of runs whose plan names none: early versions knew no other."""
 
-DEFAULT_SCORE = "best"
-"""Of new runs."""
+DEFAULT_SCORE = "best-third"
+"""Of new runs. Its correlation with the test UAR is higher than the best epoch's by 0 to 0.03 on every number of inner
+folds, and that of the last epochs lower (benchmarks/truth/mlp-mfcc-ravdess.jsonl)."""
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,8 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path
         "validation speakers": ", ".join(plan.speakers.validation),
         **({"inner folds": "; ".join(", ".join(names) for names in plan.inner_folds)} if plan.inner_folds else {}),
         "test speakers": ", ".join(plan.speakers.test),
-        "search": f"{count(plan.limits.trials, 'trial')} of at most {count(plan.max_epochs, 'epoch')}, {plan.sampler}, "
-        f"seed {plan.seed}",
+        "search": f"{count(plan.limits.trials, 'trial')} of at most {_budget(plan)}, {plan.sampler}, seed {plan.seed}",
+        "score": plan.score,
         "ASHA": _asha_facts(plan),
         "finals": _finals_facts(plan),
         "fixed": ", ".join(f"{name}={value}" for name, value in plan.fixed.items()) or "nothing",
@@ -91,9 +91,17 @@ def _finals_facts(plan: SearchPlan) -> str:
     return f"{count(plan.finalists, 'finalist')}{recipe}, {count(plan.seeds, 'seed')}{folds}"
 
 
+def _budget(plan: SearchPlan) -> str:
+    """The epochs of a trial that completes."""
+    each, folds = count(plan.max_epochs, "epoch"), plan.folds_in_turn
+    return each if folds == 1 else f"{each} on each of {folds} inner folds, one after another"
+
+
 def _asha_facts(plan: SearchPlan) -> str:
     rung = plan.first_rung
     if rung is not None and rung >= plan.max_epochs:
+        if plan.folds_in_turn > 1:
+            return f"rungs at the ends of folds alone, one in {plan.reduction:g} goes on"
         return f"no rung below {count(plan.max_epochs, 'epoch')}: no trial is ended early"
     where = f"found from the first {GRACE_TRIALS} complete trials" if rung is None else f"after {count(rung, 'epoch')}"
     return f"first rung {where}, one in {plan.reduction:g} goes on"

@@ -170,10 +170,15 @@ class Progress:
         for heading in ("running", "epoch", "last UAR", "best UAR"):
             table.add_column(heading, justify="left" if heading == "running" else "right")
         for trial in running[:MOST_RUNNING]:
-            table.add_row(f"trial {trial.number}", f"{len(trial.epochs)}/{self._plan.trial_epochs}", *_scores(trial))
+            table.add_row(f"trial {trial.number}", self._epochs_of(trial), *_scores(trial))
         if len(running) > MOST_RUNNING:
             table.add_row(f"and {len(running) - MOST_RUNNING} more")
         return table
+
+    def _epochs_of(self, trial: TrialRecord) -> str:
+        """How far a trial is, and in which of the folds that it trains one after another."""
+        epochs, folds = f"{len(trial.epochs)}/{self._plan.trial_epochs}", self._plan.folds_in_turn
+        return epochs if folds == 1 else f"{epochs}, fold {min(trial.folds + 1, folds)}"
 
     def _times(self, counted: Tally) -> str:
         text = f"{clock_text(self._clock() - self._begun)} elapsed"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.pages.figures._style import FATES, ORANGE, SURFACE, Fate, blank, rung_lines, thinned
+from search.pages.figures._style import FATES, MUTED, ORANGE, SURFACE, Fate, blank, rung_lines, thinned
 from search.run_folder.records import TrialRecord, TrialState, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
@@ -32,7 +32,10 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvesInfo:
-    """The curves that are drawn, out of `trials` that have one; `best` is the number of the best trial."""
+    """The curves that are drawn, out of `trials` that have one; `best` is the number of the best trial.
+
+    Where folds are trained one after another, each epoch is about its own fold; `fold_ends` are their last epochs.
+    """
 
     curves: tuple[Curve, ...]
     trials: int
@@ -41,6 +44,7 @@ class CurvesInfo:
     best_uar: float
     rungs: tuple[int, ...]
     max_epochs: int
+    fold_ends: tuple[int, ...] = ()
 
 
 def info(run: RunView) -> CurvesInfo | None:
@@ -58,6 +62,7 @@ def info(run: RunView) -> CurvesInfo | None:
         best_uar=best.value if best else float("nan"),
         rungs=run.rungs,
         max_epochs=run.plan.trial_epochs,
+        fold_ends=tuple(fold * run.plan.max_epochs for fold in range(1, run.plan.folds_in_turn)),
     )
 
 
@@ -75,6 +80,11 @@ def reading(info: CurvesInfo) -> str:
     if info.best is not None:
         peak = f"{percent(info.best_uar)} after {count(info.best_epoch, 'epoch')}"
         text = f"The best trial, number {info.best}, peaked at {peak} of at most {info.max_epochs}."
+        if info.fold_ends:
+            text = (
+                f"The best trial, number {info.best}, scores {percent(info.best_uar)} over the clips of its complete "
+                f"folds together. A curve is about one fold at a time; thin lines part the folds."
+            )
     if info.trials > len(info.curves):
         text += f" Drawn are {len(info.curves)} of {info.trials:,} trials: the best, and an even sample of the others."
     return text
@@ -107,6 +117,8 @@ def figure(info: CurvesInfo, *, narrow: bool = False) -> go.Figure:
             marker={"symbol": "diamond", "size": 6, "line": {"color": SURFACE, "width": 1}},
             hovertemplate=f"trial {best.number}, epoch %{{x}}: %{{y:.1f}} %<extra></extra>",
         )
+    for end in info.fold_ends:
+        drawn.add_vline(x=end + 0.5, line={"color": MUTED, "width": 1})
     rung_lines(drawn, info.rungs)
     drawn.update_xaxes(range=[0.5, info.max_epochs + 0.5])
     drawn.update_layout(margin={"t": 72}, legend={"y": 1.08})

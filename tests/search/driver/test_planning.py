@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from search.driver.planning import inner_of, make_plan
+from search.driver.planning import inner_of, make_plan, wanted_folds
 from search.driver.space import feature_settings, resolve_space
 from search.run_folder.limits import Limits
 from search.run_folder.plan import FINALS_RULES, SearchPlan
+from search.run_folder.rungs import AUTO
+from search.run_folder.scoring import EARLIER_SCORING, Scoring
 from ser_core.architectures import default_config
 from ser_core.clips import Clip, Manifest
 from ser_core.config import ConfigError
@@ -160,6 +162,34 @@ def test_inner_folds_are_part_of_the_plan_and_hold_every_speaker_but_the_test_on
     with pytest.raises(ConfigError, match="--folds must be a whole number of at least 1, or auto; got 0"):
         plan_for(manifest, folds=0)
     assert "folds: 2 in the run, 1 now" in plan.differences(plan_for(manifest))
+
+
+def test_folds_one_after_another_are_those_that_the_speakers_allow_and_multiply_a_trials_budget(tmp_path: Path) -> None:
+    manifest = make_manifest()
+    split = make_split(manifest, "speaker", 0)
+    folds = wanted_folds(AUTO, "mlp", *resolve("mlp"), manifest, split, 0)
+    plan = plan_for(manifest, folds=folds, score="last")
+    development = len({*plan.speakers.fit, *plan.speakers.validation})
+    assert len(plan.inner_folds) == plan.folds_in_turn == min(5, development)
+    assert plan.trial_epochs == plan.folds_in_turn * plan.max_epochs
+    assert plan.scoring == Scoring("last", plan.max_epochs)
+    plan.save(tmp_path)
+    assert SearchPlan.load(tmp_path).differences(plan) == []
+    side_by_side = plan_for(manifest, folds=wanted_folds("2", "mlp", *resolve("mlp"), manifest, split, 0))
+    assert (side_by_side.folds, side_by_side.trial_epochs) == (2, side_by_side.max_epochs)
+    assert side_by_side.scoring == EARLIER_SCORING
+
+
+def test_folds_one_after_another_that_cannot_be_had_are_refused() -> None:
+    manifest = make_manifest()
+    stops = resolve("mlp", sets=["optim.early_stop_epochs=3"])
+    with pytest.raises(ConfigError, match=r"(?s)optim\.early_stop_epochs must be 0.*two speakers besides"):
+        wanted_folds(AUTO, "mlp", *stops, manifest, make_split(manifest, "random", 0), 0)
+    searched = resolve("mlp", spaces=["optim.early_stop_epochs=0,3"])
+    with pytest.raises(ConfigError, match=r"optim\.early_stop_epochs must be 0"):
+        wanted_folds(AUTO, "mlp", *searched, manifest, make_split(manifest, "speaker", 0), 0)
+    with pytest.raises(ConfigError, match="--folds must be a whole number of at least 1, or auto; got many"):
+        wanted_folds("many", "mlp", *resolve("mlp"), manifest, make_split(manifest, "speaker", 0), 0)
 
 
 def test_the_folds_of_the_finals_are_those_that_the_development_speakers_allow() -> None:

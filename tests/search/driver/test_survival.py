@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import re
@@ -22,6 +21,7 @@ from safetensors import safe_open
 from search.interruption import SIGNALS
 from search.run_folder.records import Phase, TrialRecord, TrialState
 from search.run_folder.records_reader import read_records
+from search.run_folder.scoring import best_third
 from search.study.asha import Asha
 from search.study.search import trial_name
 from ser_core.artifact import load_model
@@ -211,7 +211,6 @@ def check_study(folder: Path, records: Mapping[int, TrialRecord]) -> None:
 
 def check_rungs(lines: list[Event], records: Mapping[int, TrialRecord], asha: Asha) -> None:
     """ASHA replayed over the records gives every verdict that was given, as if nobody had ever been killed."""
-    best: dict[int, float] = {}
     reached: dict[int, int] = {}
     for event in lines:
         if event["event"] != "epochs":
@@ -220,8 +219,8 @@ def check_rungs(lines: list[Event], records: Mapping[int, TrialRecord], asha: As
         for report in event["reports"]:
             if report["epoch"] > reached.get(number, 0):
                 reached[number] = report["epoch"]
-                best[number] = max(best.get(number, -math.inf), report["val_uar"])
-                stops = asha.stops(number, report["epoch"], best[number])
+                score = best_third([each.val_uar for each in records[number].epochs[: report["epoch"]]])
+                stops = asha.stops(number, report["epoch"], score)
         if stops:
             assert records[number].state is TrialState.PRUNED
             assert records[number].reason == f"rung {len(records[number].epochs)}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from search.jobs import inner_fold
 from search.workers.context import StoreHandle, WorkerContext
 from ser_core.architectures import default_config
 from ser_core.config import FeatureConfig
@@ -72,8 +73,18 @@ def make_context(
         folds={
             "search": (Fold(fit=rows[:fit], evaluate=rows[fit:]),),
             "refit": (Fold(fit=rows, evaluate=rows[:0]),),
+            **{
+                inner_fold(k + 1): (Fold(fit=rows[rows % 6 // 2 != k], evaluate=rows[rows % 6 // 2 == k]),)
+                for k in range(3)
+            },
         },
         device=device,
         threads=1,
         about=about or {},
     )
+
+
+def third(rows: np.ndarray, number: int) -> Fold:
+    """A third of the clips to evaluate, with clips of both classes, and the others to fit."""
+    chosen = rows // 2 % 3 == number - 1
+    return Fold(fit=rows[~chosen], evaluate=rows[chosen])

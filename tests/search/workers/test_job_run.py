@@ -122,6 +122,28 @@ def test_a_job_restored_from_a_checkpoint_reports_what_its_dead_worker_could_not
     assert all(chunk.restored == 2 for chunk in rest)
 
 
+@pytest.mark.parametrize("epochs", [2, EPOCHS, EPOCHS + 1, 2 * EPOCHS])
+def test_folds_in_turn_go_on_elsewhere_from_any_epoch(saboteur: Any, tmp_path: Path, epochs: int) -> None:
+    """The worker dies after its checkpoint and before its report, within a fold, at its end, or in the next."""
+    in_turn: dict[str, Any] = {"folds": "inner-1", "later_folds": ("inner-2", "inner-3"), "last_epoch": 3 * EPOCHS}
+    whole = finish(make_run(tmp_path / "whole", job("one", **in_turn)))
+    assert [epoch for epoch, *_ in scores(whole)] == list(range(1, 3 * EPOCHS + 1))
+    run = make_run(tmp_path / "run", job("one", **{**in_turn, "pauses": (epochs,)}))
+    assert run.step().reports[-1].epoch == epochs
+    run.leave()
+    again = finish(make_run(tmp_path / "run", job("one", **in_turn)))
+    assert again[0].restored == epochs
+    assert scores(again) == scores(whole)
+    assert again[-1].outcome is Outcome.DONE
+
+
+def test_a_fold_in_turn_is_trained_as_it_is_alone(saboteur: Any, tmp_path: Path) -> None:
+    later: dict[str, Any] = {"later_folds": ("inner-2",), "last_epoch": 2 * EPOCHS}
+    both = scores(finish(make_run(tmp_path / "run", job("both", folds="inner-1", **later))))
+    second = scores(finish(make_run(tmp_path / "run", job("second", folds="inner-2"))))
+    assert [(epoch - EPOCHS, *losses) for epoch, *losses in both[EPOCHS:]] == second
+
+
 def test_the_first_report_says_why_a_job_trains_in_fp32(
     saboteur: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
