@@ -95,6 +95,14 @@ def clip_text(clip_id: str) -> str:
     return re.sub(r"^(\.\./)+", "…/", clip_id)
 
 
+def bytes_text(size: float) -> str:
+    """A size of data: "49 KiB", "0.4 MiB", "612 MiB", "3.1 GiB"."""
+    for unit, name, least in ((2**30, "GiB", 1), (2**20, "MiB", 0.1), (2**10, "KiB", 0.1)):
+        if size >= least * unit:
+            return f"{size / unit:,.{int(size < 10 * unit)}f} {name}"
+    return f"{size:.0f} B"
+
+
 def times(number: int) -> str:
     """once, 3 times."""
     return "once" if number == 1 else f"{number:,} times"

@@ -11,7 +11,7 @@ from search.workers._remote_calls import in_order, nodes_without
 from search.workers.ray_session import gpus_available, ray_session
 from ser_core.clips import Clip
 from ser_core.config import FeatureConfig
-from ser_core.features.store import compute_in_threads, features_of_clips
+from ser_core.features.computing import compute_in_threads, features_of_clips
 
 LEAST_CLIPS = 20_000
 """Below this the driver is done within a minute or so, sooner than a cluster has started its machines."""
@@ -30,7 +30,8 @@ def worth_spreading(clips: int, settings: FeatureConfig) -> bool:
 def compute_on_workers(
     clips: Sequence[Clip], settings: FeatureConfig, *, address: str, on_gpus: bool, log: Callable[[str], None]
 ) -> Generator[list[np.ndarray], None, None]:
-    """The features of clips, in order, by the nodes of the cluster at `address`; see `ser_core.features.store.Compute`.
+    """The features of clips, in order, by the nodes of the cluster at `address`; a
+    `ser_core.features.computing.Compute`.
 
     Where a node does not see the corpus, the driver computes them all, and says so.
 

@@ -25,7 +25,8 @@ from search.workers.ray_session import check_fits, gpus_available, live_nodes, r
 from search.workers.run_jobs import run_jobs
 from search.workers.shared_features import clear_stores, local_store_bytes, share_stores
 from ser_core.config import ConfigError, FeatureConfig
-from ser_core.features.store import Compute, FeatureStore
+from ser_core.features.computing import Compute, compute_in_threads
+from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from spaces.knobs import Space, Value
 
@@ -112,10 +113,10 @@ def worker_pool(
         yield WorkerPool(context, demand, log)
 
 
-def feature_compute(clips: int, settings: FeatureConfig, limits: Limits, log: Log) -> Compute | None:
-    """Who computes the features of so many clips: a cluster's workers where that pays; None for this process."""
+def feature_compute(clips: int, settings: FeatureConfig, limits: Limits, log: Log) -> Compute:
+    """Who computes the features of so many clips: a cluster's workers where that pays, else this process."""
     if limits.address is None or not worth_spreading(clips, settings):
-        return None
+        return compute_in_threads
     return partial(compute_on_workers, address=limits.address, on_gpus=bool(limits.gpus_per_trial), log=log)
 
 

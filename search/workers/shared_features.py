@@ -18,6 +18,7 @@ import numpy as np
 import ray
 
 from search.run_folder.paths import FEATURES_FOLDER
+from search.wording import bytes_text
 from ser_core.features.cache import map_frames, open_arrays, write_arrays
 from ser_core.features.store import FeatureStore
 
@@ -68,7 +69,7 @@ def share_stores(
     """
     needed = sum(selected_bytes(store, rows) for store in stores.values())
     room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]])
-    size, limit = f"{needed / 2**20:,.0f} MiB of features", f"{room / 2**20:,.0f} MiB"
+    size, limit = f"{bytes_text(needed)} of features", bytes_text(room)
     if needed <= room:
         log(f"{size} in Ray's object store: one copy per node")
         return {key: SharedStore(ray.put(store.select(rows))) for key, store in stores.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -50,6 +50,22 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def cached_arrays(cache_dir: Path, name: str, clips: Callable[[], Iterable[np.ndarray]]) -> Arrays:
+    """The arrays of the store with this name, from the cache or made of `clips` and cached.
+
+    Raises:
+        FeatureStoreError: the cache cannot be written.
+    """
+    folder = cache_folder(cache_dir, name)
+    arrays = open_arrays(folder)
+    if arrays is None:
+        with locked(folder):
+            arrays = open_arrays(folder)  # another process may have written it meanwhile
+            if arrays is None:
+                arrays = write_arrays(folder, clips())
+    return arrays
 
 
 def open_arrays(folder: Path) -> Arrays | None:

@@ -1,48 +1,32 @@
 """Features of a whole corpus: computed once, kept in a fingerprinted cache, shared by all trials.
 
-A store's fingerprint covers the bytes of every audio file (read each time: a corpus of an hour takes a fraction of a
-second, and no time stamp can lie), the settings that decide the values, the files of an encoder in a folder (one from
-the hub goes by its name) and `FEATURE_VERSION`. A changed file therefore gives another store. `ser_core.features.cache`
-says how one lies on disk.
+A store's fingerprint covers the bytes of every audio file, the settings that decide the values, the files of an encoder
+in a folder (one from the hub goes by its name) and `FEATURE_VERSION`. A changed file therefore gives another store.
+`ser_core.features.cache` says how one lies on disk.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 from ser_core.clips import Clip, Manifest
 from ser_core.config import BY_SPEAKER, FeatureConfig
-from ser_core.features.audio import AudioError, read_audio
-from ser_core.features.cache import Arrays, FeatureStoreError, cache_folder, locked, open_arrays, write_arrays
+from ser_core.features.cache import Arrays, FeatureStoreError, cache_folder, cached_arrays, open_arrays
+from ser_core.features.computing import Compute, compute_in_threads
+from ser_core.features.derivation import base_settings, derivation
 from ser_core.features.device_clips import normalisation_of
-from ser_core.features.transforms import Extractor, extractor, settings_key
+from ser_core.features.fingerprint import Digests, audio_digests, fingerprint_of, selection_name
+from ser_core.features.transforms import settings_key
 
 Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all)."""
-
-Compute = Callable[[Sequence[Clip], FeatureConfig], Generator[list[np.ndarray], None, None]]
-"""Features, each (frames, bins) float32, of every clip in order, some clips at a time."""
-
-CLIPS_PER_TASK = 8
-MOST_THREADS = 8
-"""More threads than this wait for one another: Python's lock is held for part of the work."""
-
-RESULTS_AHEAD = 2 * MOST_THREADS
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,184 +95,158 @@ class FeatureStore:
         return rows
 
 
+@dataclass(frozen=True, kw_only=True)
+class CorpusFeatures:
+    """The features of a corpus, for any settings that are asked for: from the cache, or computed now and cached.
+
+    Frames come memory-mapped from the cache: processes that open the same store share its pages. Several processes may
+    ask for the same store at once; one computes it, the others wait. A cache that is damaged is computed anew. What can
+    be made of a store that is there needs no audio, see `ser_core.features.derivation`.
+
+    Attributes:
+        manifest: of the corpus.
+        audio: digests of its files, as they were when the run began.
+        cache_dir: folder for caches; made when missing. One that is read-only does where the store is already in it.
+        elsewhere: the digests come from another process, so files are compared with them before they are used: a cache
+            may be shared between machines.
+    """
+
+    manifest: Manifest
+    audio: Digests
+    cache_dir: Path
+    elsewhere: bool = False
+
+    def store(
+        self,
+        settings: FeatureConfig,
+        rows: np.ndarray | None = None,
+        *,
+        compute: Compute = compute_in_threads,
+        progress: Progress | None = None,
+    ) -> FeatureStore:
+        """The features of every clip, or of the clips `rows` alone, with the values that they have in the whole store.
+
+        Args:
+            rows: ascending; the audio of other clips is read only to normalise by speaker.
+            compute: computes the features that are not in the cache; by default threads of this process do.
+            progress: told how far the computation is; never called when the store comes from the cache.
+
+        Raises:
+            AudioError: a file that cannot be decoded.
+            ConfigError, PretrainedError: settings or an encoder that cannot be used (see
+                `ser_core.features.transforms.extractor`).
+            FeatureStoreError: an audio file is gone or another one, or the cache cannot be written.
+        """
+        fingerprint = fingerprint_of(self.manifest, settings, self.audio)
+        chosen = np.arange(len(self.manifest.clips)) if rows is None else rows
+
+        def clips() -> Iterator[np.ndarray]:
+            whole = None if rows is None else open_arrays(cache_folder(self.cache_dir, fingerprint))
+            if whole is not None:
+                return _selected(whole, chosen)
+            return self._made(settings, rows, compute, progress)
+
+        name = fingerprint if rows is None else selection_name(fingerprint, rows)
+        frames, offsets = cached_arrays(self.cache_dir, name, clips)
+        return FeatureStore(
+            frames=frames,
+            offsets=offsets,
+            labels=self.manifest.labels[chosen],
+            clip_ids=tuple(self.manifest.clips[row].clip_id for row in chosen),
+            classes=self.manifest.classes,
+            settings=settings,
+            fingerprint=fingerprint,
+        )
+
+    def _made(
+        self, settings: FeatureConfig, rows: np.ndarray | None, compute: Compute, progress: Progress | None
+    ) -> Iterator[np.ndarray]:
+        """The clips' features, made of another store where there can be one, else of their audio."""
+        if settings.normalisation == BY_SPEAKER:
+            plain = self.store(replace(settings, normalisation="corpus"), compute=compute, progress=progress)
+            return by_speaker(plain.frames, plain.offsets, self.manifest.speakers, rows)
+        base = base_settings(settings)
+        if settings_key(base) == settings_key(settings):
+            return self._of_audio(settings, rows, compute, progress)
+        return _derived(self.store(base, rows, compute=compute, progress=progress), settings)
+
+    def _of_audio(
+        self, settings: FeatureConfig, rows: np.ndarray | None, compute: Compute, progress: Progress | None
+    ) -> Iterator[np.ndarray]:
+        """Features (frames, bins) of every clip, in order; tells how far they are."""
+        chosen = range(len(self.manifest.clips)) if rows is None else rows
+        clips, done = [self.manifest.clips[row] for row in chosen], 0
+        if self.elsewhere:
+            _check(clips, [self.audio[row] for row in chosen])
+        with closing(compute(clips, settings)) as computed:  # whatever ends this, threads and workers are let go
+            for features in computed:
+                yield from features
+                done += len(features)
+                if progress is not None:
+                    progress(done, len(clips))
+
+
 def feature_store(
     manifest: Manifest,
     settings: FeatureConfig,
     *,
     cache_dir: Path,
-    compute: Compute | None = None,
+    compute: Compute = compute_in_threads,
     progress: Progress | None = None,
 ) -> FeatureStore:
-    """The features of every clip of `manifest`, from the cache or computed now and cached.
+    """The features of every clip of `manifest`, from the cache or computed now and cached; see `CorpusFeatures`."""
+    return corpus_features(manifest, cache_dir).store(settings, compute=compute, progress=progress)
 
-    Frames come memory-mapped from the cache: processes that open the same store share its pages. Several processes may
-    ask for the same store at once; one computes it, the others wait. A cache that is damaged is computed anew.
 
-    Args:
-        cache_dir: folder for caches; made when missing. One that is read-only does where the store is already in it.
-        compute: computes the features that are not in the cache; by default threads of this process do.
-        progress: told how far the computation is; never called when the store comes from the cache.
+def corpus_features(manifest: Manifest, cache_dir: Path) -> CorpusFeatures:
+    """The features of a corpus whose files are read for their digests now.
 
     Raises:
-        AudioError: a file that cannot be decoded.
-        ConfigError, PretrainedError: settings or an encoder that cannot be used (see
-            `ser_core.features.transforms.extractor`).
-        FeatureStoreError: an audio file is gone, or the cache cannot be written.
+        FeatureStoreError: an audio file is gone.
     """
-    if settings.normalisation == BY_SPEAKER:
-        plain = replace(settings, normalisation="corpus")
-        store = feature_store(manifest, plain, cache_dir=cache_dir, compute=compute, progress=progress)
-        return _normalised(store, manifest, cache_dir)
-    fingerprint = _fingerprint(manifest, settings)
-    clips = partial(_features, manifest.clips, settings, compute or compute_in_threads, progress)
-    arrays = _cached(Path(cache_dir), fingerprint, clips)
-    return FeatureStore(
-        frames=arrays[0],
-        offsets=arrays[1],
-        labels=manifest.labels,
-        clip_ids=tuple(clip.clip_id for clip in manifest.clips),
-        classes=manifest.classes,
-        settings=settings,
-        fingerprint=fingerprint,
-    )
+    audio = audio_digests(clip.path for clip in manifest.clips)
+    return CorpusFeatures(manifest=manifest, audio=audio, cache_dir=Path(cache_dir))
 
 
-def _cached(cache_dir: Path, fingerprint: str, clips: Callable[[], Iterator[np.ndarray]]) -> Arrays:
-    """The arrays of a store, from the cache or made of `clips` and cached."""
-    folder = cache_folder(cache_dir, fingerprint)
-    arrays = open_arrays(folder)
-    if arrays is None:
-        with locked(folder):
-            arrays = open_arrays(folder)  # another process may have written it meanwhile
-            if arrays is None:
-                arrays = write_arrays(folder, clips())
-    return arrays
+def _check(clips: Sequence[Clip], digests: Sequence[bytes]) -> None:
+    """Raise `FeatureStoreError` unless this machine sees the files that the digests are of."""
+    for clip, found, wanted in zip(clips, audio_digests(clip.path for clip in clips), digests, strict=True):
+        if found != wanted:
+            raise FeatureStoreError(
+                f"{clip.path} on {socket.gethostname()} is another file than when the run began; every machine must "
+                f"see the same corpus, unchanged"
+            )
 
 
-def _normalised(plain: FeatureStore, manifest: Manifest, cache_dir: Path) -> FeatureStore:
-    """The store with every speaker's features brought to mean 0 and deviation 1 per bin."""
-    speakers = manifest.speakers
-    digest = hashlib.sha256("\n".join([plain.fingerprint, "by speaker", *speakers.tolist()]).encode())
-    fingerprint = digest.hexdigest()[:32]
-    clips = partial(by_speaker, plain.frames, plain.offsets, speakers)
-    frames, offsets = _cached(Path(cache_dir), fingerprint, clips)
-    settings = replace(plain.settings, normalisation=BY_SPEAKER)
-    return replace(plain, frames=frames, offsets=offsets, settings=settings, fingerprint=fingerprint)
+def _selected(arrays: Arrays, rows: np.ndarray) -> Iterator[np.ndarray]:
+    frames, offsets = arrays
+    return (frames[offsets[row] : offsets[row + 1]] for row in rows)
 
 
-def by_speaker(frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray) -> Iterator[np.ndarray]:
-    """Every clip (frames, bins) less its speaker's mean and over its speaker's deviation, both over all their frames.
+@torch.inference_mode()
+def _derived(base: FeatureStore, settings: FeatureConfig) -> Iterator[np.ndarray]:
+    """The features of `settings`, clip by clip, from a store of `base_settings(settings)`."""
+    derive = derivation(settings)
+    for clip in _selected((base.frames, base.offsets), np.arange(len(base.clip_ids))):
+        yield derive(torch.tensor(clip)).numpy()
+
+
+def by_speaker(
+    frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray, rows: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Every clip (frames, bins), or the clips `rows` alone, less its speaker's mean and over its speaker's deviation,
+    both over all frames of the speaker.
 
     Args:
         frames: (total_frames, bins), the clips one after another.
         offsets: (clips + 1,): clip i is `frames[offsets[i]:offsets[i + 1]]`.
         speakers: (clips,) names.
     """
+    chosen = np.arange(len(speakers)) if rows is None else rows
     scales = {
-        name: normalisation_of(frames, offsets, np.flatnonzero(speakers == name)) for name in set(speakers.tolist())
+        name: normalisation_of(frames, offsets, np.flatnonzero(speakers == name))
+        for name in set(speakers[chosen].tolist())
     }
-    for start, stop, name in zip(offsets[:-1], offsets[1:], speakers.tolist(), strict=True):
-        yield (frames[start:stop] - scales[name].mean) / scales[name].std
-
-
-def _features(
-    clips: Sequence[Clip], settings: FeatureConfig, compute: Compute, progress: Progress | None
-) -> Iterator[np.ndarray]:
-    """Features (frames, bins) of every clip, in order; tells how far they are."""
-    done = 0
-    with closing(compute(clips, settings)) as computed:  # whatever ends this, threads and workers are let go at once
-        for features in computed:
-            yield from features
-            done += len(features)
-            if progress is not None:
-                progress(done, len(clips))
-
-
-def compute_in_threads(clips: Sequence[Clip], settings: FeatureConfig) -> Generator[list[np.ndarray], None, None]:
-    """The features of clips, in order, by threads of this process; a `Compute`.
-
-    Raises:
-        AudioError, ConfigError, PretrainedError: see `feature_store`.
-    """
-    extract = extractor(settings, "cuda" if torch.cuda.is_available() else "cpu")
-    batches = (clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK))
-    with _workers() as pool:
-        yield from _in_order(pool, partial(_of_batch, settings=settings, extract=extract), batches)
-
-
-def features_of_clips(clips: Sequence[Clip], settings: FeatureConfig, device: str) -> list[np.ndarray]:
-    """The features of a few clips, by this thread alone, in a process that is made for that.
-
-    Args:
-        device: of an encoder; a process that was given no GPU may see one all the same.
-
-    Raises:
-        AudioError, ConfigError, PretrainedError: see `feature_store`.
-    """
-    torch.set_num_threads(1)
-    return _of_batch(clips, settings, _kept_extractor(settings, device))
-
-
-def _of_batch(clips: Sequence[Clip], settings: FeatureConfig, extract: Extractor) -> list[np.ndarray]:
-    return extract([_samples(clip, settings.sample_rate_hz) for clip in clips])
-
-
-_kept_extractor = lru_cache(maxsize=1)(extractor)
-"""For a process that does many batches: an encoder takes seconds to load."""
-
-
-def _samples(clip: Clip, sample_rate_hz: int) -> np.ndarray:
-    try:
-        return read_audio(clip.path, sample_rate_hz)
-    except AudioError as error:
-        raise AudioError(f"{clip.path}: {error}") from error
-
-
-def _fingerprint(manifest: Manifest, settings: FeatureConfig) -> str:
-    paths = [clip.path for clip in manifest.clips]
-    if settings.kind == "wav2vec2" and Path(settings.encoder).is_dir():
-        paths += sorted(path for path in Path(settings.encoder).iterdir() if path.is_file())
-    digest = hashlib.sha256(settings_key(settings).encode())
-    with _workers() as pool:
-        for content in pool.map(_file_digest, paths):
-            digest.update(content)
-    return digest.hexdigest()[:32]
-
-
-def _file_digest(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise FeatureStoreError(f"{path} cannot be read: {error}; scan the corpus again") from error
-
-
-@contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """Threads over batches of clips, in each of which torch itself is single-threaded.
-
-    Threads inside torch thrash when other processes are busy (measured: 820 clips/s fell to 14), and decoding, hashing
-    and torch all release Python's lock.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`pool.map`, but with few results waiting: a corpus may be larger than the memory."""
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > RESULTS_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+    for row in chosen:
+        scale = scales[str(speakers[row])]
+        yield (frames[offsets[row] : offsets[row + 1]] - scale.mean) / scale.std

@@ -19,7 +19,7 @@ import torchaudio
 from torch import Tensor
 
 from ser_core.config import BY_SPEAKER, CLIP_VECTORS, ConfigError, FeatureConfig
-from ser_core.features.device_clips import STILL
+from ser_core.features.derivation import base_settings, derivation, with_deltas
 from ser_core.features.framing import (
     at_least,
     framed,
@@ -28,7 +28,7 @@ from ser_core.features.framing import (
     power_spectrum,
     window_samples,
 )
-from ser_core.features.functionals import DELTA_FRAMES, functionals
+from ser_core.features.functionals import functionals
 from ser_core.features.opensmile import FEATURE_SETS, smile_functionals
 from ser_core.modules.encoders import (
     ENCODER_HOP_SAMPLES,
@@ -131,14 +131,6 @@ def traceable_features(settings: FeatureConfig) -> ClipFeatures:
     return _clip_features(settings, "cpu", framewise=_framewise_in_one)
 
 
-def with_deltas(frames: Tensor, orders: int) -> Tensor:
-    """(frames, bins) -> (frames, (1 + orders) * bins): the bins, then their first to `orders`-th time derivatives."""
-    stacked = [frames]
-    for _ in range(orders):
-        stacked.append(torchaudio.functional.compute_deltas(stacked[-1].T, win_length=DELTA_FRAMES).T)
-    return torch.cat(stacked, dim=1)
-
-
 def mfcc_statistics(cepstra: Tensor) -> Tensor:
     """(frames, cepstra) -> (1, 4 * cepstra): mean and standard deviation over time, and that of both derivatives."""
     _, first, second = with_deltas(cepstra, 2).chunk(3, dim=1)
@@ -229,21 +221,12 @@ def _clip_features(
     settings: FeatureConfig, device: torch.device | str, framewise: Callable[..., Tensor] | None = None
 ) -> ClipFeatures:
     """What computes the features of one trimmed clip, (samples,) -> (frames, bins), with its constants built."""
-    features = _features_of_kind(settings, device, framewise or _framewise)
-    if settings.normalisation != "clip":
-        return features
-    return lambda samples: normalised_by_clip(features(samples))
+    base = _base_features(base_settings(settings), device, framewise or _framewise)
+    derive = derivation(settings)
+    return lambda samples: derive(base(samples))
 
 
-def normalised_by_clip(frames: Tensor) -> Tensor:
-    """(frames, bins) with every bin at mean 0 and deviation 1 over the frames; a bin that never moves is centred."""
-    mean = frames.mean(dim=0)
-    centred = frames - mean
-    std = centred.square().mean(dim=0).sqrt()
-    return centred / torch.where(std < STILL * mean.abs().clamp(min=1), 1, std)
-
-
-def _features_of_kind(
+def _base_features(
     settings: FeatureConfig, device: torch.device | str, framewise: Callable[..., Tensor]
 ) -> ClipFeatures:
     if settings.kind == "wav2vec2":
@@ -259,10 +242,8 @@ def _features_of_kind(
         return partial(framewise, settings=settings, frame_features=_kaldi_frames(settings))
     log_mel = partial(framewise, settings=settings, frame_features=_log_mel_frames(settings))
     if settings.kind == "log_mel":
-        return lambda samples: with_deltas(log_mel(samples), settings.deltas)
+        return log_mel
     dct = torchaudio.functional.create_dct(settings.n_mfcc, settings.n_mels, norm="ortho")  # (mels, cepstra)
-    if settings.kind == "mfcc":
-        return lambda samples: with_deltas(log_mel(samples) @ dct, settings.deltas)
     if settings.kind == "functionals":
         return lambda samples: functionals(samples, log_mel(samples), dct, settings)
     return lambda samples: mfcc_statistics(log_mel(samples) @ dct)

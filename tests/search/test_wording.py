@@ -11,6 +11,7 @@ import pytest
 
 from search.wording import (
     CaveatFacts,
+    bytes_text,
     caveats,
     caveats_of_several,
     clip_text,
@@ -121,3 +122,20 @@ def test_a_run_is_resumed_as_the_program_was_started(
 ) -> None:
     monkeypatch.setattr("sys.argv", [program, "--model", "mlp"])
     assert resume_command(Path("runs/a b")) == command
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (100, "100 B"),
+        (1_000, "1.0 KiB"),
+        (50_000, "49 KiB"),
+        (400_000, "0.4 MiB"),
+        (20 * 2**20, "20 MiB"),
+        (500 * 2**20, "500 MiB"),
+        (3.14 * 2**30, "3.1 GiB"),
+    ],
+)
+def test_a_size_says_something_however_small(size: float, text: str) -> None:
+    assert bytes_text(size) == text

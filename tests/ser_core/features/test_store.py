@@ -16,7 +16,7 @@ import torch
 
 from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
-from ser_core.features import store as module
+from ser_core.features import computing as module
 from ser_core.features.audio import AudioError
 from ser_core.features.cache import FeatureStoreError
 from ser_core.features.store import FeatureStore, feature_store

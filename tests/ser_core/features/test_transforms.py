@@ -14,15 +14,14 @@ from transformers import ASTFeatureExtractor, Wav2Vec2Model
 
 from ser_core.architectures import default_config
 from ser_core.config import ConfigError, FeatureConfig
+from ser_core.features.derivation import normalised_by_clip, with_deltas
 from ser_core.features.transforms import (
     clip_frames,
     extractor,
     frame_seconds,
     mel_filters,
-    normalised_by_clip,
     settings_key,
     trim,
-    with_deltas,
 )
 from ser_core.modules.pretrained import PretrainedError
 from tests.ser_core.one_clip import features_of

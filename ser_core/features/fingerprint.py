@@ -1,0 +1,71 @@
+"""What tells a feature store from all others: the bytes of every audio file, the settings, and the code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ser_core.clips import Manifest
+from ser_core.config import BY_SPEAKER, FeatureConfig
+from ser_core.features.cache import FeatureStoreError
+from ser_core.features.computing import quiet_threads
+from ser_core.features.transforms import settings_key
+
+Digests = tuple[bytes, ...]
+"""SHA-256 of each clip's audio file, in the order of the manifest."""
+
+
+def audio_digests(paths: Iterable[Path]) -> Digests:
+    """The digests of files, which are read each time: a corpus of an hour takes a fraction of a second, and no time
+    stamp can lie.
+
+    Raises:
+        FeatureStoreError: a file is gone or cannot be read.
+    """
+    with quiet_threads() as pool:
+        return tuple(pool.map(_file_digest, paths))
+
+
+def fingerprint_of(manifest: Manifest, settings: FeatureConfig, audio: Digests) -> str:
+    """The same for equal audio, settings and code, wherever the files lie.
+
+    Raises:
+        FeatureStoreError: a file of an encoder cannot be read.
+    """
+    plain = [settings_key(_plain(settings)).encode(), *audio, *audio_digests(_encoder_files(settings))]
+    fingerprint = hashlib.sha256(b"".join(plain)).hexdigest()[:32]
+    if settings.normalisation != BY_SPEAKER:
+        return fingerprint
+    return _digest(fingerprint, "by speaker", *manifest.speakers.tolist())
+
+
+def selection_name(fingerprint: str, rows: np.ndarray) -> str:
+    """The name of a store that holds only the clips `rows` of the one with this fingerprint."""
+    return hashlib.sha256(fingerprint.encode() + rows.astype("<i8").tobytes()).hexdigest()[:32]
+
+
+def _plain(settings: FeatureConfig) -> FeatureConfig:
+    """What the store is made of that is then normalised by speaker."""
+    return replace(settings, normalisation="corpus") if settings.normalisation == BY_SPEAKER else settings
+
+
+def _encoder_files(settings: FeatureConfig) -> list[Path]:
+    if settings.kind != "wav2vec2" or not Path(settings.encoder).is_dir():
+        return []
+    return sorted(path for path in Path(settings.encoder).iterdir() if path.is_file())
+
+
+def _file_digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise FeatureStoreError(f"{path} cannot be read: {error}; scan the corpus again") from error
+
+
+def _digest(*lines: str) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
