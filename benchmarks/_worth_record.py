@@ -22,9 +22,8 @@ from search.run_folder.append_file import AppendFile
 from search.study.samplers import make_sampler, suggest
 from ser_core.architectures import default_config
 from ser_core.clips import Manifest
-from ser_core.config import Config, ConfigError
+from ser_core.config import Config, ConfigError, FeatureConfig
 from ser_core.features.store import FeatureStore
-from ser_core.features.transforms import settings_key
 from ser_core.splits import Fold, Split, inner_folds
 from ser_core.training.run import Diverged, train
 from spaces.knobs import Space, Value
@@ -36,14 +35,14 @@ class Recording:
 
     Attributes:
         header: of the table. space: the knobs, with the recipe as its first configuration.
-        splits: outer fold -> who trains, validates and tests. stores: `settings_key` -> features of the whole manifest.
+        splits: outer fold -> who trains, validates and tests. store: settings -> features of the whole manifest.
     """
 
     header: TruthHeader
     space: Space
     manifest: Manifest
     splits: Mapping[str, Split]
-    stores: Mapping[str, FeatureStore]
+    store: Callable[[FeatureConfig], FeatureStore]
 
     def configuration(self, number: int) -> dict[str, Value]:
         """Configuration `number`: the recipe, then uniform draws from the space, each by its own number.
@@ -83,7 +82,7 @@ class Recording:
 
     def _curve(self, config: Config, fold: Fold) -> tuple[list[int], list[float]]:
         """UAR after every epoch until the budget or divergence, and the processor time of each."""
-        run = train(config, fold, self.stores[settings_key(config.features)], device="cpu")
+        run = train(config, fold, self.store(config.features), device="cpu")
         moments = [time.process_time()]
         with suppress(Diverged):  # the curve ends there, and counts as chance from then on
             moments.extend(time.process_time() for _ in run)

@@ -16,6 +16,7 @@ import argparse
 import platform
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -29,15 +30,17 @@ from rich.console import Console
 from rich.table import Table
 
 from search.driver.planning import library_versions
-from search.driver.space import feature_settings, resolve_space
+from search.driver.space import resolve_space
 from search.simulation.curve_tables import space_to_json
 from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.corpora import load_corpus
-from ser_core.features.store import feature_store
+from ser_core.features.store import corpus_features
 from ser_core.splits import Split, make_split
 
 CONSOLE = Console()
+MOST_OPEN = 8
+"""Stores that a recording keeps open: opening one compares every byte with its digest."""
 DEFAULT_CONTESTANTS = (*PROCEDURES, "ours", "ours-gp", "ray", "optuna-hb", "syne-asha", "syne-bohb", "random")
 
 
@@ -68,10 +71,7 @@ def record_table(given: argparse.Namespace) -> None:
         space=space,
         manifest=manifest,
         splits={name: _outer_split(manifest, name, given.seed) for name in outer},
-        stores={
-            key: feature_store(manifest, config.features, cache_dir=cache)
-            for key, config in feature_settings(given.model, space, fixed).items()
-        },
+        store=lru_cache(MOST_OPEN)(corpus_features(manifest, cache).store),
     )
 
     def progress(truth: Truth) -> None:

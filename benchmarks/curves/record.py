@@ -13,6 +13,8 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +24,15 @@ from platformdirs import user_cache_path
 from rich.console import Console
 
 from search.driver.planning import library_versions
-from search.driver.space import feature_settings, resolve_space
+from search.driver.space import resolve_space
 from search.jobs import derived_seed
 from search.run_folder.append_file import AppendFile
 from search.simulation.curve_tables import Curve, CurveTable, TableHeader, curve_line, header_line, space_to_json
 from search.study.samplers import make_sampler, suggest
 from ser_core.architectures import default_config
-from ser_core.config import ConfigError
+from ser_core.config import ConfigError, FeatureConfig
 from ser_core.corpora import load_corpus
-from ser_core.features.store import FeatureStore, feature_store
-from ser_core.features.transforms import settings_key
+from ser_core.features.store import FeatureStore, corpus_features
 from ser_core.splits import Fold, make_split
 from ser_core.training.run import Diverged, train
 from spaces.knobs import Space, Value
@@ -44,11 +45,15 @@ def draw(space: Space, seed: int, number: int) -> dict[str, Value]:
 
 
 def record(
-    model: str, params: dict[str, Value], others: dict[str, Value], stores: dict[str, FeatureStore], fold: Fold
+    model: str,
+    params: dict[str, Value],
+    others: dict[str, Value],
+    store: Callable[[FeatureConfig], FeatureStore],
+    fold: Fold,
 ) -> Curve:
     """Train one configuration, completed by `others`, to its full budget, or until it diverges."""
     config = default_config(model, {**others, **params})
-    run = train(config, fold, stores[settings_key(config.features)], device="cpu")
+    run = train(config, fold, store(config.features), device="cpu")
     reason, moments = "", [time.process_time()]
     try:
         moments.extend(time.process_time() for _ in run)
@@ -77,9 +82,8 @@ def main() -> None:
     )
     manifest = load_corpus(given.data, skip_bad=False, classes=None, cache_dir=user_cache_path("ser-search"))
     split = make_split(manifest, given.split, given.seed)
-    stores, rows = {}, split.development
-    for key, config in feature_settings(given.model, space, fixed).items():
-        stores[key] = feature_store(manifest, config.features, cache_dir=user_cache_path("ser-search")).select(rows)
+    rows = split.development
+    features = partial(corpus_features(manifest, user_cache_path("ser-search")).store, rows=rows)
     fold = Fold(fit=np.searchsorted(rows, split.train), evaluate=np.searchsorted(rows, split.validation))
 
     header = TableHeader(
@@ -102,7 +106,7 @@ def main() -> None:
     for number in range(max(0, len(lines) - 1), given.count):
         params = draw(space, given.seed, number)
         others = {**fixed, "seed": derived_seed(given.seed, 0, number)}
-        curve = record(given.model, params, others, stores, fold)
+        curve = record(given.model, params, others, features, fold)
         file.append([curve_line(curve)])
         best = max(curve.val_uar, default=float("nan"))
         console.print(f"{number + 1} of {given.count}: best {100 * best:.1f} % UAR, {curve.seconds:.2f} s an epoch")

@@ -218,7 +218,8 @@ def _options(batch: Batch, member: Member, folder: Path, call: Options) -> Optio
     again |= {"dry_run": call.dry_run, "allow_second_test_read": call.allow_second_test_read}
     if (own_folder / PLAN_FILE).exists():
         skip_bad = call.skip_bad or batch.options.skip_bad
-        return Options(**{"cache_dir": batch.options.cache_dir, **again, "skip_bad": skip_bad, "resume": own_folder})
+        places = {"cache_dir": batch.options.cache_dir, "cache_gib": batch.options.cache_gib}
+        return Options(**{**places, **again, "skip_bad": skip_bad, "resume": own_folder})
     options = own_options(replace(batch.options, **again), member.model)
     if member.taken_from and not call.dry_run:
         left_out: dict[str, Any] = {name: None for name in options.given() if OPTIONS[name].searches}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,9 +13,9 @@ import optuna
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from search.driver.features import Features
 from search.driver.heartbeat import Heartbeat
 from search.driver.planning import inner_of
-from search.driver.space import feature_settings
 from search.driver.time_budget import search_clock
 from search.finals.conclusion import conclude
 from search.finals.finalists import FinalChoice
@@ -32,10 +32,10 @@ from search.study.storage import open_study, sole_writer, without_password
 from search.terminal.printing import plain
 from search.terminal.progress import Progress, Stage
 from search.wording import resume_command
-from search.workers.pool import Training, clear_leftovers, feature_compute, worker_pool
+from search.workers.pool import Training, clear_leftovers, worker_pool
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
-from ser_core.features.store import FeatureStore, feature_store
+from ser_core.features.store import corpus_features
 from ser_core.splits import Fold, Split
 
 
@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """The corpus of a run, divided, with its features by `settings_key`.
+    """The corpus of a run, divided, with its features.
 
     Attributes:
         inner: folds of the development speakers, on which a configuration can be scored.
@@ -66,7 +66,7 @@ class Data:
     manifest: Manifest
     split: Split
     inner: Sequence[Fold]
-    stores: Mapping[str, FeatureStore]
+    features: Features
 
 
 def execute(
@@ -77,6 +77,7 @@ def execute(
     *,
     storage: str,
     cache_dir: Path,
+    cache_bytes: int | None,
     console: Console,
     allow_second: bool,
 ) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def execute(
 
     Args:
         storage: the plan's, with the password that a plan does not keep.
+        cache_bytes: most that the features in the cache may take; None for the default.
 
     Raises:
         Interrupted: after Ctrl-C or a request in the folder, when the workers have stopped.
@@ -107,45 +109,19 @@ def execute(
             with Progress(plan, writer.records, console) as progress:
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress)
                 heartbeat = Heartbeat(folder, writer.records, progress, interrupted)
-                stores = compute_features(run, manifest, cache_dir, heartbeat)
+                features = Features(plan, corpus_features(manifest, cache_dir, cache_bytes), progress, heartbeat)
                 inner = inner_of(manifest, split, plan.folds, plan.seed)
-                data = Data(manifest=manifest, split=split, inner=inner, stores=stores)
+                data = Data(manifest=manifest, split=split, inner=inner, features=features)
                 choice = train(run, data, study, flush, heartbeat)
                 progress.phase(Stage.TEST)
                 result = conclude(
-                    folder, plan, writer.records, choice, manifest, split, stores,
+                    folder, plan, writer.records, choice, manifest, split, features.of,
                     allow_second=allow_second, log=progress.message,
                 )  # fmt: skip
                 heartbeat.draw_page()
                 return result
         finally:
             writer.close()
-
-
-def compute_features(run: Run, manifest: Manifest, cache_dir: Path, heartbeat: Heartbeat) -> dict[str, FeatureStore]:
-    """Every kind of features that the space can ask for, by `settings_key`.
-
-    Raises:
-        Interrupted: somebody asked to stop; what is computed of a kind so far is lost.
-    """
-    plan, progress = run.plan, run.progress
-    progress.phase(Stage.FEATURES)
-
-    def done(ready: int, clips: int) -> None:
-        progress.features(ready, clips)
-        heartbeat.check()
-
-    stores = {}
-    for key, config in feature_settings(plan.model, plan.knobs, plan.settings).items():
-        stores[key] = feature_store(
-            manifest,
-            config.features,
-            cache_dir=cache_dir,
-            compute=feature_compute(len(manifest.clips), config.features, plan.limits, progress.message),
-            progress=done,
-        )
-        heartbeat.check()  # also where they came from the cache
-    return stores
 
 
 def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], heartbeat: Heartbeat) -> FinalChoice:
@@ -197,7 +173,8 @@ def training_of(run: Run, data: Data) -> Training:
         model=plan.model,
         space=plan.knobs,
         fixed=plan.settings,
-        stores=data.stores,
+        features=data.features.corpus,
+        stores=data.features.early,
         development=data.split.development,
         folds={
             "search": at_once[: 1 if plan.folds == AUTO else None],

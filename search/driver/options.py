@@ -225,6 +225,13 @@ class Options:
         secret=True,
     )
     cache_dir: Path | None = option(Kind.PLACE, RUN, "Corpora and features.", means="the user's cache folder")
+    cache_gib: float | None = option(
+        Kind.PLACE,
+        RUN,
+        "Most that the features in the cache take, GiB; what was not used for longest goes.",
+        means="half of what the disk has for them",
+        above=0,
+    )
     seed: int | None = option(Kind.PLAN, RUN, "Of the split, the sampler and all training.", default=0, least=0)
     dry_run: bool = option(Kind.CALL, RUN, "Print plan and space; train nothing, write no run folder.", empty=False)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from search.driver.option import Kind
 from search.driver.options import DEFAULT_FOLDS, OPTIONS, Options
 from search.driver.resuming import changed_options, changed_space
-from search.driver.space import feature_settings, resolve_space
+from search.driver.space import early_features, resolve_space
 from search.run_folder.limits import Limits
 from search.run_folder.plan import FINALS_RULES, CorpusFacts, PartSpeakers, SearchPlan, SkippedFile, WarmStart
 from search.run_folder.rungs import AUTO, default_grace_epochs
@@ -61,7 +61,7 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
             f"--finalists {options.finalists} are chosen from the trials, and --trials is {limits.trials}; lower "
             f"--finalists or raise --trials"
         )
-    feature_settings(model, space, fixed)  # raises for a space over too many kinds of features
+    early_features(model, space, fixed)  # raises for features whose settings do not fit one another
     storage = "" if options.storage is None else kept_storage(options.storage)
     manifest = _corpus(chosen["data"], chosen["classes"], chosen["skip_bad"], cache_dir, console)
     split = make_split(manifest, split_kind or _default_split(manifest), chosen["seed"])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ser_core.architectures import default_config
-from ser_core.config import Config, ConfigError, raise_problems
+from ser_core.config import Config, ConfigError, FeatureConfig, raise_problems
 from ser_core.features.transforms import settings_key
 from spaces import space_for
 from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value
 
-MOST_STORES = 8
-"""Feature settings that a search may range over; each costs a pass over the corpus and its size in memory."""
+MOST_EARLY = 8
+"""Kinds of features that are computed before the search; each costs a pass over the corpus and its size in memory."""
+
+MOST_ASSIGNMENTS = 1_000
+"""Combinations of knobs that are looked at for the kinds of features among them."""
 
 SET_BY_OPTIONS = {"optim.epochs": "--max-epochs", "seed": "--seed", "model.pretrained": "--pretrained"}
 """Settings that have an option of their own and are neither knobs nor `--set`."""
@@ -85,31 +88,74 @@ def _like(value: Value) -> Knob | None:
     return Float(low=0.0, high=1.0) if isinstance(value, float) else None
 
 
-def feature_settings(model: str, space: Space, fixed: Mapping[str, Value]) -> dict[str, Config]:
-    """Every feature content that the space can ask for: `settings_key` -> a configuration that has it.
+def early_features(model: str, space: Space, fixed: Mapping[str, Value]) -> dict[str, FeatureConfig]:
+    """The features that are computed before the search: `settings_key` -> settings.
+
+    Every kind that the space can ask for, where these are at most `MOST_EARLY`. Else those of the configurations that
+    are tried first, as far as these decide them; the worker that asks for others first makes them.
 
     Raises:
-        ConfigError: a knob that decides the features without a finite number of values, or more contents than
-            `MOST_STORES`.
+        ConfigError: a configuration whose settings do not fit one another.
     """
+    deciding = _deciding(model, space, fixed)
+    kinds = itertools.islice(_kinds(model, space, fixed, deciding), MOST_ASSIGNMENTS + 1)
+    found: dict[str, FeatureConfig] = {}
+    for count, config in enumerate(kinds, 1):
+        found.setdefault(settings_key(config.features), config.features)
+        if len(found) > MOST_EARLY or count > MOST_ASSIGNMENTS:
+            break
+    else:
+        return found
+    first = [
+        default_config(model, {**fixed, **params}).features
+        for params in space.first
+        if all(name in params or not space.active(name, params) for name in deciding)
+    ]
+    return {settings_key(features): features for features in first}
 
-    def config_for(params: Mapping[str, Value]) -> Config:
-        return default_config(model, {**fixed, **params})
 
-    deciding = {
-        name: _values(name, knob)
-        for name, knob in space.knobs.items()
-        if len({settings_key(config_for({name: value}).features) for value in _probes(knob)}) > 1
-    }
-    found: dict[str, Config] = {}
-    for values in itertools.product(*deciding.values()):
-        config = config_for(dict(zip(deciding, values, strict=True)))
-        found.setdefault(settings_key(config.features), config)
-    if len(found) > MOST_STORES:
-        raise ConfigError(
-            f"the space asks for {len(found)} kinds of features, more than {MOST_STORES}; narrow {', '.join(deciding)}"
-        )
-    return found
+def _kinds(model: str, space: Space, fixed: Mapping[str, Value], deciding: Sequence[str]) -> Iterator[Config]:
+    """A configuration for every combination of the knobs that decide the features; without end for real numbers."""
+    listed = [(name, _values(space.knobs[name])) for name in deciding]
+
+    def extended(params: dict[str, Value], rest: Sequence[tuple[str, Iterable[Value]]]) -> Iterator[Config]:
+        if not rest:
+            yield default_config(model, {**fixed, **params})
+            return
+        (name, values), *others = rest
+        if not space.active(name, params):
+            yield from extended(params, others)
+            return
+        for value in values:
+            yield from extended({**params, name: value}, others)
+
+    return extended({}, listed)
+
+
+def _deciding(model: str, space: Space, fixed: Mapping[str, Value]) -> list[str]:
+    """Knobs on which the stored features depend, and those on which these depend, in the order of the space."""
+    found: set[str] = set()
+    for name in space.knobs:
+        above = _conditions(space, name)
+        if _decides(model, space, name, {**fixed, **above}):
+            found |= {name, *above}
+    return [name for name in space.knobs if name in found]
+
+
+def _conditions(space: Space, name: str) -> dict[str, Value]:
+    """Values of other knobs under which a knob is active."""
+    when = space.knobs[name].when
+    return {} if when is None else {**_conditions(space, when.name), when.name: when.values[0]}
+
+
+def _decides(model: str, space: Space, name: str, others: Mapping[str, Value]) -> bool:
+    keys = set()
+    for value in _probes(space.knobs[name]):
+        try:
+            keys.add(settings_key(default_config(model, {**others, name: value}).features))
+        except ConfigError:  # it goes only with other features than the default ones
+            return True
+    return len(keys) > 1
 
 
 def _probes(knob: Knob) -> Sequence[Value]:
@@ -117,12 +163,16 @@ def _probes(knob: Knob) -> Sequence[Value]:
     return knob.values if isinstance(knob, Choice) else (knob.low, knob.high)
 
 
-def _values(name: str, knob: Knob) -> Sequence[Value]:
+def _values(knob: Knob) -> Iterable[Value]:
+    """What a knob can be; of real numbers the bounds, and others between them, more than are computed early."""
     if isinstance(knob, Choice):
         return knob.values
-    if isinstance(knob, Int) and not knob.log:
+    if isinstance(knob, Int):
         return range(knob.low, knob.high + 1, knob.step)
-    raise ConfigError(f"{name} decides the stored features, so it needs listed values: --space {name}=value,value")
+    if knob.low == knob.high:
+        return (knob.low,)
+    steps = MOST_EARLY + 1
+    return (knob.low, knob.high, *(knob.low + (knob.high - knob.low) * step / steps for step in range(1, steps)))
 
 
 def parse_knob(text: str, old: Knob | None) -> Knob:

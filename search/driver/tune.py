@@ -12,6 +12,7 @@ from rich.console import Console
 
 from search.driver.batch import Batch, batch_of, default_batch_folder, run_batch
 from search.driver.batch_summary import sum_up
+from search.driver.feature_facts import feature_facts
 from search.driver.options import Options
 from search.driver.planning import default_folder, prepare
 from search.driver.preflight import check_folder, check_machine, check_resumption, check_weights
@@ -87,6 +88,7 @@ def tune_one(options: Options, console: Console) -> Path:
         UserError, KnobError, OSError: what keeps the run from starting or ends it.
     """
     cache_dir = options.cache_dir or user_cache_path("ser-search")
+    cache_bytes = None if options.cache_gib is None else int(options.cache_gib * 2**30)
     old = SearchPlan.load(options.resume) if options.resume is not None else None
     if old is None and options.run_dir is not None:
         check_folder(options.run_dir)
@@ -99,7 +101,8 @@ def tune_one(options: Options, console: Console) -> Path:
         check_resumption(options, folder, plan)
     if options.dry_run:
         meaning = setting_help(default_config(plan.model, plan.settings))
-        print_plan(plan, manifest, split, folder, console, meaning=meaning)
+        facts = {"features": feature_facts(plan, manifest, cache_dir, cache_bytes)}
+        print_plan(plan, manifest, split, folder, console, meaning=meaning, facts=facts)
         return folder
     print_warm_start(plan, console)
     print_warnings(plan, console)
@@ -114,6 +117,7 @@ def tune_one(options: Options, console: Console) -> Path:
                 split,
                 storage=plan.storage if options.storage is None else absolute_storage(options.storage, "--storage"),
                 cache_dir=cache_dir,
+                cache_bytes=cache_bytes,
                 console=console,
                 allow_second=options.allow_second_test_read,
             )

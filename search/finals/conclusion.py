@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
 from ser_core.architectures import default_config
 from ser_core.clips import Manifest
+from ser_core.config import FeatureConfig
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.features.store import FeatureStore
-from ser_core.features.transforms import settings_key
 from ser_core.splits import Split
 from ser_core.whole_file import write_json
 
@@ -32,7 +32,7 @@ def conclude(
     choice: FinalChoice,
     manifest: Manifest,
     split: Split,
-    stores: Mapping[str, FeatureStore],
+    features: Callable[[FeatureConfig], FeatureStore],
     *,
     allow_second: bool,
     log: Callable[[str], None],
@@ -42,7 +42,7 @@ def conclude(
     Args:
         folder: of the run.
         choice: what the finals chose.
-        stores: `settings_key` of the features -> those of the whole corpus.
+        features: settings -> the features of the whole corpus.
         allow_second: read the test set again although other models have read it.
         log: gets a line on what could not be drawn.
 
@@ -54,7 +54,7 @@ def conclude(
     check_refits(records, choice.winner, plan.seeds)
     models = [model_folder(choice.winner, seed) for seed in range(1, plan.seeds + 1)]
     settings = default_config(plan.model, {**plan.settings, **records.trials[choice.winner].params}).features
-    store = stores[settings_key(settings)]
+    store = features(settings)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     test = read_test_set(folder, models, manifest, split, store, allow_second=allow_second, device=device)
     readings = len(ledger_readings(folder))

@@ -53,11 +53,22 @@ def print_warm_start(plan: SearchPlan, console: Console) -> None:
 
 
 def print_plan(
-    plan: SearchPlan, manifest: Manifest, split: Split, folder: Path, console: Console, *, meaning: Mapping[str, str]
+    plan: SearchPlan,
+    manifest: Manifest,
+    split: Split,
+    folder: Path,
+    console: Console,
+    *,
+    meaning: Mapping[str, str],
+    facts: Mapping[str, str],
 ) -> None:
-    """The plan and the space of a run that is not started; `meaning` is that of every knob by its name."""
+    """The plan and the space of a run that is not started.
+
+    Args:
+        meaning: of every knob by its name. facts: what else there is to say, by name.
+    """
     table = Table("Plan", "", title="Dry run: nothing is trained", title_justify="left")
-    for name, fact in _plan_facts(plan, manifest, split, folder).items():
+    for name, fact in {**_plan_facts(plan, manifest, split, folder), **facts}.items():
         table.add_row(name, plain(fact))
     console.print(table)
     console.print(_space_table(plan, meaning))

@@ -22,6 +22,8 @@ from search.workers.context import WorkerContext, job_config
 from search.workers.gpu_shares import is_out_of_memory
 from ser_core.artifact import save_model
 from ser_core.config import Config, ConfigError
+from ser_core.features.audio import AudioError
+from ser_core.features.cache import FeatureStoreError
 from ser_core.features.store import FeatureStore
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.training.checkpoint import CheckpointError
@@ -99,7 +101,11 @@ class JobRun:
         if self._training is None:
             if not self._sees_run_folder():
                 return Outcome.GOING
-            self._training = self._start()
+            try:
+                self._training = self._start()
+            except FeatureStoreError as error:  # the corpus is not there, or the cache is full: no fault of the job's
+                self._refused.append(OSError(errno.EIO, f"{socket.gethostname()} has no features: {error}"))
+                return Outcome.GOING
         outcome = self._train_epochs(self._training)
         if outcome is Outcome.GOING:
             self._save_if_due(self._training)
@@ -240,6 +246,8 @@ def failure_reason(error: Exception) -> str:
         kind = DIVERGED
     elif is_out_of_memory(error):
         kind = NO_MEMORY
+    elif isinstance(error, AudioError):
+        kind = "no features"
     elif isinstance(error, ConfigError | PretrainedError):
         kind = "bad configuration"
     else:

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from search.jobs import Job
 from ser_core.architectures import default_config
-from ser_core.config import Config
+from ser_core.config import Config, FeatureConfig
 from ser_core.features.store import FeatureStore
+from ser_core.features.transforms import settings_key
 from ser_core.splits import Fold
 
 
@@ -20,6 +21,17 @@ class StoreHandle(Protocol):
         """The store, in this process."""
 
 
+class FeatureMaker(Protocol):
+    """Where the features come from that the driver did not compute before the search."""
+
+    def store(self, settings: FeatureConfig, threads: int) -> FeatureStore:
+        """Those of the development clips, from the cache or computed now by so many threads.
+
+        Raises:
+            FeatureStoreError: this node cannot read the corpus, or not write the cache.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerContext:
     """What every worker of a run shares.
@@ -27,8 +39,8 @@ class WorkerContext:
     Attributes:
         run_folder: on storage that all nodes reach.
         model: architecture.
-        stores: `settings_key` of the features -> where they lie. They hold the development clips alone: no worker ever
-            has a test clip.
+        stores: `settings_key` of features that are there from the start -> where they lie.
+        features: makes all others. Every store holds the development clips alone: no worker ever trains on a test clip.
         folds: "search", "refit" and `search.jobs.inner_fold` of every inner fold, rows into those stores; a search may
             have several, which are trained side by side.
         device: "cpu" or "cuda".
@@ -39,10 +51,16 @@ class WorkerContext:
     run_folder: str
     model: str
     stores: Mapping[str, StoreHandle]
+    features: FeatureMaker
     folds: Mapping[str, Sequence[Fold]]
     device: str
     threads: int
     about: Mapping[str, Any]
+
+    def open_store(self, settings: FeatureConfig) -> FeatureStore:
+        """The features that `settings` ask for, in this process; see `FeatureMaker.store`."""
+        handle = self.stores.get(settings_key(settings))
+        return self.features.store(settings, self.threads) if handle is None else handle.open()
 
 
 def job_config(model: str, job: Job) -> Config:

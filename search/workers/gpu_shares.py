@@ -17,7 +17,6 @@ from search.workers.context import WorkerContext
 from search.workers.placement import Node, Request, gpu_kinds, jobs_per_gpu
 from ser_core.architectures import default_config
 from ser_core.config import ConfigError
-from ser_core.features.transforms import settings_key
 from ser_core.splits import Fold
 from ser_core.training.folds import train_folds
 from spaces.knobs import Choice, Float, Knob, Space, Value
@@ -139,7 +138,7 @@ def _ends(knob: Knob) -> Sequence[Value]:
 def peak_bytes(context: WorkerContext, params: Mapping[str, Value]) -> float:
     """Memory of this GPU at the peak of training and validating, CUDA's own included; infinite when it is too small."""
     config = default_config(context.model, {**params, "optim.epochs": 1})
-    store = context.stores[settings_key(config.features)].open()
+    store = context.open_store(config.features)
     rows = MEASURED_STEPS * config.optim.batch_size
     folds = [
         Fold(fit=_some(fold.fit, rows), evaluate=_some(fold.evaluate, MEASURED_ROWS))

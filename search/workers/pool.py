@@ -23,10 +23,10 @@ from search.workers.gpu_shares import measure, share_requests
 from search.workers.placement import Demand, Request, gpu_kinds
 from search.workers.ray_session import check_fits, gpus_available, live_nodes, ray_session, trials_at_once
 from search.workers.run_jobs import run_jobs
-from search.workers.shared_features import clear_stores, local_store_bytes, share_stores
+from search.workers.shared_features import clear_stores, local_store_bytes, share_maker, share_stores
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.features.computing import Compute, compute_in_threads
-from ser_core.features.store import FeatureStore
+from ser_core.features.store import CorpusFeatures, FeatureStore
 from ser_core.splits import Fold
 from spaces.knobs import Space, Value
 
@@ -41,7 +41,8 @@ class Training:
         run_folder: on storage that all nodes reach.
         model: architecture.
         space, fixed: from which its configurations come.
-        stores: `settings_key` of the features -> those of the whole corpus.
+        features: of the corpus, for whatever a trial asks for.
+        stores: `settings_key` -> those of the whole corpus that are computed already, to be shared.
         development: the rows that workers may have, in ascending order: no test clip.
         folds: "search", "refit" and `search.jobs.inner_fold` of every inner fold, rows of the corpus; a search may have
             several, which are trained side by side.
@@ -52,6 +53,7 @@ class Training:
     model: str
     space: Space
     fixed: Mapping[str, Value]
+    features: CorpusFeatures
     stores: Mapping[str, FeatureStore]
     development: np.ndarray
     folds: Mapping[str, Sequence[Fold]]
@@ -136,6 +138,7 @@ def _context(training: Training, limits: Limits, *, device: str, log: Log) -> Wo
         run_folder=str(training.run_folder.resolve()),
         model=training.model,
         stores=share_stores(training.stores, rows, training.run_folder, log),
+        features=share_maker(training.features, rows),
         folds={name: [within(fold) for fold in folds] for name, folds in training.folds.items()},
         device=device,
         threads=max(1, int(limits.cpus_per_trial)),

@@ -1,8 +1,9 @@
 """The features of the development clips, once per node for all of its workers.
 
-They lie in Ray's object store, from which every process of a node reads the same memory without a copy. Where they are
-too large for it on some node, they are written into the run folder, on storage that all nodes reach, and memory-mapped:
-each node then keeps in its page cache what its workers read. Either way there are no test clips in them.
+What the driver computed before the search lies in Ray's object store, from which every process of a node reads the same
+memory without a copy. Where it is too large for that on some node, it is written into the run folder, on storage that
+all nodes reach, and memory-mapped: each node then keeps in its page cache what its workers read. All else is made by
+the worker that asks for it first, and comes memory-mapped from the cache. None of it holds a test clip.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ import ray
 
 from search.run_folder.paths import FEATURES_FOLDER
 from search.wording import bytes_text
+from ser_core.config import FeatureConfig
 from ser_core.features.cache import map_frames, open_arrays, write_arrays
-from ser_core.features.store import FeatureStore
+from ser_core.features.computing import compute_in_threads
+from ser_core.features.store import CorpusFeatures, FeatureStore
 
 USABLE_SHARE = 0.8
 """Of an object store, for features: Ray keeps other things there too, and what does not fit it writes to disk."""
@@ -51,6 +55,35 @@ class SharedStore:
             store: FeatureStore = content
             return store
         return FeatureStore(frames=map_frames(Path(self.frames)), **content)
+
+
+@dataclass(frozen=True)
+class MadeFeatures:
+    """The features that were not computed before the search, for workers: from the cache, or made by who asks first.
+
+    Attributes:
+        corpus: in Ray's object store: the `CorpusFeatures`.
+        rows: likewise: those of the development clips.
+    """
+
+    corpus: ray.ObjectRef
+    rows: ray.ObjectRef
+
+    def store(self, settings: FeatureConfig, threads: int) -> FeatureStore:
+        """See `search.workers.context.FeatureMaker`; frames are memory-mapped, and hold the development clips alone."""
+        compute = partial(compute_in_threads, threads=threads)
+        return _fetched(self.corpus).store(settings, _fetched(self.rows), compute=compute)
+
+
+@lru_cache(maxsize=4)
+def _fetched(reference: ray.ObjectRef) -> Any:
+    """What lies in the object store, once per process: a manifest of 100,000 clips takes half a second to unpack."""
+    return ray.get(reference)
+
+
+def share_maker(corpus: CorpusFeatures, rows: np.ndarray) -> MadeFeatures:
+    """What every worker needs to make features that `share_stores` did not share."""
+    return MadeFeatures(ray.put(replace(corpus, elsewhere=True)), ray.put(rows))
 
 
 def share_stores(

@@ -47,10 +47,11 @@ class TrainingActor(Trainable):
         self._run.leave()
 
     def _store_of(self, config: Config) -> FeatureStore:
-        """The features that `config` asks for, fetched once."""
-        key = settings_key(config.features)
+        """The features that `config` asks for, fetched once; of those made on demand only the last are kept open."""
+        key, shared = settings_key(config.features), self._context.stores
         if key not in self._stores:
-            self._stores[key] = self._context.stores[key].open()
+            self._stores = {known: store for known, store in self._stores.items() if known in shared}
+            self._stores[key] = self._context.open_store(config.features)
         return self._stores[key]
 
 

@@ -6,13 +6,16 @@ digest of both. It is made under a temporary name and renamed when it is complet
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -24,15 +27,22 @@ FRAMES, OFFSETS, DESCRIPTION = "frames.npy", "offsets.npy", "store.json"
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """frames (total_frames, bins) float32 and offsets (clips + 1,) int64."""
+Clips = Generator[np.ndarray, None, None]
+"""The features of clips, (frames, bins) float32 each, one after another."""
 
 
 class FeatureStoreError(UserError, RuntimeError):
     """Features that cannot be read or kept; the message says where, why and what to do."""
 
 
+def stores_folder(cache_dir: Path) -> Path:
+    """Where all stores lie."""
+    return cache_dir / "features"
+
+
 def cache_folder(cache_dir: Path, fingerprint: str) -> Path:
     """Where the store with this fingerprint lies."""
-    return cache_dir / "features" / fingerprint
+    return stores_folder(cache_dir) / fingerprint
 
 
 @contextmanager
@@ -52,36 +62,51 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def cached_arrays(cache_dir: Path, name: str, clips: Callable[[], Iterable[np.ndarray]]) -> Arrays:
-    """The arrays of the store with this name, from the cache or made of `clips` and cached.
+def cached_arrays(cache_dir: Path, name: str, clips: Callable[[], Clips]) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The arrays of the store with this name, from the cache or made of `clips` and cached; True when they were made.
 
     Raises:
         FeatureStoreError: the cache cannot be written.
     """
     folder = cache_folder(cache_dir, name)
-    arrays = open_arrays(folder)
+    arrays, made = open_arrays(folder), False
     if arrays is None:
         with locked(folder):
             arrays = open_arrays(folder)  # another process may have written it meanwhile
             if arrays is None:
-                arrays = write_arrays(folder, clips())
-    return arrays
+                with closing(clips()) as computed:  # whatever ends this, threads that compute are let go at once
+                    arrays, made = write_arrays(folder, computed), True
+    return *arrays, made
 
 
 def open_arrays(folder: Path) -> Arrays | None:
     """The arrays of a complete store, frames memory-mapped and read-only; None when there is none or it is damaged.
 
     Every byte is compared with its digest (about 1 GB a second), because a damaged cache would spoil a search silently.
+    While the frames are in use, a shared lock on the description keeps others from deleting the store, and its time of
+    change says when it was opened last (`ser_core.features.cache_room`).
     """
     try:
-        digest = read_object(folder / DESCRIPTION)["sha256"]
-        frames = map_frames(folder / FRAMES)
-        offsets = np.load(folder / OFFSETS, allow_pickle=False)
-    except (OSError, ValueError, KeyError, TypeError):
+        description = (folder / DESCRIPTION).open("rb")
+    except OSError:
         return None
-    if frames.dtype != np.float32 or frames.ndim != 2 or not frames.flags.c_contiguous:
-        return None
-    return (frames, offsets) if _digest(frames, offsets) == digest else None
+    with ExitStack() as unless_used:
+        unless_used.enter_context(description)
+        with suppress(OSError):  # a file system without locks, or one that may only be read
+            fcntl.flock(description, fcntl.LOCK_SH)
+            os.utime(folder / DESCRIPTION)
+        try:
+            digest = read_object(folder / DESCRIPTION)["sha256"]
+            frames = map_frames(folder / FRAMES)
+            offsets = np.load(folder / OFFSETS, allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if frames.dtype != np.float32 or frames.ndim != 2 or not frames.flags.c_contiguous:
+            return None
+        if _digest(frames, offsets) != digest:
+            return None
+        weakref.finalize(_mapping(frames), unless_used.pop_all().close)
+        return frames, offsets
 
 
 def map_frames(path: Path) -> np.ndarray:
@@ -92,6 +117,12 @@ def map_frames(path: Path) -> np.ndarray:
     """
     # asarray drops numpy's memmap subclass, which would pickle as something else than an array
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _mapping(frames: np.ndarray) -> Any:
+    """What every view of memory-mapped frames keeps alive."""
+    memmap: Any = frames.base
+    return memmap._mmap
 
 
 def write_arrays(folder: Path, clips: Iterable[np.ndarray]) -> Arrays:

@@ -8,7 +8,7 @@ in a folder (one from the hub goes by its name) and `FEATURE_VERSION`. A changed
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,8 @@ import torch
 
 from ser_core.clips import Clip, Manifest
 from ser_core.config import BY_SPEAKER, FeatureConfig
-from ser_core.features.cache import Arrays, FeatureStoreError, cache_folder, cached_arrays, open_arrays
+from ser_core.features.cache import Arrays, Clips, FeatureStoreError, cache_folder, cached_arrays, open_arrays
+from ser_core.features.cache_room import default_limit, make_room
 from ser_core.features.computing import Compute, compute_in_threads
 from ser_core.features.derivation import base_settings, derivation
 from ser_core.features.device_clips import normalisation_of
@@ -107,6 +108,7 @@ class CorpusFeatures:
         manifest: of the corpus.
         audio: digests of its files, as they were when the run began.
         cache_dir: folder for caches; made when missing. One that is read-only does where the store is already in it.
+        limit_bytes: of all features in the cache; beyond it, what was not used for longest and is not in use now goes.
         elsewhere: the digests come from another process, so files are compared with them before they are used: a cache
             may be shared between machines.
     """
@@ -114,6 +116,7 @@ class CorpusFeatures:
     manifest: Manifest
     audio: Digests
     cache_dir: Path
+    limit_bytes: int
     elsewhere: bool = False
 
     def store(
@@ -140,14 +143,16 @@ class CorpusFeatures:
         fingerprint = fingerprint_of(self.manifest, settings, self.audio)
         chosen = np.arange(len(self.manifest.clips)) if rows is None else rows
 
-        def clips() -> Iterator[np.ndarray]:
+        def clips() -> Clips:
             whole = None if rows is None else open_arrays(cache_folder(self.cache_dir, fingerprint))
             if whole is not None:
                 return _selected(whole, chosen)
             return self._made(settings, rows, compute, progress)
 
         name = fingerprint if rows is None else selection_name(fingerprint, rows)
-        frames, offsets = cached_arrays(self.cache_dir, name, clips)
+        frames, offsets, made = cached_arrays(self.cache_dir, name, clips)
+        if made:
+            make_room(self.cache_dir, self.limit_bytes)
         return FeatureStore(
             frames=frames,
             offsets=offsets,
@@ -160,7 +165,7 @@ class CorpusFeatures:
 
     def _made(
         self, settings: FeatureConfig, rows: np.ndarray | None, compute: Compute, progress: Progress | None
-    ) -> Iterator[np.ndarray]:
+    ) -> Clips:
         """The clips' features, made of another store where there can be one, else of their audio."""
         if settings.normalisation == BY_SPEAKER:
             plain = self.store(replace(settings, normalisation="corpus"), compute=compute, progress=progress)
@@ -172,13 +177,13 @@ class CorpusFeatures:
 
     def _of_audio(
         self, settings: FeatureConfig, rows: np.ndarray | None, compute: Compute, progress: Progress | None
-    ) -> Iterator[np.ndarray]:
+    ) -> Clips:
         """Features (frames, bins) of every clip, in order; tells how far they are."""
         chosen = range(len(self.manifest.clips)) if rows is None else rows
         clips, done = [self.manifest.clips[row] for row in chosen], 0
         if self.elsewhere:
             _check(clips, [self.audio[row] for row in chosen])
-        with closing(compute(clips, settings)) as computed:  # whatever ends this, threads and workers are let go
+        with closing(compute(clips, settings)) as computed:
             for features in computed:
                 yield from features
                 done += len(features)
@@ -198,14 +203,18 @@ def feature_store(
     return corpus_features(manifest, cache_dir).store(settings, compute=compute, progress=progress)
 
 
-def corpus_features(manifest: Manifest, cache_dir: Path) -> CorpusFeatures:
+def corpus_features(manifest: Manifest, cache_dir: Path, limit_bytes: int | None = None) -> CorpusFeatures:
     """The features of a corpus whose files are read for their digests now.
+
+    Args:
+        limit_bytes: of the cache; None for `ser_core.features.cache_room.default_limit`.
 
     Raises:
         FeatureStoreError: an audio file is gone.
     """
     audio = audio_digests(clip.path for clip in manifest.clips)
-    return CorpusFeatures(manifest=manifest, audio=audio, cache_dir=Path(cache_dir))
+    limit = default_limit(Path(cache_dir)) if limit_bytes is None else limit_bytes
+    return CorpusFeatures(manifest=manifest, audio=audio, cache_dir=Path(cache_dir), limit_bytes=limit)
 
 
 def _check(clips: Sequence[Clip], digests: Sequence[bytes]) -> None:
@@ -218,22 +227,20 @@ def _check(clips: Sequence[Clip], digests: Sequence[bytes]) -> None:
             )
 
 
-def _selected(arrays: Arrays, rows: np.ndarray) -> Iterator[np.ndarray]:
+def _selected(arrays: Arrays, rows: np.ndarray) -> Clips:
     frames, offsets = arrays
     return (frames[offsets[row] : offsets[row + 1]] for row in rows)
 
 
 @torch.inference_mode()
-def _derived(base: FeatureStore, settings: FeatureConfig) -> Iterator[np.ndarray]:
+def _derived(base: FeatureStore, settings: FeatureConfig) -> Clips:
     """The features of `settings`, clip by clip, from a store of `base_settings(settings)`."""
     derive = derivation(settings)
     for clip in _selected((base.frames, base.offsets), np.arange(len(base.clip_ids))):
         yield derive(torch.tensor(clip)).numpy()
 
 
-def by_speaker(
-    frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray, rows: np.ndarray | None = None
-) -> Iterator[np.ndarray]:
+def by_speaker(frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray, rows: np.ndarray | None = None) -> Clips:
     """Every clip (frames, bins), or the clips `rows` alone, less its speaker's mean and over its speaker's deviation,
     both over all frames of the speaker.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,9 @@ from _worth_table import UNIT, Truth, TruthHeader, TruthTable, header_line, trut
 from _worth_variance import agreement, between_groups, components, final_scores, knob_effects, take_apart
 
 from search.simulation.curve_tables import space_to_json
-from ser_core.architectures import default_config
 from ser_core.config import ConfigError
 from ser_core.corpora import load_corpus
 from ser_core.features.store import feature_store
-from ser_core.features.transforms import settings_key
 from ser_core.splits import make_split
 from spaces.knobs import Choice, Float, Space, When
 
@@ -190,7 +189,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     folder = tmp_path_factory.mktemp("worth")
     manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=folder)
     fixed = {"features.n_mels": 16, "features.n_mfcc": 8, "optim.epochs": 2}
-    features = default_config("mlp", fixed).features
     header = replace(
         HEADER, corpus=manifest.corpus, outer=("speaker",), epochs=2, classes=len(manifest.classes), fixed=fixed
     )
@@ -199,7 +197,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         space=SPACE,
         manifest=manifest,
         splits={"speaker": make_split(manifest, "speaker", 0)},
-        stores={settings_key(features): feature_store(manifest, features, cache_dir=folder)},
+        store=partial(feature_store, manifest, cache_dir=folder),
     )
 
 

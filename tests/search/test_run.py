@@ -25,7 +25,7 @@ from search.run_folder.records_writer import RecordWriter
 from ser_core.architectures import architectures
 from ser_core.artifact import load_model
 from ser_core.ensemble import load_predictor
-from ser_core.features.store import feature_store
+from ser_core.features.store import CorpusFeatures, FeatureStore
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK = ["--trials", "3", "--max-epochs", "3", "--finalists", "1", "--seeds", "1"]
@@ -223,17 +223,17 @@ def test_a_folder_has_one_driver(tmp_path: Path, cache: Path) -> None:
 def test_a_stop_while_features_are_computed_is_heeded_and_resumed(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "run"
+    folder, store = tmp_path / "run", CorpusFeatures.store
 
-    def stopped_early(*arguments: Any, progress: Any, **named: Any) -> Any:
+    def stopped_early(*arguments: Any, progress: Any, **named: Any) -> FeatureStore:
         def ask_to_stop(done: int, clips: int) -> None:
             assert done < clips
             request_stop(folder)
             progress(done, clips)
 
-        return feature_store(*arguments, progress=ask_to_stop, **named)
+        return store(*arguments, progress=ask_to_stop, **named)
 
-    monkeypatch.setattr("search.driver.one_run.feature_store", stopped_early)
+    monkeypatch.setattr(CorpusFeatures, "store", stopped_early)
     monkeypatch.setattr("search.interruption.LOOK_SECONDS", 0.0)
     # Features that no other test has left in the cache.
     options = ["--model", "mlp", "--data", "demo", "--set", "features.hop_ms=13", "--cache-dir", cache]

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from search.jobs import inner_fold
-from search.workers.context import StoreHandle, WorkerContext
+from search.workers.context import FeatureMaker, StoreHandle, WorkerContext
 from ser_core.architectures import default_config
 from ser_core.config import FeatureConfig
+from ser_core.features.cache import FeatureStoreError
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import settings_key
 from ser_core.splits import Fold
@@ -26,6 +27,13 @@ class StoreHere:
 
     def open(self) -> FeatureStore:
         return self.store
+
+
+class NothingElse:
+    """There are no other features than those that are shared."""
+
+    def store(self, settings: FeatureConfig, threads: int) -> FeatureStore:
+        raise FeatureStoreError(f"no {settings.kind} for {threads} threads")
 
 
 def two_classes(*, clips: int = 40, apart: float = 1.0) -> FeatureStore:
@@ -57,11 +65,13 @@ def make_context(
     device: str = "cpu",
     about: Mapping[str, Any] | None = None,
     shared: Mapping[str, StoreHandle] | None = None,
+    maker: FeatureMaker | None = None,
 ) -> WorkerContext:
     """Three quarters of the clips to fit and a quarter to evaluate; a refit fits all.
 
     Args:
         shared: where workers in other processes find the store.
+        maker: of other features.
     """
     run_folder.mkdir(exist_ok=True)
     rows = np.arange(len(store.labels))
@@ -70,6 +80,7 @@ def make_context(
         run_folder=str(run_folder),
         model=model,
         stores=shared or {settings_key(store.settings): StoreHere(store)},
+        features=maker or NothingElse(),
         folds={
             "search": (Fold(fit=rows[:fit], evaluate=rows[fit:]),),
             "refit": (Fold(fit=rows, evaluate=rows[:0]),),

@@ -7,7 +7,9 @@ import gc
 import math
 import os
 import shutil
+import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +253,14 @@ def test_a_node_without_the_runs_storage_trains_nothing_and_says_so(saboteur: An
 def free_bytes(folder: Path) -> int:
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
+
+
+def test_storage_without_the_features_of_a_job_stops_the_run_and_fails_no_job(saboteur: Any, tmp_path: Path) -> None:
+    context = make_context(tmp_path / "run", two_classes(), model=saboteur.__name__.rpartition(".")[2])
+    other = job("trial-00000")
+    asks = replace(other, params={**other.params, "features.window_ms": 40.0})
+    run = JobRun(asks, context, lambda config: context.open_store(config.features))
+    chunk = run.step()
+    assert (chunk.outcome, chunk.reports) == (Outcome.GOING, [])
+    assert isinstance(chunk.disk_error, OSError)
+    assert f"{socket.gethostname()} has no features: no mfcc_stats for 1 threads" in str(chunk.disk_error)

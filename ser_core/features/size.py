@@ -1,0 +1,52 @@
+"""What features will take, before any is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+import soundfile
+
+from ser_core.clips import Clip
+from ser_core.config import CLIP_VECTORS, FeatureConfig
+from ser_core.features.functionals import functional_names
+from ser_core.features.transforms import frame_seconds
+
+MOST_LOOKED_AT = 200
+"""Clips whose length is looked up, evenly from all: a header takes a tenth of a millisecond, more on networks."""
+
+_OPENSMILE = {"egemaps": 88, "compare": 6_373}
+
+
+def known_bins(settings: FeatureConfig) -> int | None:
+    """Values per frame; None where an encoder decides."""
+    if settings.kind == "wav2vec2":
+        return None
+    if settings.kind in _OPENSMILE:
+        return _OPENSMILE[settings.kind]
+    if settings.kind == "functionals":
+        return len(functional_names(settings))
+    if settings.kind == "mfcc_stats":
+        return 4 * settings.n_mfcc
+    if settings.kind == "mfcc":
+        return (1 + settings.deltas) * settings.n_mfcc
+    return (1 + settings.deltas) * settings.n_mels
+
+
+def mean_seconds(clips: Sequence[Clip]) -> float | None:
+    """The mean length of clips, s, from some of them; None where a file does not say."""
+    rows = np.unique(np.linspace(0, len(clips) - 1, MOST_LOOKED_AT).round().astype(int))
+    try:
+        return fmean(soundfile.info(clips[row].path).duration for row in rows)
+    except (OSError, RuntimeError):  # such as a format that another decoder reads
+        return None
+
+
+def expected_bytes(settings: FeatureConfig, clips: int, seconds: float | None) -> int | None:
+    """What the features of clips of that mean length take on a disk, at most where silence is cut; None if unknown."""
+    bins = known_bins(settings)
+    if bins is None or (seconds is None and settings.kind not in CLIP_VECTORS):
+        return None
+    frames = 1.0 if settings.kind in CLIP_VECTORS or seconds is None else seconds / frame_seconds(settings)
+    return round(clips * frames * bins * np.dtype(np.float32).itemsize)
