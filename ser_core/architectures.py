@@ -83,4 +83,7 @@ def build_model(config: Config, *, frames: int, bins: int, classes: int) -> nn.M
         ConfigError: an input that the architecture cannot take.
         PretrainedError: weights that cannot be loaded.
     """
-    return architecture(config.architecture).build(config.model, frames=frames, bins=bins, classes=classes)
+    module, sizes = architecture(config.architecture), {"frames": frames, "bins": bins, "classes": classes}
+    if getattr(module, "TAKES_MAPS", False):
+        sizes["maps"] = 1 + config.features.deltas
+    return module.build(config.model, **sizes)

@@ -4,6 +4,7 @@ from spaces.common import COMMON, SPECTROGRAM_RECIPE, WARPED_RECIPE, WARPS
 from spaces.knobs import Choice, Float, Int
 
 SPACE = {
+    "features.deltas": Int(low=0, high=2),
     **COMMON,
     **WARPS,
     "augment.time_mask_frames": Int(low=0, high=24),  # of 75 frames
@@ -13,6 +14,7 @@ SPACE = {
 }
 
 _OWN = {
+    "features.deltas": 1,
     "optim.learning_rate": 1e-2,
     "model.dropout": 0.1,
 }

@@ -24,7 +24,7 @@ from search.run_folder.paths import INSIGHT_FILE
 from ser_core.architectures import takes_raw_features
 from ser_core.artifact import Predictor, load_model
 from ser_core.clips import Clip, Manifest
-from ser_core.config import CLIP_VECTORS, FeatureConfig
+from ser_core.config import CLIP_VECTORS, SPECTROGRAMS, FeatureConfig
 from ser_core.features.audio import duration_seconds
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds
@@ -185,13 +185,13 @@ def _augmented(predictor: Predictor, features: Tensor, lengths: Tensor) -> Tenso
 def _plane(features: Tensor, settings: FeatureConfig) -> Tensor:
     """(clips, frames, bins) -> (clips, rows, columns), frequency upwards and time to the right, shrunk to the limits.
 
-    The MFCC statistics of a clip, which have no time, become a row per statistic and a column per cepstral coefficient.
-    Neighbours among an encoder's units or a clip's functionals have nothing in common, so there some are left out where
-    others are averaged.
+    Time derivatives are left out. The MFCC statistics of a clip, which have no time, become a row per statistic and a
+    column per cepstral coefficient. Neighbours among an encoder's units or a clip's functionals have nothing in common,
+    so there some are left out where others are averaged.
     """
     if settings.kind == "mfcc_stats":
         features = features.view(len(features), len(STATISTICS), settings.n_mfcc).transpose(1, 2)
-    plane = features.transpose(1, 2)  # (clips, bins, frames)
+    plane = features[..., : features.shape[2] // (1 + settings.deltas)].transpose(1, 2)  # (clips, bins, frames)
     columns = min(plane.shape[2], MOST_COLUMNS)
     plane = F.adaptive_avg_pool2d(plane, (plane.shape[1], columns))
     if settings.kind in UNORDERED:
@@ -218,9 +218,9 @@ def _axes(settings: FeatureConfig, *, rows: int, columns: int) -> dict[str, Any]
     if settings.kind in CLIP_VECTORS:
         return axes | {"x": "whole clip", "column_step": 1, "y": "functional"}
     axes |= {"x": "time, s", "column_step": clip_frames(settings) * frame_seconds(settings) / columns}
-    if settings.kind in ("log_mel", "kaldi_fbank") and not settings.deltas:
+    if settings.kind in SPECTROGRAMS:
         return axes | {"y": "frequency, Hz", "ticks": _frequency_ticks(settings, rows)}
-    names = {"log_mel": "mel bin, then its derivatives", "mfcc": "cepstral coefficient", "wav2vec2": "encoder unit"}
+    names = {"mfcc": "cepstral coefficient", "wav2vec2": "encoder unit"}
     return axes | {"y": names[settings.kind]}
 
 

@@ -179,16 +179,10 @@ class SearchPlan:
 
     def save(self, folder: Path) -> None:
         """Write `plan.json`, whole or not at all; a plan of an earlier version as that version has it."""
-        nothing = {
-            "finals_rule": 1,
-            "final_folds": (),
-            "score": EARLIER_SCORE,
-            "defaults": {},
-        }  # kept by no earlier one
         values = {
             name: value
             for name, value in asdict(self).items()
-            if name not in nothing or (value and value != nothing[name])
+            if name not in _UNSAID_EARLY or (value and value != _UNSAID_EARLY[name])
         }
         write_whole(folder / PLAN_FILE, json.dumps(values, indent=2) + "\n")
 
@@ -303,6 +297,9 @@ def _check_knob(place: str, values: Mapping[str, Any]) -> None:
         raise DocumentError(f"{place}.type must be one of {', '.join(kinds)}; got {values.get('type')!r}")
     typed(kind, values, place)
 
+
+_UNSAID_EARLY: Mapping[str, Any] = {"finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {}}
+"""Keys that plans of early versions lack, and what the plan of such a run has of them."""
 
 _NOT_KEPT_EARLY: Mapping[str, Any] = {
     "data": "", "classes": None, "skip_bad": False, "speakers": {}, "sampler": "tpe", "seed": 0,

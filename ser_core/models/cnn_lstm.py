@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
 from ser_core.modules.explain import GradCam
-from ser_core.modules.layers import AttentionPool, BiRecurrent, ConvBlock, check_input, frame_mask
+from ser_core.modules.layers import AttentionPool, BiRecurrent, ConvBlock, as_maps, check_input, frame_mask
 
 CITATION = (
     "J. Zhao, X. Mao, L. Chen: Speech emotion recognition using deep 1D & 2D CNN LSTM networks. "
@@ -17,6 +17,7 @@ CITATION = (
 )
 PRECISION = "bf16"
 CHANNELS_LAST = True
+TAKES_MAPS = True
 DEFAULTS = {
     "features.kind": "log_mel",
     "features.n_mels": 64,
@@ -24,6 +25,7 @@ DEFAULTS = {
     # classes on a random split; unseen speakers; 20 epochs, one seed): .73 and .51, with 150 frames .69 and .54.
     "features.window_ms": 50.0,
     "features.hop_ms": 40.0,
+    "features.deltas": 1,
     "optim.learning_rate": 3e-3,
     "optim.epochs": 36,
     "augment.freq_mask_bins": 10,
@@ -52,23 +54,24 @@ class Config:
 class CNNLSTM(nn.Module):
     """Four convolutional blocks, one bidirectional LSTM, attention pooling, a linear classifier."""
 
-    def __init__(self, config: Config, *, bins: int, classes: int) -> None:
+    def __init__(self, config: Config, *, bins: int, maps: int, classes: int) -> None:
         super().__init__()
-        channels = [1, *(config.width * factor for factor in (1, 2, 4, 4))]
+        self.maps = maps
+        channels = [maps, *(config.width * factor for factor in (1, 2, 4, 4))]
         self.blocks = nn.ModuleList(
             ConvBlock(inputs, outputs, time_pool=time_pool, bin_pool=2)
             for inputs, outputs, time_pool in zip(channels[:-1], channels[1:], TIME_POOLS, strict=True)
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.lstm = BiRecurrent(channels[-1] * (bins // 2 ** len(TIME_POOLS)), config.lstm_units)
+        self.lstm = BiRecurrent(channels[-1] * (bins // maps // 2 ** len(TIME_POOLS)), config.lstm_units)
         self.pool = AttentionPool(2 * config.lstm_units)
         self.head = nn.Linear(2 * config.lstm_units, classes)
-        self.explained_by = GradCam(f"blocks.{len(TIME_POOLS) - 1}")
+        self.explained_by = GradCam(f"blocks.{len(TIME_POOLS) - 1}", stacked=maps)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, frames, bins), (batch,) -> logits (batch, classes)."""
+        """(batch, frames, maps * bins), (batch,) -> logits (batch, classes)."""
         x = features * frame_mask(lengths, features.shape[1]).unsqueeze(-1)
-        x = x.unsqueeze(1)  # (batch, 1, frames, bins)
+        x = as_maps(x, self.maps)  # (batch, maps, frames, bins)
         for block in self.blocks:
             x, lengths = block(x, lengths)
         x = x.transpose(1, 2).flatten(2)  # (batch, channels, steps, bins / 16) -> (batch, steps, channels * bins / 16)
@@ -76,11 +79,11 @@ class CNNLSTM(nn.Module):
         return self.head(self.dropout(self.pool(x, lengths)))
 
 
-def build(config: Config, *, frames: int, bins: int, classes: int) -> CNNLSTM:
-    """The CNN-LSTM for clips of (frames, bins).
+def build(config: Config, *, frames: int, bins: int, classes: int, maps: int = 1) -> CNNLSTM:
+    """The CNN-LSTM for clips of (frames, bins), the bins being those of `maps` maps side by side.
 
     Raises:
         ConfigError: fewer frames or bins than the pooling leaves anything of.
     """
-    check_input("cnn_lstm", frames=frames, bins=bins, least_frames=4, least_bins=2 ** len(TIME_POOLS))
-    return CNNLSTM(config, bins=bins, classes=classes)
+    check_input("cnn_lstm", frames=frames, bins=bins, least_frames=4, least_bins=maps * 2 ** len(TIME_POOLS))
+    return CNNLSTM(config, bins=bins, maps=maps, classes=classes)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
 from ser_core.modules.explain import GradCam
-from ser_core.modules.layers import ConvBlock, check_input, frame_mask
+from ser_core.modules.layers import ConvBlock, as_maps, check_input, frame_mask
 
 CITATION = (
     "K. J. Piczak: Environmental sound classification with convolutional neural networks. MLSP 2015; "
@@ -17,6 +17,7 @@ CITATION = (
 )
 PRECISION = "bf16"
 CHANNELS_LAST = True
+TAKES_MAPS = True
 DEFAULTS = {
     "features.kind": "log_mel",
     "features.n_mels": 64,
@@ -24,6 +25,8 @@ DEFAULTS = {
     # With silence cut away (trim_db 40, 2.4 s) .71 and .51; with twice the frames a run takes twice as long.
     "features.window_ms": 50.0,
     "features.hop_ms": 40.0,
+    # Validation UAR 66.4 over three folds of RAVDESS; on one of them 71.9, without them 68.8, as further bins 68.8.
+    "features.deltas": 1,
     "optim.learning_rate": 1e-2,  # .74 and .57 where 3e-3 gave .70 and .57
     "optim.epochs": 30,
     "augment.freq_mask_bins": 10,
@@ -47,31 +50,32 @@ class Config:
 class ShallowCNN(nn.Module):
     """Four convolutional blocks, the mean over time and frequency, a linear classifier."""
 
-    def __init__(self, config: Config, *, classes: int) -> None:
+    def __init__(self, config: Config, *, maps: int, classes: int) -> None:
         super().__init__()
-        channels = [1, *(config.width * 2**block for block in range(BLOCKS))]
+        self.maps = maps
+        channels = [maps, *(config.width * 2**block for block in range(BLOCKS))]
         self.blocks = nn.ModuleList(
             ConvBlock(inputs, outputs, time_pool=2, bin_pool=2) for inputs, outputs in itertools.pairwise(channels)
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(channels[-1], classes)
-        self.explained_by = GradCam(f"blocks.{BLOCKS - 1}")
+        self.explained_by = GradCam(f"blocks.{BLOCKS - 1}", stacked=maps)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, frames, bins), (batch,) -> logits (batch, classes)."""
+        """(batch, frames, maps * bins), (batch,) -> logits (batch, classes)."""
         x = features * frame_mask(lengths, features.shape[1]).unsqueeze(-1)
-        x = x.unsqueeze(1)  # (batch, 1, frames, bins)
+        x = as_maps(x, self.maps)  # (batch, maps, frames, bins)
         for block in self.blocks:
             x, lengths = block(x, lengths)
         x = x.mean(dim=3).sum(dim=2) / lengths.unsqueeze(1)  # (batch, channels): blocks zero the padding
         return self.head(self.dropout(x))
 
 
-def build(config: Config, *, frames: int, bins: int, classes: int) -> ShallowCNN:
-    """The shallow CNN for clips of (frames, bins).
+def build(config: Config, *, frames: int, bins: int, classes: int, maps: int = 1) -> ShallowCNN:
+    """The shallow CNN for clips of (frames, bins), the bins being those of `maps` maps side by side.
 
     Raises:
         ConfigError: fewer frames or bins than four halvings leave anything of.
     """
-    check_input("shallow_cnn", frames=frames, bins=bins, least_frames=2**BLOCKS, least_bins=2**BLOCKS)
-    return ShallowCNN(config, classes=classes)
+    check_input("shallow_cnn", frames=frames, bins=bins, least_frames=2**BLOCKS, least_bins=maps * 2**BLOCKS)
+    return ShallowCNN(config, maps=maps, classes=classes)

@@ -93,10 +93,13 @@ class GradCam:
 
     Attributes:
         layer: dotted name of the module whose output is explained: feature maps, or a tuple that begins with them.
+        stacked: maps of equal size, side by side along the input's bins, that the model sees as channels: each gets the
+            same cells.
         bins_first: True for maps of (batch, channels, bins, frames), False for (batch, channels, frames, bins).
     """
 
     layer: str
+    stacked: int = 1
     bins_first: bool = False
     name: ClassVar = "Grad-CAM"
     source: ClassVar = "Selvaraju et al. 2017, Grad-CAM, ICCV"
@@ -114,7 +117,8 @@ class GradCam:
         cells = (weights * activations).sum(dim=1, keepdim=True).relu()  # (batch, 1, cells, cells)
         if self.bins_first:
             cells = cells.transpose(2, 3)
-        maps = F.interpolate(cells.detach().float(), size=features.shape[1:], mode="bilinear").squeeze(1)
+        size = features.shape[1], features.shape[2] // self.stacked
+        maps = F.interpolate(cells.detach().float(), size=size, mode="bilinear").squeeze(1).repeat(1, 1, self.stacked)
         return maps * frame_mask(lengths, features.shape[1]).unsqueeze(-1)
 
 

@@ -36,6 +36,17 @@ def check_input(architecture: str, *, frames: int, bins: int, least_frames: int,
         raise ConfigError("\n".join(problems))
 
 
+def as_maps(features: Tensor, maps: int) -> Tensor:
+    """Bins that hold a map and its time derivatives side by side, as channels of one image.
+
+    A filter then sees a band's energy and its change at once, as in M. Chen et al.: 3-D convolutional recurrent neural
+    networks with attention model for speech emotion recognition. IEEE Signal Processing Letters 25 (2018), section II.
+
+    (batch, frames, maps * bins) -> (batch, maps, frames, bins).
+    """
+    return features.unflatten(2, (maps, -1)).transpose(1, 2)
+
+
 class ConvBlock(nn.Module):
     """3x3 convolution, max pooling, batch norm, ReLU over a map of (batch, channels, frames, bins).
 

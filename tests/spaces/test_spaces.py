@@ -61,9 +61,10 @@ def test_every_point_is_a_configuration_that_runs(model):
     for params in tried(space_for(model)):
         config = configured(model, params)
         assert {name: config.params()[name] for name in params} == params
-        module = build_model(config, frames=frames, bins=bins, classes=3).eval()
+        width = bins * (1 + config.features.deltas)
+        module = build_model(config, frames=frames, bins=width, classes=3).eval()
         with torch.inference_mode():
-            logits = module(torch.randn(2, frames, bins), torch.tensor([frames, 1]))
+            logits = module(torch.randn(2, frames, width), torch.tensor([frames, 1]))
         assert torch.isfinite(logits).all(), params
 
 

@@ -139,9 +139,10 @@ def test_exports(name, small):
 @EVERY
 @pytest.mark.parametrize("shape", [(1, 40), (3, 8), (15, 15), (70, 15), (16, 16), (33, 47), (131, 80)])
 def test_takes_other_shapes_or_says_what_it_needs(name, shape, small):
-    frames, bins = shape
+    config, frames = small.config(name), shape[0]
+    bins = shape[1] * (1 + config.features.deltas)
     try:
-        model = build_model(small.config(name), frames=frames, bins=bins, classes=3)
+        model = build_model(config, frames=frames, bins=bins, classes=3)
     except ConfigError as error:
         assert "needs at least" in str(error) or "takes one vector per clip" in str(error)  # noqa: PT017
         return
@@ -160,8 +161,9 @@ def test_same_seed_gives_the_same_weights(name, small):
 def test_defaults_have_the_published_number_of_parameters(name):
     """And are built with nothing fetched, which loading saved weights relies on: there is no network here."""
     bins, frames, low, high = PARAMETERS[name]
+    config = without_pretrained(default_config(name))
     with torch.device("meta"):  # shapes without memory
-        model = build_model(without_pretrained(default_config(name)), frames=frames, bins=bins, classes=8)
+        model = build_model(config, frames=frames, bins=bins * (1 + config.features.deltas), classes=8)
     count = sum(math.prod(weight.shape) for weight in model.parameters())
     assert low <= count <= high
 

@@ -18,7 +18,7 @@ from ser_core.modules.explain import (
     explained_by,
     rollout,
 )
-from ser_core.modules.layers import AttentionPool
+from ser_core.modules.layers import AttentionPool, as_maps
 
 EVERY = pytest.mark.parametrize("name", architectures())
 METHODS = {
@@ -140,12 +140,14 @@ def test_grad_cam_before_a_mean_is_the_class_activation_map(small):
     model = randomised(small.build("shallow_cnn")).eval()
     features, lengths, labels = small.batch("shallow_cnn")
     lengths = torch.full_like(lengths, features.shape[1])
-    x = features.unsqueeze(1)
+    x = as_maps(features, model.maps)
     with torch.no_grad():
         for block in model.blocks:
             x, _ = block(x, torch.full_like(lengths, x.shape[2]))
         cells = torch.einsum("bk,bkfm->bfm", model.head.weight[labels], x).relu()
-    expected = nn.functional.interpolate(cells.unsqueeze(1), size=features.shape[1:], mode="bilinear").squeeze(1)
+    size = features.shape[1], features.shape[2] // model.maps
+    enlarged = nn.functional.interpolate(cells.unsqueeze(1), size=size, mode="bilinear").squeeze(1)
+    expected = torch.cat([enlarged] * model.maps, dim=2)  # derivatives stand beside the spectrogram
     expected /= expected.amax(dim=(1, 2), keepdim=True).clamp(min=1e-30)
     torch.testing.assert_close(explain(model, features, lengths, labels), expected, atol=1e-4, rtol=1e-4)
 
