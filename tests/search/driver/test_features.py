@@ -23,9 +23,9 @@ from ser_core.features.store import feature_store
 from tests.search.driver.test_planning import plan_for
 
 
-def test_a_search_over_a_real_number_that_decides_the_features(tmp_path: Path, cache_folder: Path) -> None:
+def test_a_search_over_a_real_number_that_decides_the_features(tmp_path: Path, cache: Path) -> None:
     run = search.tune(
-        model="mlp", data="demo", run_dir=tmp_path / "run", cache_dir=cache_folder, quiet=True, trials=4, max_epochs=3,
+        model="mlp", data="demo", run_dir=tmp_path / "run", cache_dir=cache, quiet=True, trials=4, max_epochs=3,
         finalists=1, seeds=1, concurrency=2, set_=["features.n_mels=16", "features.n_mfcc=8"],
         space=["features.window_ms=20:60"],
     )  # fmt: skip
@@ -40,8 +40,8 @@ def test_a_search_over_a_real_number_that_decides_the_features(tmp_path: Path, c
     assert json.loads(model.read_text())["settings"]["features.window_ms"] == window_ms
 
 
-def test_a_dry_run_says_what_features_will_take(tmp_path: Path, cache_folder: Path) -> None:
-    manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache_folder)
+def test_a_dry_run_says_what_features_will_take(tmp_path: Path, cache: Path) -> None:
+    manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache)
     plan = replace(plan_for(manifest), first=())
     settings = default_config("mlp", plan.settings).features
     store = feature_store(manifest, replace(settings, n_mfcc=64), cache_dir=tmp_path)  # what 40 cepstra are cut from
@@ -52,8 +52,8 @@ def test_a_dry_run_says_what_features_will_take(tmp_path: Path, cache_folder: Pa
 
 
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc", "kaldi_fbank", "functionals", "mfcc_stats"])
-def test_the_size_of_features_is_known_beforehand(kind: str, tmp_path: Path, cache_folder: Path) -> None:
-    manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache_folder)
+def test_the_size_of_features_is_known_beforehand(kind: str, tmp_path: Path, cache: Path) -> None:
+    manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache)
     manifest = replace(manifest, clips=manifest.clips[:12])
     settings = FeatureConfig(kind=kind, n_mels=16, n_mfcc=8, deltas=1 if kind in ("log_mel", "mfcc") else 0)
     store = feature_store(manifest, settings, cache_dir=tmp_path)

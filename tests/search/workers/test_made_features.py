@@ -37,9 +37,9 @@ def asked(maker: MadeFeatures) -> tuple[tuple[str, ...], float, list[str]]:
 
 
 @pytest.fixture
-def corpus(cache_folder: Path, tmp_path: Path) -> CorpusFeatures:
+def corpus(cache: Path, tmp_path: Path) -> CorpusFeatures:
     """The demo corpus, without any features yet."""
-    manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache_folder)
+    manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache)
     return corpus_features(manifest, tmp_path / "cache")
 
 
