@@ -139,6 +139,13 @@ class OptimConfig:
     warmup_fraction: float = setting(0.3, "share of all steps spent warming up (onecycle)", low=0, high=0.9)
     label_smoothing: float = setting(0.1, "probability mass spread over all classes", low=0, high=0.9)
     class_weights: bool = setting(False, "weight the loss by the inverse frequency of the class")
+    average_decay: float = setting(
+        0.0,
+        "validate and keep an exponential moving average of the weights, of which a step keeps this share (Polyak & "
+        "Juditsky 1992); 0 keeps the weights themselves",
+        low=0,
+        high=0.9999,
+    )
     clip_norm: float = setting(5.0, "largest gradient norm; 0 does not clip", low=0, high=1_000)
     early_stop_epochs: int = setting(
         0, "end after this many epochs without a better validation UAR; 0 never", low=0, high=10_000

@@ -40,6 +40,7 @@ class Checkpoint:
         best_epoch: the epoch of `best`, counted from 1; 0 where there is no validation.
         weights: the model's state after the last epoch.
         best: the model's state after `best_epoch`; empty when that is 0.
+        average: state of the averaged model; empty where weights are not averaged.
         optimizer: state tensors by "<parameter index>.<name>".
         precision: what the optimiser's steps compute in; "" in a checkpoint of an earlier version.
         precision_note: see `TrainingRun`.
@@ -52,12 +53,13 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
     precision: str = ""
     precision_note: str = ""
     earlier: Sequence[EpochReport] = ()
 
 
-_GROUPS = ("weights", "best", "optimizer")
+_GROUPS = ("weights", "best", "average", "optimizer")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ser_core.config import OptimConfig
 
@@ -38,6 +39,16 @@ def build_optimizer(model: nn.Module, settings: OptimConfig) -> torch.optim.Opti
     ]
     # One fused kernel a step instead of a dozen per parameter, which small models on a CPU spend most of a step on.
     return _KINDS[settings.optimizer](groups, lr=settings.learning_rate, fused=True)
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
+    """The exponential moving average of a model's weights and of what its batch norms have seen; None for decay 0.
+
+    It begins with the weights after the first step.
+    """
+    if decay == 0:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

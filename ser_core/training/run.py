@@ -33,6 +33,7 @@ from ser_core.splits import Fold
 from ser_core.training.augment import augment, random_shifts
 from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, run_identity, write_checkpoint
 from ser_core.training.optim import (
+    average_of,
     build_optimizer,
     inverse_frequencies,
     learning_rate,
@@ -90,7 +91,7 @@ class TrainingRun(Iterator[EpochReport]):
         reports: every epoch so far, those before a resume included.
         best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 without validation.
         normalisation: mean and deviation per bin, from `fold.fit` alone; 0 and 1 for a model that takes raw features.
-        model: the module with the weights after the last epoch.
+        model: the module with the weights after the last epoch, not averaged.
         precision: "fp32" or "bf16", what the optimiser's steps compute in: `config.precision` as it came out on this
             device. Validation and prediction compute in fp32, as the saved model does.
         precision_note: why it is fp32 although bf16 was to be used; "" otherwise.
@@ -142,7 +143,13 @@ class TrainingRun(Iterator[EpochReport]):
         memory = torch.channels_last if module.CHANNELS_LAST else torch.preserve_format
         self.model: nn.Module = model.to(memory_format=memory).to(self.device)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(self.model, config.optim)
+        self._averaged = average_of(self.model, config.optim.average_decay)
         self._best: dict[str, Tensor] = {}
+
+    @property
+    def _kept(self) -> nn.Module:
+        """What is validated and saved: the model, or the average of its weights."""
+        return self.model if self._averaged is None else self._averaged.module
 
     def _check_precision(self) -> None:
         """Train in fp32 where bf16 computes the first batch wrongly: once found, it holds for the whole run."""
@@ -182,7 +189,7 @@ class TrainingRun(Iterator[EpochReport]):
         best = self.reports[self.best_epoch - 1].val_uar if self.best_epoch else -math.inf
         if len(self._evaluate_rows) and report.val_uar > best:
             self.best_epoch = epoch
-            self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            self._best = {name: tensor.clone() for name, tensor in self._kept.state_dict().items()}
         return report
 
     def _fit_epoch(self, epoch: int) -> tuple[float, float]:
@@ -225,13 +232,15 @@ class TrainingRun(Iterator[EpochReport]):
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.model)
         return loss.detach(), norm
 
     def _validate(self, epoch: int) -> dict[str, Any]:
         """What a report says of the clips to evaluate, with the present weights; NaN when there are none."""
         if not len(self._evaluate_rows):
             return {"val_loss": math.nan, "val_uar": math.nan, "val_war": math.nan}
-        logits = evaluate(self.model, self._clips, self._evaluate_rows)
+        logits = evaluate(self._kept, self._clips, self._evaluate_rows)
         labels = self._labels[self._evaluate_rows]
         loss = F.cross_entropy(logits, labels).item()
         if not math.isfinite(loss):
@@ -248,10 +257,10 @@ class TrainingRun(Iterator[EpochReport]):
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (rows, classes) float32 of any clips (rows,) of the store, with the best weights."""
-        present = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(self._best or present)
-        logits = evaluate(self.model, self._clips, torch.tensor(rows, device=self.device))
-        self.model.load_state_dict(present)
+        present = {name: tensor.clone() for name, tensor in self._kept.state_dict().items()}
+        self._kept.load_state_dict(self._best or present)
+        logits = evaluate(self._kept, self._clips, torch.tensor(rows, device=self.device))
+        self._kept.load_state_dict(present)
         return logits.softmax(dim=1).cpu().numpy()
 
     def predict_validation(self) -> tuple[np.ndarray, np.ndarray]:
@@ -261,7 +270,7 @@ class TrainingRun(Iterator[EpochReport]):
 
     def best_weights(self) -> dict[str, Tensor]:
         """The best epoch's weights, the last epoch's where there is no validation: copies on the CPU."""
-        weights = self._best or self.model.state_dict()
+        weights = self._best or self._kept.state_dict()
         return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
     def save(self, path: Path, *, earlier: Sequence[EpochReport] = ()) -> None:
@@ -281,6 +290,7 @@ class TrainingRun(Iterator[EpochReport]):
             precision_note=self.precision_note,
             weights=self.model.state_dict(),
             best=self._best,
+            average=self._averaged.state_dict() if self._averaged is not None else {},
             optimizer=optimizer_tensors(self._optimizer),
             earlier=earlier,
         )
@@ -295,10 +305,12 @@ class TrainingRun(Iterator[EpochReport]):
         self.model.load_state_dict(checkpoint.weights)
         self._best = {name: tensor.to(self.device) for name, tensor in checkpoint.best.items()}
         load_optimizer_tensors(self._optimizer, checkpoint.optimizer)
+        if self._averaged is not None:
+            self._averaged.load_state_dict(checkpoint.average)
 
     def close(self) -> None:
         """Free the device's memory. Only plain attributes, such as `reports`, can be used afterwards."""
-        del self.model, self._optimizer, self._best, self._clips
+        del self.model, self._optimizer, self._averaged, self._best, self._clips
         del self._labels, self._fit_rows, self._evaluate_rows, self._class_weights
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -29,6 +29,7 @@ CLIPS, FIT, CLASSES = 60, 45, ("neutral", "happy", "sad")
 NO_ROWS = np.empty(0, dtype=np.int64)
 SETTINGS = {
     "features.n_mels": 16,
+    "features.deltas": 0,
     "features.n_mfcc": 16,
     "features.window_ms": 25.0,
     "features.hop_ms": 20.0,
