@@ -99,7 +99,7 @@ def untrained(
         "mfcc_stats": 4 * config.features.n_mfcc,
         "functionals": len(functional_names(config.features)),
         "wav2vec2": 768,
-    }.get(config.features.kind, config.features.n_mels)
+    }.get(config.features.kind, config.features.n_mels * (1 + config.features.deltas))
     lengths = [frames if index % 2 == 0 else max(1, frames * 3 // 4) for index in range(len(emotions))]
     store = FeatureStore(
         frames=rng.normal(size=(sum(lengths), bins)).cumsum(axis=1).astype(np.float32),

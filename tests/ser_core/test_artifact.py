@@ -251,7 +251,13 @@ def test_a_safetensors_file_with_a_hostile_header_is_refused(folder: Path) -> No
 
 
 def test_a_model_that_normalises_by_speaker_wants_several_clips_of_one(tmp_path: Path) -> None:
-    settings = {"optim.epochs": 2, "features.clip_seconds": 0.6, "model.width": 2, "features.n_mels": 16}
+    settings = {
+        "optim.epochs": 2,
+        "features.clip_seconds": 0.6,
+        "model.width": 2,
+        "features.n_mels": 16,
+        "features.deltas": 0,
+    }
     config = default_config("shallow_cnn", {**settings, "features.hop_ms": 20.0, "features.normalisation": "speaker"})
     clips = [clip(index) for index in range(18)]
     plain = extractor(config.features)(clips)

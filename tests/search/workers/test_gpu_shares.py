@@ -22,7 +22,9 @@ MODEL = "shallow_cnn"
 
 def cuda_context(folder: Path) -> WorkerContext:
     features, labels = default_config(MODEL).features, np.arange(CLIPS) % 2
-    frames = np.random.default_rng(0).normal(size=(CLIPS * clip_frames(features), features.n_mels))
+    frames = np.random.default_rng(0).normal(
+        size=(CLIPS * clip_frames(features), features.n_mels * (1 + features.deltas))
+    )
     return make_context(folder, store_of(frames, labels, features), model=MODEL, device="cuda")
 
 

@@ -29,6 +29,7 @@ CLIPS, FIT = 30, 20
 FOLD = Fold(fit=np.arange(FIT), evaluate=np.arange(FIT, CLIPS))
 SETTINGS = {
     "features.n_mels": 16,
+    "features.deltas": 0,
     "features.hop_ms": 20.0,
     "features.clip_seconds": 0.64,
     "model.width": 4,
