@@ -18,8 +18,10 @@ from ser_core.architectures import default_config
 from ser_core.config import FeatureConfig
 from ser_core.corpora import load_corpus
 from ser_core.features.cache_room import cached_bytes
+from ser_core.features.derivation import base_settings
 from ser_core.features.size import expected_bytes, known_bins, mean_seconds
 from ser_core.features.store import feature_store
+from ser_core.features.transforms import settings_key
 from tests.search.driver.test_planning import plan_for
 
 
@@ -42,11 +44,12 @@ def test_a_search_over_a_real_number_that_decides_the_features(tmp_path: Path, c
 
 def test_a_dry_run_says_what_features_will_take(tmp_path: Path, cache: Path) -> None:
     manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache)
-    plan = replace(plan_for(manifest), first=())
+    plan = replace(plan_for(manifest), first=(), space={})
     settings = default_config("mlp", plan.settings).features
-    store = feature_store(manifest, replace(settings, n_mfcc=64), cache_dir=tmp_path)  # what 40 cepstra are cut from
+    made_of = base_settings(settings)
+    kinds = {settings_key(each): each for each in (settings, made_of)}
+    needed = sum(feature_store(manifest, each, cache_dir=tmp_path).frames.nbytes for each in kinds.values())
     said = feature_facts(plan, manifest, tmp_path, limit_bytes=3 * 2**30)
-    needed = store.frames.nbytes + len(manifest.clips) * 4 * 40 * 4
     assert said.startswith(f"1 kind computed before the search, about {bytes_text(needed)}; ")
     assert said.endswith(f"{bytes_text(cached_bytes(tmp_path))} of at most 3.0 GiB in {tmp_path / 'features'}")
 

@@ -258,9 +258,9 @@ def free_bytes(folder: Path) -> int:
 def test_storage_without_the_features_of_a_job_stops_the_run_and_fails_no_job(saboteur: Any, tmp_path: Path) -> None:
     context = make_context(tmp_path / "run", two_classes(), model=saboteur.__name__.rpartition(".")[2])
     other = job("trial-00000")
-    asks = replace(other, params={**other.params, "features.window_ms": 40.0})
+    asks = replace(other, params={**other.params, "features.kind": "kaldi_fbank"})
     run = JobRun(asks, context, lambda config: context.open_store(config.features))
     chunk = run.step()
     assert (chunk.outcome, chunk.reports) == (Outcome.GOING, [])
     assert isinstance(chunk.disk_error, OSError)
-    assert f"{socket.gethostname()} has no features: no mfcc_stats for 1 threads" in str(chunk.disk_error)
+    assert f"{socket.gethostname()} has no features: no kaldi_fbank for 1 threads" in str(chunk.disk_error)
