@@ -15,7 +15,7 @@ from ser_core.corpora._progress import Progress
 from ser_core.features.audio import AudioError, decode
 from ser_core.whole_file import write_whole
 
-_RULES = 2
+_RULES = 3
 """Raise it when `ser_core.features.audio.decode` judges differently, so that old verdicts are forgotten."""
 
 

@@ -6,10 +6,14 @@ does not fail, it only lowers the score.
 
 from __future__ import annotations
 
+import io
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -92,16 +96,18 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
 
     Raises:
         AudioError: missing, not audio, truncated, empty, shorter than `MIN_SECONDS`, longer than `MOST_SECONDS`, of a
-            rate that no recording has, NaN or infinite, silent, or anything else for which the decoder gives up.
+            rate that no recording has, longer than its header announces, NaN or infinite, silent, or anything else for
+            which the decoder gives up.
     """
     if not path.is_file():
         raise AudioError("no such file")
     if path.stat().st_size == 0:
         raise AudioError("empty file")
     try:
-        with _Stream(path) as file:
-            declared, log, rate_hz = file.frames, file.extra_info, file.samplerate
-            samples = _mono(file)
+        with _opened(path) as (file, declared):
+            log, rate_hz = file.extra_info, file.samplerate
+            samples = _mono(file, declared)
+            goes_on = len(samples) == declared and _goes_on(file)
     except AudioError:
         raise
     except Exception as error:  # libsndfile, soundfile and numpy each raise their own; it is this file's reason
@@ -109,6 +115,8 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     missing = _missing_share(log, declared, len(samples))
     if missing:
         raise AudioError(f"truncated: {missing:.0%} of the audio that the header announces is missing")
+    if goes_on:
+        raise AudioError(f"damaged: its header announces {declared:,} samples, and more follow; write it anew")
     _check_samples(samples, rate_hz)
     return samples, rate_hz
 
@@ -120,20 +128,67 @@ class _Stream(soundfile.SoundFile):
         return False
 
 
-def _mono(file: soundfile.SoundFile) -> np.ndarray:
-    """The mean of a file's channels, (samples,) float32."""
+class _OpenEnded(io.FileIO):
+    """A FLAC file as it would be read if its header did not tell how many samples it holds.
+
+    Attributes:
+        announced: that number; 0 for a stream that leaves it open. 36 bits of the STREAMINFO block (RFC 9639, section
+            8.2), which comes first.
+    """
+
+    _FIRST, _LAST = 21, 26
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.announced = int.from_bytes(self.read(self._LAST)[self._FIRST :], "big") & (1 << 36) - 1
+        self.seek(0)
+
+    def readinto(self, buffer: Any) -> int:
+        start = self.tell()
+        count = super().readinto(buffer) or 0
+        for at in range(max(self._FIRST, start), min(self._LAST, start + count)):
+            memoryview(buffer)[at - start] &= 0xF0 if at == self._FIRST else 0
+        return count
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[_Stream, int]]:
+    """A file to decode, and how many samples it announces.
+
+    libsndfile stops at that number. A FLAC file tells only when it is decoded further whether it was true.
+    """
+    with path.open("rb") as raw:
+        is_flac = raw.read(4) == b"fLaC"
+    if is_flac:
+        with _OpenEnded(path) as source, _Stream(source) as file:
+            yield file, source.announced or _UNKNOWN_FRAMES
+    else:
+        with _Stream(path) as file:
+            yield file, file.frames
+
+
+def _mono(file: soundfile.SoundFile, declared: int) -> np.ndarray:
+    """The mean of a file's channels over the samples that it announces, (samples,) float32."""
     if not LOWEST_RATE_HZ <= file.samplerate <= HIGHEST_RATE_HZ:
         raise AudioError(
             f"its header gives a sample rate of {file.samplerate:,} Hz; rates of {LOWEST_RATE_HZ:,} to "
             f"{HIGHEST_RATE_HZ:,} Hz are read"
         )
-    blocks, count = [np.empty(0, dtype=np.float32)], 0
-    while len(block := file.read(max(1, _BLOCK_VALUES // file.channels), dtype="float32", always_2d=True)):
+    blocks, count, most = [np.empty(0, dtype=np.float32)], 0, max(1, _BLOCK_VALUES // file.channels)
+    while len(block := file.read(min(most, declared - count), dtype="float32", always_2d=True)):
         blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))  # (samples, channels) -> (samples,)
         count += len(block)
         if count > MOST_SECONDS * file.samplerate:
             raise AudioError(f"longer than {MOST_SECONDS:,} s: cut it into clips")
     return np.concatenate(blocks)
+
+
+def _goes_on(file: soundfile.SoundFile) -> bool:
+    """True when samples follow; a tag at the end, as old programs write it, is none."""
+    try:
+        return len(file.read(1)) > 0
+    except soundfile.LibsndfileError:
+        return False
 
 
 def _check_samples(samples: np.ndarray, rate_hz: int) -> None:

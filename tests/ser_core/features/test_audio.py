@@ -148,6 +148,20 @@ def test_a_flac_whose_header_announces_more_is_truncated(tmp_path: Path, total: 
         decode(tmp_path / "a.flac")
 
 
+@pytest.mark.parametrize("total", [1, 30_000, 39_999])
+def test_a_flac_whose_header_announces_less_than_it_holds_is_refused(tmp_path: Path, total: int) -> None:
+    """A decoder that believes the header gives a part of the recording, without a word."""
+    (tmp_path / "a.flac").write_bytes(flac_of(40_000, total))
+    assert len(soundfile.read(tmp_path / "a.flac")[0]) == total
+    with pytest.raises(AudioError, match=f"damaged: its header announces {total:,} samples, and more follow"):
+        decode(tmp_path / "a.flac")
+
+
+def test_a_tag_behind_the_samples_of_a_flac_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "a.flac").write_bytes(flac_of(40_000, 40_000) + b"TAG" + b"name".ljust(125, b"\0"))
+    np.testing.assert_allclose(decode(tmp_path / "a.flac")[0], tone(2.5), atol=2**-15)
+
+
 @pytest.mark.parametrize("rate_hz", [1, 999, 768_001, 2**31 - 1])
 def test_rates_that_no_recording_has_are_refused(tmp_path: Path, rate_hz: int) -> None:
     soundfile.write(tmp_path / "a.wav", tone(), RATE_HZ, subtype="PCM_16")
