@@ -6,6 +6,7 @@ Nothing here opens an audio file: `ser_core.corpora` finds clips, `ser_core.feat
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -66,6 +67,11 @@ class Clip:
     gender: str | None = None
     part: str | None = None
     content: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its id as messages name it: an id that climbs out of the manifest's folder tells nobody where the file is."""
+        return os.path.abspath(self.path) if self.clip_id.startswith("../") else self.clip_id
 
 
 @dataclass(frozen=True, kw_only=True)

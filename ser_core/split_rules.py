@@ -55,9 +55,9 @@ def check_recordings(what: str, parts: Parts, manifest: Manifest) -> None:
     part_of = {row: part for part, rows in parts.items() for row in rows.tolist()}
     shared = []
     for rows in repeated:
-        placed = {part_of[row]: manifest.clips[row].clip_id for row in rows if row in part_of}
+        placed = {part_of[row]: manifest.clips[row].shown for row in rows if row in part_of}
         if len(placed) > 1:
-            shared.append(" = ".join(f"{clip_id} ({part})" for part, clip_id in placed.items()))
+            shared.append(" = ".join(f"{clip} ({part})" for part, clip in placed.items()))
     if shared:
         raise SplitError(
             f"{what}: a recording may be in one part only; the same samples lie in several: {some(shared)}. Remove all "

@@ -213,7 +213,7 @@ def _published(manifest: Manifest, name: str, fold: str, seed: int) -> np.ndarra
 
 def _as_given(manifest: Manifest, seed: int) -> np.ndarray:
     parts = np.array([clip.part for clip in manifest.clips], dtype=object)
-    without = [clip.clip_id for clip in manifest.clips if clip.part is None]
+    without = [clip.shown for clip in manifest.clips if clip.part is None]
     if without:
         raise SplitError(
             f"split manifest: every clip needs a split (train, validation or test); {len(without)} of {len(parts)} "

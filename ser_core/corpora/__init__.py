@@ -99,7 +99,7 @@ def load_corpus(
 def _warn_of_repeated(where: str, manifest: Manifest) -> None:
     """Name clips that are the same recording; a split refuses those that would lie in two of its parts."""
     found = [
-        " = ".join(f"{c.clip_id} ({c.emotion})" for c in map(manifest.clips.__getitem__, rows[:4]))
+        " = ".join(f"{c.shown} ({c.emotion})" for c in map(manifest.clips.__getitem__, rows[:4]))
         for rows in manifest.repeated()
     ]
     if found:

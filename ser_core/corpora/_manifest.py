@@ -79,7 +79,7 @@ def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
             row = columns.row(cells)
             clip = _clip(row, path.parent, known, upwards=columns.chosen.get("path") == "wav")
             if clip.clip_id in clips:
-                raise BadName(f"{clip.clip_id} is listed twice")
+                raise BadName(f"{clip.shown} is listed twice")
             clips[clip.clip_id] = clip
             genders[row.get("gender", "").lower()] += 1
         except BadName as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import soundfile
 
 from ser_core.corpora._scan import BadName
+from ser_core.features.audio import AudioError, duration_seconds
 
 TOLERANCE_SECONDS = 0.05
 """By so much an end may lie before the file's, since manifests round: two analysis windows."""
@@ -30,9 +31,9 @@ def check_whole_file(row: Mapping[str, str], path: Path) -> None:
     columns = [name for name in _ALL if name in row]
     start, end, duration = (seconds_of(name, row[name]) if name in row else None for name in _TIMES)
     try:
-        info = soundfile.info(path)
-        length, channels = info.duration, info.channels
-    except (soundfile.LibsndfileError, OSError, TypeError):
+        length = duration_seconds(path)
+        channels = soundfile.info(path).channels if "channel" in row else 1
+    except (AudioError, TypeError):
         length, channels = 0.0, 1  # missing or no audio: the check of the audio reports it
     if duration is not None and end is None:
         end = (start or 0.0) + duration

@@ -80,6 +80,37 @@ def test_absolute_paths(folder: Path, load) -> None:
     assert [clip.clip_id for clip in load(write(folder / "list.csv", text)).clips] == ["a.wav", "c.wav"]
 
 
+@pytest.mark.parametrize("written", ["{audio}/{name}", "../../audio/{name}"])
+def test_messages_name_files_elsewhere_by_their_whole_paths(
+    tmp_path: Path, write_audio, load, caplog, written: str
+) -> None:
+    """Ids start at the manifest's folder, so that of an absolute path would read ../../audio/a.wav."""
+    audio = tmp_path / "audio"
+    for name in ("a.wav", "b.wav", "c.wav"):
+        write_audio(audio / name)
+    (audio / "b.wav").write_bytes((audio / "a.wav").read_bytes())
+    (tmp_path / "lists" / "of").mkdir(parents=True)
+    path = tmp_path / "lists" / "of" / "clips.csv"
+    labels = {"a.wav": "ann,happy", "b.wav": "bob,happy", "c.wav": "cy,sad"}
+    rows = [f"{written.format(audio=audio, name=name)},{label}" for name, label in labels.items()]
+
+    manifest = load(write(path, "\n".join(["path,speaker,emotion", *rows])))
+    assert [clip.clip_id for clip in manifest.clips] == [f"../../audio/{name}" for name in labels]
+    assert f"more than once: {audio}/a.wav (happy) = {audio}/b.wav (happy)" in caplog.text
+
+    with pytest.raises(CorpusError, match=rf"line 5 of clips\.csv: {audio}/c\.wav is listed twice"):
+        load(write(path, "\n".join(["path,speaker,emotion", *rows, rows[2]])))
+
+    manifest = load(write(path, "\n".join(["path,speaker,emotion,split", *(f"{row}," for row in rows)])))
+    with pytest.raises(SplitError, match=rf"3 of 3 have none: {audio}/a\.wav, {audio}/b\.wav, {audio}/c\.wav"):
+        make_split(manifest, "manifest", 0)
+
+    parts = zip(rows, ("train", "test", "validation"), strict=True)
+    manifest = load(write(path, "\n".join(["path,speaker,emotion,split", *(f"{row},{part}" for row, part in parts)])))
+    with pytest.raises(SplitError, match=rf"{audio}/a\.wav \(train\) = {audio}/b\.wav \(test\)"):
+        make_split(manifest, "manifest", 0)
+
+
 @pytest.mark.parametrize(
     ("word", "part"),
     [
@@ -257,6 +288,16 @@ def test_a_part_that_is_the_whole_file_is_read(folder: Path, load, columns: str,
     values = values.replace("0 days,", "0 days 00:00:00,")
     rows = "\n".join(f"{name},{speaker},{emotion},{values}" for name, speaker, emotion in ROWS)
     assert summary(load(write(folder / "list.csv", f"path,speaker,emotion,{columns}\n{rows}\n"))) == EXPECTED
+
+
+def test_the_whole_of_a_stream_whose_length_is_left_open_is_read(tmp_path: Path, write_audio, load) -> None:
+    content = bytearray(write_audio(tmp_path / "a.flac").read_bytes())
+    content[21:26] = bytes([content[21] & 0xF0, 0, 0, 0, 0])  # the number of samples in the header
+    (tmp_path / "a.flac").write_bytes(content)
+    text = "path,speaker,emotion,start,end\na.flac,ann,happy,0,{end}\n"
+    assert len(load(write(tmp_path / "list.csv", text.format(end=0.2))).clips) == 1
+    with pytest.raises(CorpusError, match=r"a part of the file \(0 to 0.1 s"):
+        load(write(tmp_path / "list.csv", text.format(end=0.1)))
 
 
 def test_segments_of_one_file_are_all_left_out(folder: Path, load) -> None:
