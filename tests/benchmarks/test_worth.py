@@ -210,7 +210,7 @@ def test_a_recording_begins_with_the_recipe_and_goes_on_where_it_stopped(recordi
         file.write('{"number": 1, "sp')  # torn by a power cut
     parts = record(recording, in_two, count=2, progress=lambda _: None)
     assert seen == [0, 1]
-    assert whole.params[0] == {"optim.learning_rate": 1e-2, "model.width": 8, "model.dropout": 0.2}
+    assert whole.params[0] == {"optim.learning_rate": 1e-2, "model.width": 8, "model.dropout": 0.5}
     for name in ("inner", "own", "test"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
     assert whole.inner.shape == (2, 1, 2, 2)

@@ -66,7 +66,7 @@ def check(words: list[str]) -> None:
         if rest[0] in OURS:
             parse(click_command(OURS[rest[0]]), rest[1:])
         else:
-            check_script(rest[0], [word for word in rest[1:] if word.startswith("-")])
+            check_script(rest[0], rest[1:])
     else:
         assert program in OF_OTHERS, f"{program} is not a command that the tests know"
     if "--" in rest:  # a command for another machine
@@ -75,11 +75,12 @@ def check(words: list[str]) -> None:
         check(inner)
 
 
-def check_script(script: str, options: list[str]) -> None:
-    """A script of benchmarks/, docs/ or examples/ knows the options."""
-    if options:
+def check_script(script: str, words: list[str]) -> None:
+    """A script of benchmarks/, docs/ or examples/ knows the options, those of a command that it has among them."""
+    if options := [word for word in words if word.startswith("-")]:
+        command = [word for word in words[:1] if word.isalpha()]
         done = subprocess.run(
-            [sys.executable, REPOSITORY / script, "--help"], capture_output=True, text=True, timeout=120
+            [sys.executable, REPOSITORY / script, *command, "--help"], capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
         assert all(option in done.stdout for option in options)
