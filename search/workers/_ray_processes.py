@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -23,18 +22,19 @@ def out_of_reach_of_signals() -> Iterator[None]:
     """What Ray starts within the block gets a session of its own, and the driver keeps its handler of SIGTERM.
 
     A terminal, `timeout` and Slurm signal the driver's whole process group. Ray's own processes would end at once, and
-    the workers with them, before they have saved. Ray's own handlers, of which one is C++, would end the driver with
-    everything half done.
+    the workers with them, before they have saved. Ray's own handlers would end the driver with everything half done:
+    one in Python, and for as long as Ray connects one in C++, which sets an alarm that aborts the process 3 s later.
     """
     popen, set_handler = services.ConsolePopen, ray._private.utils.set_sigterm_handler
-    ours = signal.getsignal(signal.SIGTERM)
+    without_cpp = ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER
     services.ConsolePopen = partial(popen, start_new_session=True)
-    ray._private.utils.set_sigterm_handler = lambda handler: signal.signal(signal.SIGTERM, ours)
+    ray._private.utils.set_sigterm_handler = lambda handler: None
+    ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True  # read in this process alone, so workers have theirs
     try:
         yield
     finally:
         services.ConsolePopen, ray._private.utils.set_sigterm_handler = popen, set_handler
-        signal.signal(signal.SIGTERM, ours)
+        ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = without_cpp
 
 
 @contextmanager
