@@ -17,6 +17,7 @@ from search.pages.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SLAT
 STYLES = {
     "ours": (BLUE, "solid"),
     "ours-finals": (BLUE, "dot"),
+    "ours-gp": (BLUE, "dash"),
     "ray": (ORANGE, "solid"),
     "ray-grace": (ORANGE, "dot"),
     "optuna-sh": (GREEN, "solid"),
@@ -26,7 +27,7 @@ STYLES = {
     "random": (SLATE, "solid"),
     "random-asha": (SLATE, "dot"),
 }
-"""Colour shows whose search it is; of two of one family, the second is dotted."""
+"""Colour shows whose search it is; of one family, the second is dotted and the third dashed."""
 PANEL_HEIGHT = 330
 
 

@@ -84,8 +84,8 @@ def test_the_folder_says_all_that_predicting_needs(folder: Path, run: TrainingRu
     assert document["architecture"] == "shallow_cnn"
     assert document["settings"] == run.config.params()
     assert document["classes"] == list(CLASSES)
-    assert (document["clip_frames"], document["bins"]) == (30, 64)
-    assert len(document["normalisation"]["mean"]) == len(document["normalisation"]["std"]) == 64
+    assert (document["clip_frames"], document["bins"]) == (30, 128)
+    assert len(document["normalisation"]["mean"]) == len(document["normalisation"]["std"]) == 128
     assert document["epochs"] == run.best_epoch
     assert document["about"] == ABOUT
     assert document["versions"]["torch"] == torch.__version__.partition("+")[0]
@@ -192,7 +192,7 @@ def test_a_truncated_config_is_refused(folder: Path) -> None:
         (lambda d: d.update(architecture="perceptron"), "unknown model 'perceptron'"),
         (lambda d: d["settings"].update({"model.depth": 3}), "unknown settings 'model.depth'"),
         (lambda d: d["settings"].update({"model.width": 3}), "does not describe the weights beside it"),
-        (lambda d: d["normalisation"]["std"].pop(), r"normalisation must have 64 bins; got \(64,\) and \(63,\)"),
+        (lambda d: d["normalisation"]["std"].pop(), r"normalisation must have 128 bins; got \(128,\) and \(127,\)"),
         (lambda d: d["normalisation"]["std"].__setitem__(0, 0.0), "deviations above 0"),
     ],
 )

@@ -63,7 +63,7 @@ def test_every_architecture_is_exported_and_takes_samples_of_any_length(
     assert export_onnx(predictor, path) <= TOLERANCE
     session = onnxruntime.InferenceSession(path)
     (entry,) = session.get_inputs()
-    assert entry.name == ("features" if model == "attn_crnn" else "samples")
+    assert entry.name == ("features" if model in ("attn_crnn", "mlp") else "samples")
     for seconds in (0.3, 1.2, 2.7):
         samples = np.random.default_rng(3).normal(size=round(16_000 * seconds)).astype(np.float32)
         clip = samples if entry.name == "samples" else predictor.extract([samples])[0]
@@ -102,7 +102,7 @@ def test_features_that_no_fixed_graph_has_stay_outside_it(settings: dict[str, An
 
 
 def test_a_graph_that_says_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor, other = untrained("mlp"), untrained("mlp", model__width=7)
+    predictor, other = (untrained("mlp", features__kind="mfcc_stats", model__width=width) for width in (8, 7))
     monkeypatch.setattr("ser_core.export.largest_difference", lambda _, path: _difference(other, path))
     with pytest.raises(ArtifactError, match="differs from PyTorch by"):
         export_onnx(predictor, tmp_path / "model.onnx")

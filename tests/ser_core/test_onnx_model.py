@@ -32,13 +32,14 @@ def speech(seconds: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exported") / "model.onnx"
-    export_onnx(untrained("mlp", features__clip_seconds=1.0), path)
+    export_onnx(untrained("mlp", features__kind="mfcc_stats", features__clip_seconds=1.0), path)
     return path
 
 
 @pytest.mark.parametrize("trim_db", [0.0, 40.0])  # with features in the graph, and outside of it
 def test_long_speech_gets_what_predict_gives_and_not_what_one_crop_says(trim_db: float, tmp_path: Path) -> None:
-    predictor = untrained("mlp", features__clip_seconds=1.0, features__trim_db=trim_db)
+    settings = {"features__kind": "mfcc_stats", "features__clip_seconds": 1.0, "features__trim_db": trim_db}
+    predictor = untrained("mlp", **settings)
     export_onnx(predictor, tmp_path / "model.onnx")
     model = OnnxModel(tmp_path / "model.onnx")
     assert (model.classes, model.sample_rate_hz, model.clip_seconds) == (CLASSES, RATE_HZ, 1.0)
