@@ -182,7 +182,7 @@ class RunRecords:
         ended = [
             trial
             for trial in self.trials.values()
-            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.best_epoch
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and math.isfinite(trial.value)
         ]
         return sorted(ended, key=lambda trial: (*_rung(trial), *trial.rank))
 

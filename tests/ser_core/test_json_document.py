@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_core.json_document import DocumentError, parse_object, read_object, typed
+from tests.bounded import bounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +105,12 @@ def with_change(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 def test_whatever_is_changed_the_outcome_is_a_value_or_one_error(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(places(DOCUMENT)))
     changed = with_change(DOCUMENT, path, data.draw(VALUES))
-    with suppress(DocumentError):
+    with bounded(), suppress(DocumentError):
         assert isinstance(typed(Whole, parse_object(json.dumps(changed))), Whole)
 
 
 @given(at=st.integers(0, 200), piece=st.binary(max_size=6))
 def test_damaged_bytes_are_a_document_or_one_error(at: int, piece: bytes) -> None:
     whole = json.dumps(DOCUMENT).encode()
-    with suppress(DocumentError):
+    with bounded(), suppress(DocumentError):
         parse_object(whole[:at] + piece + whole[at + len(piece) :])

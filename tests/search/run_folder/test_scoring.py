@@ -10,6 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
 from search.run_folder.scoring import STATISTICS, Scoring
+from search.run_folder.standing import best_trial
 from ser_core.training.report import EpochReport
 
 EACH = 4
@@ -108,3 +109,13 @@ def test_trials_with_more_folds_rank_first_and_a_fold_under_way_counts_for_nothi
     ]  # fmt: skip
     records = RunRecords(trials={each.number: each for each in trials})
     assert [each.number for each in records.ranked()] == [5, 4, 2, 3, 1, 6, 0]
+
+
+@pytest.mark.parametrize("values", [[0.9, *[math.nan] * 5], [math.nan], []])
+def test_a_trial_without_a_score_is_no_finalist_whatever_an_epoch_of_it_had(values: list[float]) -> None:
+    """Else a run could end without a best trial, which nothing that reads its result expects."""
+    record = TrialRecord(0, {}, "sampler", 0.0, scoring=Scoring("last"), state=TrialState.PRUNED)
+    record.epochs.extend(reports(*values))
+    records = RunRecords(trials={0: record})
+    assert records.ranked() == []
+    assert best_trial(records) is None
