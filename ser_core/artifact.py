@@ -242,7 +242,7 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         ) from error
     if spoilt := [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]:
         raise ArtifactError(
-            f"{weights_file} holds weights that are NaN or infinite ({spoilt[0]}, {len(spoilt)} tensors in all), with "
+            f"{weights_file} holds weights that are NaN or infinite (first {spoilt[0]}; tensors: {len(spoilt)}), with "
             f"which nothing can be predicted: train the model anew"
         )
     return Predictor(

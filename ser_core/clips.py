@@ -108,7 +108,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if not self.clips:
-            raise CorpusError(f"corpus {self.corpus!r} holds no usable clip; {len(self.skipped)} files were left out")
+            raise CorpusError(f"corpus {self.corpus!r} holds no usable clip; files left out: {len(self.skipped)}")
         doubles = [clip_id for clip_id, count in Counter(clip.clip_id for clip in self.clips).items() if count > 1]
         if doubles:
             raise CorpusError(f"clip ids must be unique; named more than once: {', '.join(sorted(doubles)[:5])}")

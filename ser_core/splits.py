@@ -135,10 +135,7 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
             speaker in two parts (other than "random"), a recording in two parts, or a class that is missing from one.
     """
     if len(manifest.classes) < 2:
-        raise SplitError(
-            f"at least two classes are needed; all {len(manifest.clips)} clips of {manifest.corpus} are "
-            f"{manifest.classes[0]}"
-        )
+        raise SplitError(f"at least two classes are needed; every clip of {manifest.corpus} is {manifest.classes[0]}")
     order = np.argsort([clip.clip_id for clip in manifest.clips], kind="stable")
     by_id = replace(manifest, clips=tuple(manifest.clips[row] for row in order))
     name, _, fold = kind.partition(":")

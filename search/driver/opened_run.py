@@ -19,6 +19,7 @@ from search.run_folder.records import FinalRun, RunRecords, TrialRecord
 from search.run_folder.run_score import run_score
 from search.run_folder.run_view import read_run
 from search.study.storage import connect_existing
+from search.wording import count
 from ser_core.artifact import Predictor
 from ser_core.config import ConfigError
 from ser_core.ensemble import EnsemblePredictor
@@ -42,7 +43,7 @@ class Run:
     def __repr__(self) -> str:
         run = read_run(self.folder)
         if run.result is None:
-            started = f"{len(run.records.trials)} of {run.plan.limits.trials} trials started"
+            started = f"{len(run.records.trials)} of {count(run.plan.limits.trials, 'trial')} started"
             return f"<Run {self.folder}: {run.plan.model}, {started}>"
         return f"<Run {self.folder}: {run.plan.model}, test UAR {run_score(run.result['test']).value:.3f}>"
 

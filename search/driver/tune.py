@@ -20,7 +20,7 @@ from search.driver.user_errors import USER_ERRORS, explained
 from search.interruption import Interrupted
 from search.run_folder.paths import BATCH_FILE
 from search.run_folder.plan import SearchPlan
-from search.study.storage import absolute_storage
+from search.study.storage import absolute_storage, check_place
 from search.terminal.printing import plain, print_plan, print_result, print_warm_start, print_warnings
 from search.wording import resume_command
 from ser_core.architectures import default_config
@@ -95,6 +95,7 @@ def tune_one(options: Options, console: Console) -> Path:
     plan, manifest, split = prepare(options, old, cache_dir, console)
     folder = options.resume or options.run_dir or default_folder(plan)
     check_machine(plan)
+    check_place(plan.storage, "--storage", to_be_made=folder)
     if old is None:
         check_weights(plan)
     else:

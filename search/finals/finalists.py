@@ -14,6 +14,7 @@ from search.run_folder.paths import model_folder, validation_file
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import FinalRun, Phase, RunRecords, TrialRecord
 from search.run_folder.records_writer import RecordWriter
+from search.wording import count
 from ser_core.architectures import default_config
 from ser_core.errors import UserError
 from ser_core.metrics.scores import seed_interval
@@ -52,7 +53,7 @@ def choose_finalists(plan: SearchPlan, records: RunRecords) -> list[TrialRecord]
     if not finalists:
         reasons = sorted({t.reason for t in records.trials.values() if t.reason})
         raise FinalsError(
-            f"none of {len(records.trials)} trials has a validation score, so there is nothing to repeat; their "
+            f"{count(len(records.trials), 'trial')} ended without a validation score, so there is nothing to repeat; "
             f"reasons: {'; '.join(reasons) or 'none given'}. Mend the cause and resume with more --trials"
         )
     return finalists

@@ -77,6 +77,21 @@ def without_password(storage: str) -> str:
     return _text(url._replace(password=None).difference_update_query(SECRETS))
 
 
+def check_place(storage: str, option: str, *, to_be_made: Path | None = None) -> None:
+    """Refuse a file in a folder that is not there.
+
+    Args:
+        to_be_made: a folder that will be there by the time the storage is opened.
+
+    Raises:
+        ConfigError: the folder.
+    """
+    path = _file(storage)
+    if path is None or path.parent.is_dir() or (to_be_made is not None and path.parent == to_be_made.resolve()):
+        return
+    raise ConfigError(f"{option} {without_password(storage)}: there is no folder {path.parent}; make it first")
+
+
 def connect(storage: str, option: str) -> tuple[BaseStorage, Callable[[], None]]:
     """Open a storage, made when it is new, and a function that brings changes to disk.
 
@@ -87,9 +102,7 @@ def connect(storage: str, option: str) -> tuple[BaseStorage, Callable[[], None]]
     Raises:
         ConfigError: a database or file that cannot be opened; what to do.
     """
-    path = _file(storage)
-    if path is not None and not path.parent.is_dir():
-        raise ConfigError(f"{option} {without_password(storage)}: there is no folder {path.parent}; make it first")
+    check_place(storage, option)
     if "://" not in storage:
         journal = BatchedJournalBackend(Path(storage))
         return replayed(journal, Path(storage)), journal.flush

@@ -202,7 +202,8 @@ def _check_samples(samples: np.ndarray, rate_hz: int) -> None:
     with np.errstate(invalid="ignore"):
         peak = np.abs(samples - samples.mean()).max()  # not finite as soon as one sample is not
     if not np.isfinite(peak):
-        raise AudioError(f"{np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
+        spoilt = np.count_nonzero(~np.isfinite(samples))
+        raise AudioError(f"{spoilt:,} sample{' is' if spoilt == 1 else 's are'} NaN or infinite")
     if peak < SILENCE_PEAK:
         raise AudioError(f"silent: no sample is farther than {peak:.1g} of full scale from the mean")
 

@@ -239,7 +239,7 @@ def test_weights_that_are_nan_are_refused(folder: Path, run: TrainingRun) -> Non
     save_file({**weights, name: weights[name] * math.nan}, folder / "model.safetensors")
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     edit(folder, lambda document: document.update(weights_sha256=digest))
-    with pytest.raises(ArtifactError, match=rf"weights that are NaN or infinite \({name}, 1 tensors in all\).*anew"):
+    with pytest.raises(ArtifactError, match=rf"weights that are NaN or infinite \(first {name}; tensors: 1\).*anew"):
         load_model(folder)
 
 

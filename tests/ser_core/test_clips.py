@@ -51,7 +51,7 @@ def test_labels_are_positions_in_classes(manifest: Manifest) -> None:
 
 
 def test_no_clips_is_an_error() -> None:
-    with pytest.raises(CorpusError, match="corpus 'toy' holds no usable clip; 0 files were left out"):
+    with pytest.raises(CorpusError, match="corpus 'toy' holds no usable clip; files left out: 0"):
         Manifest(corpus="toy", clips=(), classes=("angry",))
 
 

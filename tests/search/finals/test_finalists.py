@@ -93,7 +93,7 @@ def test_complete_trials_come_before_pruned_ones_and_failed_ones_never() -> None
 
 
 def test_without_a_score_there_are_no_finals() -> None:
-    with pytest.raises(FinalsError, match=r"none of 1 trials has a validation score.*why: so"):
+    with pytest.raises(FinalsError, match=r"1 trial ended without a validation score.*why: so"):
         choose_finalists(plan_of(), records_of(trial(0, TrialState.FAIL)))
 
 

@@ -20,7 +20,7 @@ from search.driver.options import Options
 from search.driver.planning import prepare, shown_location
 from search.run import app
 from search.run_folder.plan import SearchPlan
-from search.study.storage import absolute_storage, connect, open_study, sole_writer, without_password
+from search.study.storage import absolute_storage, check_place, connect, open_study, sole_writer, without_password
 from ser_core.config import ConfigError
 
 HERE = Path.cwd()
@@ -144,6 +144,13 @@ def check_message_of(error: StorageInternalError, options: list[str], monkeypatc
 def test_a_storage_that_cannot_be_opened_says_why(storage: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"(?s)--storage .*{message}"):
         connect(storage, "--storage")
+
+
+def test_a_storage_may_lie_in_the_run_folder_before_that_is_made(tmp_path: Path) -> None:
+    for storage in (f"sqlite:///{tmp_path}/run/a.db", f"{tmp_path}/run/a.journal"):
+        check_place(storage, "--storage", to_be_made=tmp_path / "run")
+        with pytest.raises(ConfigError, match=f"there is no folder {tmp_path}/run; make it first"):
+            check_place(storage, "--storage", to_be_made=tmp_path / "other")
 
 
 def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path) -> None:

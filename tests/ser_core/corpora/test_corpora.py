@@ -128,7 +128,7 @@ def test_a_long_list_of_bad_files_is_counted(tmp_path: Path, write_audio, load) 
 def test_nothing_but_bad_files(tmp_path: Path, load) -> None:
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "03-01-03-01-01-01-01.wav").write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"'ravdess' holds no usable clip; 1 files were left out"):
+    with pytest.raises(CorpusError, match=r"'ravdess' holds no usable clip; files left out: 1"):
         load(tmp_path / "corpus", skip_bad=True)
 
 

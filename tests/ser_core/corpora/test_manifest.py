@@ -290,6 +290,20 @@ def test_a_part_that_is_the_whole_file_is_read(folder: Path, load, columns: str,
     assert summary(load(write(folder / "list.csv", f"path,speaker,emotion,{columns}\n{rows}\n"))) == EXPECTED
 
 
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ({"start": 0.05, "end": 0.2}, r"\(0.05 to 0.2 s, columns start, end\)"),
+        ({"offset": 0, "duration": 0.1}, r"\(0 to 0.1 s, columns start, duration\)"),
+        ({"offset": 0.1, "duration": None}, r"\(0.1 to the end"),
+    ],
+)
+def test_a_part_of_a_file_is_refused_in_json_lines_too(folder: Path, load, part: dict[str, float], reason: str) -> None:
+    row = {"path": "a.wav", "speaker": "ann", "emotion": "happy", **part}
+    with pytest.raises(CorpusError, match=f"names a part of the file {reason}"):
+        load(write(folder / "list.jsonl", json.dumps(row)))
+
+
 def test_the_whole_of_a_stream_whose_length_is_left_open_is_read(tmp_path: Path, write_audio, load) -> None:
     content = bytearray(write_audio(tmp_path / "a.flac").read_bytes())
     content[21:26] = bytes([content[21] & 0xF0, 0, 0, 0, 0])  # the number of samples in the header
@@ -336,6 +350,14 @@ def test_a_missing_value_is_no_name(folder: Path, load, column: str, empty: str)
     row = {"path": "a.wav", "speaker": "ann", "emotion": "sad", column: empty}
     with pytest.raises(CorpusError, match=f"line 2 of list.csv: no {column}"):
         load(write(folder / "list.csv", ",".join(row) + "\n" + ",".join(row.values()) + "\n"))
+
+
+@pytest.mark.parametrize("empty", [None, float("nan"), "", " "])
+@pytest.mark.parametrize("column", ["path", "speaker", "emotion"])
+def test_a_missing_value_of_json_lines_is_no_name(folder: Path, load, column: str, empty: object) -> None:
+    row = {"path": "a.wav", "speaker": "ann", "emotion": "sad", column: empty}
+    with pytest.raises(CorpusError, match=rf"line 1 of list\.jsonl: no {column}"):
+        load(write(folder / "list.jsonl", json.dumps(row)))
 
 
 def test_emotions_that_are_numbers_are_refused(folder: Path, load) -> None:

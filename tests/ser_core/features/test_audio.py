@@ -90,7 +90,7 @@ def test_a_streamed_wav_without_a_size_is_whole(tmp_path: Path) -> None:
         (np.zeros(RATE_HZ), "silent"),
         (np.full(RATE_HZ, 0.25), "silent"),
         (np.random.default_rng(0).choice([-3e-5, 0, 3e-5], RATE_HZ), "silent"),
-        (np.r_[tone(), np.nan], "1 samples are NaN"),
+        (np.r_[tone(), np.nan], "1 sample is NaN"),
         (np.r_[tone(), np.inf, -np.inf], "2 samples are NaN or infinite"),
         (tone(0.01), "too short: 10 ms, at least 50 ms"),
         (np.empty(0), "empty: a header without audio"),
