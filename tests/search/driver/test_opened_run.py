@@ -32,7 +32,7 @@ def test_a_run_from_python_is_the_run_of_the_command_line(run: Run) -> None:
     assert run.result is not None
     assert run.result["search"]["trials"]["complete"] + run.result["search"]["trials"]["pruned"] == 4
     assert run.result["command"].startswith("ser search --model mlp --data demo --classes neutral,angry,sad --trials 4")
-    assert repr(run) == f"<Run {run.folder}: mlp, test UAR {run.result['test']['uar']['mean']:.3f}>"
+    assert repr(run) == f"<Run {run.folder}: mlp, test UAR {run.result['test']['ensemble']['uar']['value']:.3f}>"
     assert search.load(str(run.folder)).result == run.result
 
 

@@ -74,7 +74,7 @@ def test_pretrained_reaches_only_models_that_have_it() -> None:
 
 
 def test_only_settings_that_change_the_stored_features_ask_for_another_store() -> None:
-    space, fixed = resolve("shallow_cnn", spaces=["features.clip_seconds=1.0:3.0"])
+    space, fixed = resolve("shallow_cnn", spaces=["features.clip_seconds=1.0:3.0"], sets=["features.deltas=1"])
     assert list(early_features("shallow_cnn", space, fixed)) == [settings_key(default_config("shallow_cnn").features)]
     space, fixed = resolve("shallow_cnn", spaces=["features.n_mels=40,64", "features.deltas=0,1"])
     assert len(early_features("shallow_cnn", space, fixed)) == 4

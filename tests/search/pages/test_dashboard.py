@@ -43,7 +43,10 @@ def test_page_from_disk_shows_the_numbers_of_the_result(open_page: Open, run_mak
     test_point = next(trace for trace in opened.drawn("fall")["data"] if trace.get("name") == "test")
     assert test_point["y"] == [round(100 * result["test"]["uar"]["mean"], 2)]
     assert opened.drawn("confusion")["data"][0]["customdata"] == result["test"]["confusion"]
-    assert opened.page.locator(".tile.hero .value").inner_text() == f"{100 * result['test']['uar']['mean']:.1f}\u00a0%"
+    assert (
+        opened.page.locator(".tile.hero .value").inner_text()
+        == f"{100 * result['test']['ensemble']['uar']['value']:.1f}\u00a0%"
+    )
     figures = [figure for section in run_sections(read_run(maker.folder)) for figure in section.figures]
     assert opened.page.locator(".js-plotly-plot").count() == sum(figure.drawing is not None for figure in figures)
     assert opened.page.locator(".banner").count() == 0

@@ -30,7 +30,11 @@ from ser_core.training.seeding import seeded
 
 FIGURES = (parts, durations, model_input, explained)
 CLASSES = ("angry", "calm")
-FREE = {"ast": {"model__size": "tiny", "model__pretrained": "none"}, "attn_crnn": {"model__pretrained": "none"}}
+FREE = {
+    "ast": {"model__size": "tiny", "model__pretrained": "none"},
+    "attn_crnn": {"model__pretrained": "none"},
+    "mlp": {"features__kind": "mfcc_stats", "features__n_mels": 64, "features__n_mfcc": 40},
+}
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +135,15 @@ def test_pictures_are_the_models_input_its_augmentation_and_its_map(
     """To half a step of the 256, against the code that trains."""
     predictor, _ = untrained_model("shallow_cnn", CLASSES, CLASSES)
     pictures, settings = document["pictures"], predictor.config.augment
+    features_of = predictor.config.features
     features, lengths = predictor.inputs(store.select([12, 13]))
     with seeded(insight.AUGMENT_SEED, 1, torch.device("cpu")):
-        altered, _, _ = augment(features, lengths, torch.zeros(2, 2), settings)
+        altered, _, _ = augment(features, lengths, torch.zeros(2, 2), settings, deltas=features_of.deltas)
     label = predictor.predict_store(store.select([12, 13])).argmax(axis=1)
     maps = explain(predictor.model, features, lengths, torch.tensor(label))
     step = (pictures["high"] - pictures["low"]) / 255
+    bins = features_of.n_mels  # derivatives, which follow them, are not drawn
+    features, altered, maps = features[..., :bins], altered[..., :bins], maps[..., :bins]
     for clip in range(2):
         for name, expected in (("features", features), ("augmented", altered)):
             values = expected[clip].T.numpy().clip(pictures["low"], pictures["high"])  # (bins, frames)
