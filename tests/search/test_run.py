@@ -29,7 +29,7 @@ from ser_core.features.store import CorpusFeatures, FeatureStore
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK = ["--trials", "3", "--max-epochs", "3", "--finalists", "1", "--seeds", "1"]
-QUICK_MODELS = ("mlp", "shallow_cnn", "cnn_lstm")
+QUICK_MODELS = ("mlp", "shallow_cnn")
 """The others take half a minute each; the contract tests hold every architecture to what a search needs of it."""
 SMALL = {
     "ast": ["--pretrained", "none", "--set", "model.size=tiny", "--set", "model.stride=16"],
