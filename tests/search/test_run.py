@@ -135,7 +135,7 @@ def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache
         assert text in result.output
     assert not (tmp_path / "run").exists()
     late = invoke("--model", "mlp", "--data", "demo", "--cache-dir", cache, "--dry-run", "--grace-epochs", 100)
-    assert "no rung below 40 epochs: no trial is ended early" in late.output
+    assert "no rung below 16 epochs: no trial is ended early" in late.output
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache
         (["--model", "mlp", "--data", "demo", "--split", "half"], "unknown split 'half'; known: "),
         (["--model", "mlp", "--data", "demo", "--classes", "bored,sad"], "no clip of demo is bored"),
         (["--model", "mlp", "--data", "demo", "--trials", "0"], "--trials must be at least 1; got 0"),
-        (["--model", "mlp", "--data", "demo", "--sampler", "grid"], "--sampler must be one of tpe, gp"),
+        (["--model", "mlp", "--data", "demo", "--sampler", "grid"], "--sampler must be one of tpe, curve-gp, gp"),
         (
             ["--model", "mlp", "--data", "demo", "--storage", "nosql://x"],
             "--storage nosql://x: nosql is not supported; it takes",
