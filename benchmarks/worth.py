@@ -7,7 +7,8 @@
 
 A truth table (benchmarks/truth/) holds each configuration's learning curves on speaker-disjoint inner folds, on the
 split's own validation speakers, and on the test speakers after a refit, for several outer folds. Recording goes on
-where it was stopped. All gains are over the recipe, refitted to the end of its schedule on the same outer fold.
+where it was stopped. All gains are over the recipe, refitted to the end of its schedule on the same outer fold. Without
+a command, the tables of the repository are taken apart.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from ser_core.features.store import corpus_features
 from ser_core.splits import Split, make_split
 
 CONSOLE = Console()
+TRUTH_FOLDER = Path(__file__).parent / "truth"
 MOST_OPEN = 8
 """Stores that a recording keeps open: opening one compares every byte with its digest."""
 DEFAULT_CONTESTANTS = (*PROCEDURES, "ours", "ours-gp", "ray", "optuna-hb", "syne-asha", "syne-bohb", "random")
@@ -133,6 +135,12 @@ def show_replay(given: argparse.Namespace) -> None:
     _show_gains(table, gains)
 
 
+def show_recorded(given: argparse.Namespace) -> None:
+    """Without a command: the tables of the repository, taken apart."""
+    for path in sorted(TRUTH_FOLDER.glob("*.jsonl")):
+        show_variance(argparse.Namespace(table=path))
+
+
 def _show_gains(table: TruthTable, gains: Sequence[Gain]) -> None:
     shown = _table(table, "chosen by", "refit to", "recipe guards", "gain, points", "95 % interval", "recipe stands")
     for gain in gains:
@@ -154,7 +162,8 @@ def _cells(estimate: Estimate, sign: str) -> tuple[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(command=show_recorded)
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     recorder = commands.add_parser("record", help="record a truth table, or go on with one")
     recorder.add_argument("--model", required=True, help="architecture")

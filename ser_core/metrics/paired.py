@@ -135,7 +135,8 @@ def paired_difference(
 
     Args:
         labels: (predictions,) class indices; a clip stands here once for each run that predicted it.
-        first, second: (predictions,) class indices.
+        first: (predictions,) class indices.
+        second: likewise.
         speakers: (predictions,) names.
         weights: (predictions,), such as 1 over the number of runs that predicted the clip.
 
