@@ -12,7 +12,7 @@ from search.run_folder.plan import SkippedFile
 from search.run_folder.run_score import run_score
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial, tally
-from search.run_folder.verdict import tuning_note, tuning_sentence
+from search.run_folder.verdict import tuning_sentence
 from search.wording import (
     NONE,
     caveats,
@@ -122,10 +122,13 @@ def _tuning_tile(result: Mapping[str, Any]) -> tuple[Tile, ...]:
     tuning = result.get("tuning")
     if tuning is None:
         return ()
-    difference = tuning["uar_difference"]
+    difference, (low, high) = tuning["uar_difference"], tuning["interval"] or (None, None)
     value = f"{signed_points(difference)} points" if is_number(difference) else NONE
     label = "Recipe stands; best challenger" if tuning["recipe_stands"] else "Tuning was worth"
-    return (Tile(label, value, f"{tuning_sentence(result)} {tuning_note(result)}".strip()),)
+    if not is_number(low):
+        return (Tile(label, value, tuning_sentence(result)),)
+    edges = f"{signed_points(low)} to {signed_points(high)}"
+    return (Tile(label, value, f"over the recipe; 95 % interval {edges}"),)  # the whole sentence is in the figure
 
 
 def _cost_tiles(run: RunView) -> tuple[Tile, ...]:
