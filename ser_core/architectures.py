@@ -44,8 +44,7 @@ def default_settings(name: str) -> dict[str, Value]:
     Raises:
         ConfigError: unknown architecture.
     """
-    module = architecture(name)
-    return Config(architecture=name, model=module.Config()).with_params(module.DEFAULTS).params()
+    return _configured(name, {}).params()
 
 
 def default_config(name: str, params: Mapping[str, Value] | None = None) -> Config:
@@ -54,12 +53,16 @@ def default_config(name: str, params: Mapping[str, Value] | None = None) -> Conf
     Raises:
         ConfigError: unknown architecture or settings, values out of bounds.
     """
-    module = architecture(name)
-    config = Config(architecture=name, model=module.Config()).with_params({**module.DEFAULTS, **(params or {})})
+    module, config = architecture(name), _configured(name, params or {})
     if hasattr(module, "features_for"):
         features = module.features_for(config.model, config.features)
         config = config.with_params({f"features.{k}": v for k, v in vars(features).items()})
     return config
+
+
+def _configured(name: str, params: Mapping[str, Value]) -> Config:
+    module = architecture(name)
+    return Config(architecture=name, model=module.Config()).with_params({**module.DEFAULTS, **params})
 
 
 def takes_raw_features(config: Config) -> bool:

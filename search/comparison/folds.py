@@ -13,7 +13,7 @@ from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.documents import read_result_file
 from search.run_folder.paths import PREDICTIONS_FILE, RESULT_FILE
 from search.run_folder.predictions import Predictions, pooled, read_predictions
-from search.run_folder.run_score import RunScore, run_score
+from search.run_folder.run_score import run_score
 from ser_core.config import ConfigError
 from ser_core.json_document import DocumentError
 
@@ -77,13 +77,9 @@ def _fold_numbers(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
         "best_search_val_uar": (result["search"]["best"] or {}).get("val_uar"),
         "params": result["winner"]["params"],
         "wall_seconds": result["search"]["wall_seconds"],
-        "score": {name: _score_numbers(run_score(result["test"], name)) for name in SCORES},
+        "score": {name: run_score(result["test"], name).numbers() for name in SCORES},
         **{name: {key: result["test"][name][key] for key in ("mean", "std", "interval")} for name in SCORES},
     }
-
-
-def _score_numbers(score: RunScore) -> dict[str, Any]:
-    return {"value": score.value, "interval": score.interval}
 
 
 def _defined(score: float | None) -> float:

@@ -28,9 +28,6 @@ ALL = "all"
 DATA, SEARCH, FINALS, MACHINES, RUN = "Data", "Search", "Finals", "Machines", "Run folder"
 """Panels of `--help`."""
 
-DEFAULT_FOLDS: int | str = 1
-"""With `AUTO`, splits whose development speakers cannot be divided still use their own validation part."""
-
 _LIMITS = Limits()
 
 
@@ -168,7 +165,7 @@ class Options:
         SEARCH,
         f"Score trials over so many folds of the speakers that do not test, trained side by side; {AUTO}: over up to "
         "five, one after another for as long as ASHA lets a trial go on.",
-        default=DEFAULT_FOLDS,
+        default=1,
         means="1, the split's own validation part",
         least=1,
     )

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from search.driver.option import Kind
-from search.driver.options import DEFAULT_FOLDS, OPTIONS, Options
+from search.driver.options import OPTIONS, Options
 from search.driver.resuming import changed_options, changed_space
 from search.driver.space import early_features, resolve_space
 from search.run_folder.limits import Limits
@@ -67,7 +67,7 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     split = make_split(manifest, split_kind or _default_split(manifest), chosen["seed"])
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
-    chosen["folds"] = wanted_folds(options.folds, model, space, fixed, manifest, split, chosen["seed"])
+    chosen["folds"] = wanted_folds(chosen["folds"], model, space, fixed, manifest, split, chosen["seed"])
     chosen |= {"data": absolute_data(chosen["data"]), "limits": limits, "storage": storage, "warm_start": warm}
     plan = make_plan(manifest, split, space, fixed, command=options.command(shown_location), **chosen)
     return plan, manifest, split
@@ -110,7 +110,7 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
 
 
 def wanted_folds(
-    asked: int | str | None,
+    asked: int | str,
     model: str,
     space: Space,
     fixed: Mapping[str, Value],
@@ -118,17 +118,15 @@ def wanted_folds(
     split: Split,
     seed: int,
 ) -> int | str:
-    """The number of inner folds as a plan keeps it: what was asked for, or the default as far as it is possible.
+    """The number of inner folds as a plan keeps it, from what was asked for.
 
     Raises:
         ConfigError: neither a number nor `AUTO`; folds one after another that cannot be had.
     """
     if str(asked).isdecimal():
-        return int(asked)  # type: ignore[arg-type]
-    if asked not in (None, AUTO):
+        return int(asked)
+    if asked != AUTO:
         raise ConfigError(f"--folds must be a whole number of at least 1, or {AUTO}; got {asked}")
-    if asked is None and DEFAULT_FOLDS != AUTO:
-        return DEFAULT_FOLDS
     problems = []
     name = "optim.early_stop_epochs"
     if name in space.knobs or default_config(model, fixed).params()[name]:
@@ -141,9 +139,8 @@ def wanted_folds(
             f"--folds {AUTO} needs at least two speakers besides the test speakers, and a split that keeps "
             f"speakers apart; use --folds 1"
         )
-    if asked is not None:
-        raise_problems(problems)
-    return 1 if problems else AUTO
+    raise_problems(problems)
+    return AUTO
 
 
 def _corpus(data: str, classes: str | None, skip_bad: bool, cache_dir: Path, console: Console) -> Manifest:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.comparison.comparable import caveat_banners
+from search.finals.test_scores import SCORES
 from search.pages.comparison_head import ComparisonHead
 from search.pages.html import build_protocol
 from search.run_folder.run_score import run_score
@@ -19,9 +20,6 @@ from ser_core.whole_file import write_whole
 COLUMNS = (
     "model", "fold", "test speakers", "best search UAR", "test UAR", "95 % interval", "test accuracy", "macro F1",
 )  # fmt: skip
-
-
-SCORES = ("uar", "war", "macro_f1")
 
 
 def write_protocol_page(
@@ -71,9 +69,7 @@ def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[
 def _rows(model: str, numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """All folds together, their mean and deviation, then each."""
     pooled, over = numbers["pooled"], numbers["score_over_folds"]
-    whole = {
-        name: {"value": own.value, "interval": own.interval} for name in SCORES if (own := run_score(pooled, name))
-    }
+    whole = {name: run_score(pooled, name).numbers() for name in SCORES}
     rows = [
         (model, "all clips", str(pooled["speakers"]), "", *_scores(whole, pooled["speakers"])),
         (model, "mean ± deviation", "", "", _spread(over["uar"]), "", _spread(over["war"]), _spread(over["macro_f1"])),

@@ -24,6 +24,10 @@ class RunScore:
     of: str
     single: str
 
+    def numbers(self) -> dict[str, Any]:
+        """As the JSON files hold it."""
+        return {"value": self.value, "interval": self.interval}
+
 
 def run_score(test: Mapping[str, Any], name: str = "uar") -> RunScore:
     """The score of a run from the part `test` of result.json, or from one like it of the clips of several folds.

@@ -194,7 +194,7 @@ def _shown(value: object) -> str:
 
 
 def _read_folder(folder: Path, space: Space, option: str = OPTION) -> _Earlier:
-    """A run: what its trials varied, and what it had fixed of the knobs of `space`."""
+    """A run: what its trials varied, and what they all had otherwise than by default of the knobs of `space`."""
     try:
         run = read_run(folder)
     except RunFolderError as error:
@@ -203,7 +203,7 @@ def _read_folder(folder: Path, space: Space, option: str = OPTION) -> _Earlier:
     speakers = {*run.plan.speakers.fit, *run.plan.speakers.validation}
     if before is not None and before.corpus == corpus:
         speakers |= set(before.speakers)
-    fixed = {name: value for name, value in run.plan.settings.items() if name in space.knobs}
+    fixed = {name: value for name, value in _not_default(run.plan).items() if name in space.knobs}
     return _Earlier(
         source=str(folder.resolve()),
         configurations=[{**fixed, **trial.params} for trial in run.records.ranked()],

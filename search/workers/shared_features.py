@@ -8,7 +8,6 @@ the worker that asks for it first, and comes memory-mapped from the cache. None 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -24,6 +23,7 @@ from search.wording import bytes_text
 from ser_core.config import FeatureConfig
 from ser_core.features.cache import map_frames, open_arrays, write_arrays
 from ser_core.features.computing import compute_in_threads
+from ser_core.features.fingerprint import selection_name
 from ser_core.features.store import CorpusFeatures, FeatureStore
 
 USABLE_SHARE = 0.8
@@ -140,8 +140,7 @@ def clear_stores(folder: Path) -> None:
 
 def _map(store: FeatureStore, rows: np.ndarray, folder: Path) -> SharedStore:
     """Write the rows clip by clip, unless an earlier session of the run has: no copy of them is ever in memory."""
-    digest = hashlib.sha256(store.fingerprint.encode() + rows.astype("<i8").tobytes()).hexdigest()[:32]
-    target = folder / digest
+    target = folder / selection_name(store.fingerprint, rows)
     arrays = open_arrays(target)
     if arrays is None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -42,9 +42,14 @@ def train_folds(
     """
     if len(folds) == 1:
         return train(config, folds[0], store, device=device, resume=resume)
+    check_evaluated(folds)
+    return FoldsRun(config, folds, store, torch.device(device), resume)
+
+
+def check_evaluated(folds: Sequence[Fold]) -> None:
+    """Raise ValueError where one of several folds has nothing to evaluate on: together they are scored by it."""
     if empty := [number for number, fold in enumerate(folds, 1) if not len(fold.evaluate)]:
         raise ValueError(f"every fold needs clips to evaluate on; fold(s) {empty} of {len(folds)} have none")
-    return FoldsRun(config, folds, store, torch.device(device), resume)
 
 
 class FoldsRun(Iterator[EpochReport]):

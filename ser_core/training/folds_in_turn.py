@@ -12,6 +12,7 @@ from ser_core.config import Config
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training.checkpoint import read_checkpoint
+from ser_core.training.folds import check_evaluated
 from ser_core.training.report import EpochReport
 from ser_core.training.run import TrainingRun, train
 
@@ -51,8 +52,7 @@ class FoldsInTurn(Iterator[EpochReport]):
                 f"folds that are trained in turn have equally many epochs, so optim.early_stop_epochs must be 0; got "
                 f"{config.optim.early_stop_epochs}"
             )
-        if empty := [number for number, fold in enumerate(folds, 1) if not len(fold.evaluate)]:
-            raise ValueError(f"every fold needs clips to evaluate on; fold(s) {empty} of {len(folds)} have none")
+        check_evaluated(folds)
         self._config, self._folds, self._store, self._device = config, folds, store, device
         self._earlier = [] if resume is None else list(read_checkpoint(resume).earlier)
         self._run = self._train(resume)

@@ -195,7 +195,7 @@ def test_the_meter_keeps_the_earlier_of_equals_and_who_led_when(table: Objective
 
 @pytest.mark.slow
 def test_ray_tune_proposes_and_stops_as_in_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray")
+    import ray
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch

@@ -18,7 +18,7 @@ from ser_core.architectures import build_model, default_config
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest
 from ser_core.features.device_clips import normalisation_of
-from ser_core.features.functionals import functional_names
+from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, extractor
 from ser_core.splits import PARTS, make_split
@@ -95,11 +95,7 @@ def untrained(
     """A model with random weights, and a store of random features with a clip of each of `emotions`."""
     config = default_config(name, {key.replace("__", "."): value for key, value in params.items()})
     rng, frames = np.random.default_rng(7), clip_frames(config.features)
-    bins = {
-        "mfcc_stats": 4 * config.features.n_mfcc,
-        "functionals": len(functional_names(config.features)),
-        "wav2vec2": 768,
-    }.get(config.features.kind, config.features.n_mels * (1 + config.features.deltas))
+    bins = known_bins(config.features) or 768  # of wav2vec 2.0's base model
     lengths = [frames if index % 2 == 0 else max(1, frames * 3 // 4) for index in range(len(emotions))]
     store = FeatureStore(
         frames=rng.normal(size=(sum(lengths), bins)).cumsum(axis=1).astype(np.float32),

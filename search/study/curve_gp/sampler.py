@@ -108,8 +108,8 @@ def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -
 def posterior_means(study: Study, space: Space, fold_epochs: int = 0) -> Mapping[int, float]:
     """Trial number -> expected final score without luck, of every trial that has a score.
 
-    What a search may choose its finalists by: the best of many scores is mostly luck, and the posterior mean leans on
-    the trials nearby.
+    What finalists could be chosen by: the best of many scores is mostly luck, and the posterior mean leans on the
+    trials nearby. No run does so; `benchmarks/worth.py replay` compares it with choosing by score.
 
     Returns:
         Nothing while there are fewer than `LEAST_SCORED` trials with a score.

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
+import optuna
 import pytest
 from playwright.sync_api import expect
 
@@ -350,7 +351,6 @@ def wait_for(happened: Callable[[], bool], driver: subprocess.Popen[str]) -> Non
 
 
 def test_optuna_dashboard_is_named_and_started_only_on_request(open_page: Open, run_maker: Maker) -> None:
-    optuna = pytest.importorskip("optuna")
     maker = run_maker("study").search(3)
     backend = optuna.storages.journal.JournalFileBackend(str(maker.folder / "study.journal"))
     optuna.create_study(study_name="study", storage=optuna.storages.JournalStorage(backend))

@@ -27,6 +27,7 @@ from search.run_folder.plan import SearchPlan, WarmStart
 from search.run_folder.run_view import read_run
 from search.study.warm_start import MOST_CONFIGURATIONS, fit, warm_start
 from search.terminal.printing import print_warm_start, print_warnings
+from ser_core.architectures import default_settings
 from ser_core.config import ConfigError
 from spaces import space_for
 from spaces.knobs import Choice, Float, Int, Knob, Space, When
@@ -107,6 +108,14 @@ def test_the_best_of_a_run_each_once_complete_ones_first(run_maker: Callable[...
     ]
     assert warm.notes == ["model.width 33 → 32 (not 16 plus a multiple of 8) in 1"]
     assert (warm.source, warm.corpus) == (str(run.folder), "ravdess")
+
+
+def test_what_a_run_had_by_default_is_left_to_the_sampler(run_maker: Callable[..., Any]) -> None:
+    run = run_maker("old", model="mlp", defaults=default_settings("mlp"), trials=3).search()
+    assert run.plan["defaults"]["optim.clip_norm"] == 5.0
+    knobs = {"model.width": SPACE.knobs["model.width"], "optim.clip_norm": Float(low=1.0, high=10.0)}
+    found = warm_start(str(run.folder), Space(knobs=knobs), {}).configurations
+    assert {name for params in found for name in params} == {"model.width"}
 
 
 def test_what_a_run_had_fixed_belongs_to_its_configurations(run_maker: Callable[..., Any]) -> None:
