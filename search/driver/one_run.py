@@ -130,7 +130,8 @@ def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], 
     Raises:
         Interrupted: somebody asked to stop; the workers have saved what they had.
     """
-    finals = Finals(run.plan, run.writer, heartbeat.tick)
+    speaker_of = {clip.clip_id: clip.speaker for clip in data.manifest.clips}
+    finals = Finals(run.plan, run.writer, run.folder, speaker_of, heartbeat.tick)
     with worker_pool(
         training_of(run, data),
         run.plan.limits,

@@ -48,7 +48,6 @@ def conclude(
 
     Raises:
         FinalsError: a refit failed, or other models have read the test set.
-        ConfigError: what the finalists predict for their validation clips cannot be read.
         OSError: a folder that cannot be written.
     """
     check_refits(records, choice.winner, plan.seeds)
@@ -58,7 +57,7 @@ def conclude(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     test = read_test_set(folder, models, manifest, split, store, allow_second=allow_second, device=device)
     readings = len(ledger_readings(folder))
-    tuning = tuning_numbers(folder, plan, records, choice, manifest)
+    tuning = tuning_numbers(plan, records, choice)
     result = make_result(plan, records, choice, test, tuning=tuning, readings=readings, models=models)
     write_json(folder / RESULT_FILE, result)
     weights = {Path(name).name: 1 / len(models) for name in models}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from search.finals.lead import Lead
 from search.finals.test_scores import Spread
 from search.jobs import Chunk, Job, Outcome, Wait, derived_seed, new_reports
 from search.run_folder.finals_rule import finalists_of, folds_of_seed
@@ -33,6 +34,7 @@ class FinalChoice:
         scores: trial number -> validation UAR over seeds, of every finalist that finished one.
         recipe: number of the recipe's trial; None where it is no finalist.
         challenger: the best of the others, None without any that finished as many seeds as any finalist.
+        lead: of the challenger over the recipe on what they predict; None where there are not both.
         winner: one of the two.
     """
 
@@ -40,6 +42,7 @@ class FinalChoice:
     scores: Mapping[int, Spread]
     recipe: int | None
     challenger: int | None
+    lead: Lead | None
     winner: int
 
 
@@ -81,20 +84,17 @@ def best_of(scores: Mapping[int, Spread]) -> int | None:
     return min(scores, key=lambda trial: (-scores[trial].mean, trial), default=None)
 
 
-def choose_winner(scores: Mapping[int, Spread], recipe: int | None, challenger: int | None) -> int:
-    """The best challenger if its mean validation UAR over seeds is higher than the recipe's, else the recipe.
-
-    Args:
-        scores: of finalists with the same pairs of seed and fold, in the order of the seeds.
-        recipe: its trial, None where it has no score to compare. challenger: the best of the others, None without any.
+def choose_winner(recipe: int | None, challenger: int | None, *, leads: bool) -> int:
+    """The challenger if it leads the recipe, else the recipe; one of them where the other has no score to compare.
 
     Raises:
         FinalsError: neither has a score.
     """
-    candidates = [trial for trial in (recipe, challenger) if trial is not None]
-    if not candidates:
+    if challenger is not None and (leads or recipe is None):
+        return challenger
+    if recipe is None:
         raise FinalsError("every run of every finalist failed; see errors/ in the run folder, then resume")
-    return max(candidates, key=lambda trial: scores[trial].mean)  # of equals the first
+    return recipe
 
 
 def median_best_epoch(records: RunRecords, winner: int) -> int:

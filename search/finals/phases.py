@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from search.finals.finalists import (
     FinalChoice,
@@ -14,7 +15,9 @@ from search.finals.finalists import (
     finalist_scores,
     refit_epochs,
 )
-from search.run_folder.finals_rule import recipe_trial
+from search.finals.lead import Lead, validation_lead
+from search.finals.test_scores import Spread
+from search.run_folder.finals_rule import LEAD_BEYOND_LUCK, recipe_trial
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, TrialRecord
 from search.run_folder.records_writer import RecordWriter
@@ -24,11 +27,21 @@ class Finals:
     """Makes the jobs of both phases; finalists and winner are chosen here and nowhere else.
 
     Args:
+        folder: of the run, which holds what finalists predict for their validation clips.
+        speaker_of: by the ID of a clip.
         interrupted: True as soon as all is to stop.
     """
 
-    def __init__(self, plan: SearchPlan, writer: RecordWriter, interrupted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        plan: SearchPlan,
+        writer: RecordWriter,
+        folder: Path,
+        speaker_of: Mapping[str, str],
+        interrupted: Callable[[], bool],
+    ) -> None:
         self._plan, self._writer, self._interrupted = plan, writer, interrupted
+        self._folder, self._speaker_of = folder, speaker_of
         self._finalists: Sequence[TrialRecord] = ()
         self._choice: FinalChoice | None = None
 
@@ -46,6 +59,7 @@ class Finals:
 
         Raises:
             FinalsError: no finalist finished a run.
+            ConfigError: what finalists predict for their validation clips cannot be read.
         """
         records = self._writer.records
         self._choice = self._choose()
@@ -60,10 +74,24 @@ class Finals:
             trial, compared = recipe_trial(self._writer.records), comparable(scores)
             recipe = trial.number if trial is not None and trial.number in finalists else None
         challenger = best_of({number: score for number, score in compared.items() if number != recipe})
-        winner = choose_winner(compared, recipe if recipe in compared else None, challenger)
+        lead = None
+        if recipe is not None and challenger is not None:
+            lead = validation_lead(self._folder, self._plan.seeds, challenger, recipe, self._speaker_of)
+        standing = recipe if recipe in compared else None
+        winner = choose_winner(standing, challenger, leads=self._leads(compared, standing, challenger, lead))
         return FinalChoice(
-            finalists=self._finalists, scores=scores, recipe=recipe, challenger=challenger, winner=winner
+            finalists=self._finalists, scores=scores, recipe=recipe, challenger=challenger, lead=lead, winner=winner
         )
+
+    def _leads(
+        self, scores: Mapping[int, Spread], recipe: int | None, challenger: int | None, lead: Lead | None
+    ) -> bool:
+        """Whether the challenger takes the recipe's place, by the rule of the plan."""
+        if recipe is None or challenger is None:
+            return False
+        if self._plan.finals_rule < LEAD_BEYOND_LUCK:
+            return scores[challenger].mean > scores[recipe].mean
+        return lead is not None and not lead.is_luck
 
     @property
     def choice(self) -> FinalChoice:

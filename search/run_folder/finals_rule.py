@@ -6,6 +6,9 @@ from search.jobs import inner_fold
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
 
+LEAD_BEYOND_LUCK = 3
+"""The rule from which on a challenger must lead the recipe by more than luck explains, see `SearchPlan`."""
+
 
 def recipe_trial(records: RunRecords) -> TrialRecord | None:
     """The trial of the recipe, the first of the space's own configurations; None where the space has none.

@@ -24,7 +24,7 @@ from spaces.knobs import Choice, Float, Int, KnobError, Space, Value, knob_from_
 SAMPLER_NAMES = ("tpe", "curve-gp", "gp", "random", "cmaes")
 """What may propose configurations; the samplers themselves, and Optuna with them, are in `search.study.samplers`."""
 
-FINALS_RULES = (1, 2)
+FINALS_RULES = (1, 2, 3)
 """How a run's finals may be held, see `SearchPlan`; new runs take the last."""
 
 NORMALISATION = "features.normalisation"
@@ -75,7 +75,9 @@ class SearchPlan:
 
     A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
     of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
-    the next of `final_folds` (validation speakers of each; none: the search's), and refits end with the schedule.
+    the next of `final_folds` (validation speakers of each; none: the search's), and refits end with the schedule;
+    the best mean over seeds wins. 3: a finalist takes the recipe's place only when its lead over it on the validation
+    clips has a 95 % interval above 0.
     """
 
     model: str

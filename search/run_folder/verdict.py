@@ -26,7 +26,8 @@ def tuning_sentence(result: Mapping[str, Any]) -> str:
     where = f"on {count(tuning['speakers'], 'validation speaker')} ({edges})"
     if tuning["recipe_stands"]:
         best = f"the best challenger, trial {tuning['challenger']},"
-        return f"The recipe stands: {best} is {points} points UAR from it {where}."
+        luck = ", which luck explains" if tuning["uar_difference"] > 0 else ""
+        return f"The recipe stands: {best} is {points} points UAR from it {where}{luck}."
     return f"Tuning was worth {points} points UAR over the recipe {where}.{failed}"
 
 

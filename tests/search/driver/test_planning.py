@@ -228,7 +228,7 @@ def test_a_plan_keeps_the_rule_of_its_finals_and_no_other_is_read(tmp_path: Path
     plan = plan_for(make_manifest())
     plan.save(tmp_path)
     read = SearchPlan.load(tmp_path)
-    assert (read.finals_rule, list(map(list, read.final_folds))) == (2, list(plan.final_folds))
+    assert (read.finals_rule, list(map(list, read.final_folds))) == (FINALS_RULES[-1], list(plan.final_folds))
     assert plan.differences(read) == []
-    with pytest.raises(ConfigError, match="finals_rule must be one of 1, 2; got 3"):
-        replace(plan, finals_rule=3)
+    with pytest.raises(ConfigError, match="finals_rule must be one of 1, 2, 3; got 4"):
+        replace(plan, finals_rule=4)

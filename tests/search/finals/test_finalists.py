@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from search.finals.finalists import (
     finalist_scores,
     refit_epochs,
 )
+from search.finals.lead import validation_lead
 from search.finals.phases import Finals
 from search.finals.result import overhead_numbers
 from search.finals.test_scores import Spread
@@ -33,7 +35,9 @@ from search.finals.test_set import ledger_readings as readings_of
 from search.finals.test_set import read_test_set
 from search.jobs import Job
 from search.run_folder.limits import Limits
+from search.run_folder.paths import validation_file
 from search.run_folder.plan import SearchPlan
+from search.run_folder.predictions import write_predictions
 from search.run_folder.records import FinalRun, Phase, RunRecords, Session, TrialRecord, TrialState
 from search.run_folder.records_writer import RecordWriter
 from ser_core.architectures import default_config
@@ -66,6 +70,21 @@ def final(number: int, seed: int, *uars: float, reason: str = "", phase: Phase =
     return FinalRun(phase, number, seed, 0.0, epochs=epochs(*uars), ended=1.0, reason=reason)
 
 
+CLASSES = ("happy", "sad")
+SPEAKERS = {f"{speaker}-{take}": speaker for speaker in "abcdef" for take in range(20)}
+LABELS = np.arange(20) % 2
+
+
+def write_run(folder: Path, number: int, seed: int, speakers: str, shares: Mapping[str, int]) -> None:
+    """Predictions of a finalist that has the first clips of each speaker right, as many as `shares` says."""
+    clips = [f"{speaker}-{take}" for speaker in speakers for take in range(20)]
+    right = np.concatenate([np.arange(20) < shares[speaker] for speaker in speakers])
+    labels = np.tile(LABELS, len(speakers))
+    probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
+    path = folder / validation_file(number, seed)
+    write_predictions(path, clip_ids=clips, labels=labels, probabilities=probabilities, classes=CLASSES)
+
+
 def records_of(*trials: TrialRecord, finals: list[FinalRun] | None = None) -> RunRecords:
     return RunRecords(trials={t.number: t for t in trials}, finals=finals or [])
 
@@ -75,7 +94,7 @@ def plan_of(**changes: Any) -> SearchPlan:
     plan = SearchPlan.load(Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished")
     defaults: dict[str, Any] = {
         "max_epochs": 5, "fixed": {"optim.epochs": 5}, "finalists": 3, "seeds": 2, "space": {}, "first": (),
-        "finals_rule": 2, "final_folds": (("a",), ("b",)),
+        "finals_rule": 3, "final_folds": (("a",), ("b",)),
     }  # fmt: skip
     return replace(plan, **{**defaults, **changes})
 
@@ -104,19 +123,16 @@ def test_the_winner_has_the_best_mean_over_seeds_not_the_best_seed() -> None:
     assert (scores[0].mean, scores[0].std) == (0.5, pytest.approx(0.5657, abs=1e-4))
     assert scores[1] == Spread((0.6, 0.6), Interval(0.6, 0.6))
     assert best_of(scores) == 1
-    assert choose_winner(scores, None, 1) == 1
-    with pytest.raises(FinalsError, match="every run of every finalist failed"):
-        choose_winner({}, None, None)
-
-
-def test_a_challenger_wins_by_a_higher_mean_alone() -> None:
-    scores = {0: Spread((0.5, 0.5)), 1: Spread((0.5, 0.5)), 2: Spread((0.4, 0.7)), 3: Spread((0.4, 0.5))}
-    assert choose_winner(scores, 1, 0) == 1  # of equals the recipe
-    assert choose_winner(scores, 1, 2) == 2
-    assert choose_winner(scores, 1, 3) == 1
-    assert choose_winner(scores, 1, None) == 1
-    assert best_of(scores) == 2
     assert best_of({}) is None
+
+
+def test_a_challenger_wins_where_it_leads_or_has_no_rival() -> None:
+    assert choose_winner(0, 1, leads=True) == 1
+    assert choose_winner(0, 1, leads=False) == 0
+    assert choose_winner(0, None, leads=False) == 0
+    assert choose_winner(None, 1, leads=False) == 1
+    with pytest.raises(FinalsError, match="every run of every finalist failed"):
+        choose_winner(None, None, leads=False)
 
 
 def test_finalists_that_lack_a_seed_are_not_compared_with_those_that_have_it() -> None:
@@ -149,7 +165,7 @@ def chosen(tmp_path: Path, records: RunRecords, **plan: Any) -> tuple[FinalChoic
     """What the finals choose from these records -> the choice, and the last epoch of its refits."""
     writer = RecordWriter(tmp_path / "records.jsonl")
     writer.records = records
-    finals = Finals(plan_of(**plan), writer, lambda: False)
+    finals = Finals(plan_of(**plan), writer, tmp_path, SPEAKERS, lambda: False)
     finals.repeats()
     job = finals.refits().next_job()
     assert isinstance(job, Job)
@@ -159,12 +175,41 @@ def chosen(tmp_path: Path, records: RunRecords, **plan: Any) -> tuple[FinalChoic
 def test_the_recipe_stands_when_nothing_beats_it(tmp_path: Path) -> None:
     finals = [final(0, 1, 0.5, 0.5), final(0, 2, 0.3), final(1, 1, 0.4), final(1, 2, 0.4)]
     records = records_of(recipe(TrialState.PRUNED, 0.1), trial(1, TrialState.COMPLETE, 0.9), finals=finals)
-    choice, last_epoch = chosen(tmp_path, records)
+    choice, last_epoch = chosen(tmp_path, records, finals_rule=2)
     assert (choice.winner, choice.recipe, choice.challenger) == (0, 0, 1)
     assert last_epoch == 5  # the whole schedule
     records.finals[2] = final(1, 1, 0.41)
-    choice, _ = chosen(tmp_path, records)
+    choice, _ = chosen(tmp_path, records, finals_rule=2)
     assert (choice.winner, choice.recipe, choice.challenger) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("right", "winner"),
+    [
+        ({"a": 14, "b": 15, "c": 14, "d": 15}, 1),  # every speaker has gained about as much
+        ({"a": 20, "b": 10, "c": 12, "d": 10}, 0),  # one has
+        ({"a": 8, "b": 9, "c": 8, "d": 9}, 0),
+    ],
+)
+def test_a_challenger_needs_a_lead_beyond_luck(tmp_path: Path, right: dict[str, int], winner: int) -> None:
+    for seed, speakers in enumerate(("ab", "cd"), 1):
+        write_run(tmp_path, 0, seed, speakers, dict.fromkeys("abcd", 10))
+        write_run(tmp_path, 1, seed, speakers, right)
+    finals = [final(number, seed, 0.5 + number / 10) for number in (0, 1) for seed in (1, 2)]
+    records = records_of(recipe(TrialState.PRUNED, 0.1), trial(1, TrialState.COMPLETE, 0.9), finals=finals)
+    choice, _ = chosen(tmp_path, records)
+    assert (choice.winner, choice.recipe, choice.challenger) == (winner, 0, 1)
+    assert choice.lead is not None
+    assert choice.lead.difference.value == pytest.approx(sum(right.values()) / 80 - 0.5)
+    assert choice.lead.is_luck == (winner == 0)
+
+
+def test_a_lead_without_an_interval_is_judged_by_itself(tmp_path: Path) -> None:
+    """One speaker validates, so that nothing says how others would differ."""
+    for number, right in enumerate((10, 12)):
+        write_run(tmp_path, number, 1, "a", {"a": right})
+    leads = [validation_lead(tmp_path, 1, *pair, SPEAKERS) for pair in ((1, 0), (0, 1), (0, 0))]
+    assert [lead.is_luck for lead in leads if lead is not None] == [False, True, True]
 
 
 def test_a_run_of_the_first_rule_ends_by_it(tmp_path: Path) -> None:
@@ -187,13 +232,15 @@ def test_the_seeds_of_every_finalist_go_over_the_same_folds_in_turn(tmp_path: Pa
     writer = RecordWriter(tmp_path / "records.jsonl")
     writer.records = records
     plan = plan_of(seeds=4, finalists=1, final_folds=(("a",), ("b",), ("c",)))
-    assert jobs_of(Finals(plan, writer, lambda: False).repeats()) == [
+    assert jobs_of(Finals(plan, writer, tmp_path, SPEAKERS, lambda: False).repeats()) == [
         (f"finalist-{number:05d}-seed-{seed}", f"inner-{(1, 2, 3, 1)[seed - 1]}")
         for number in (1, 0)
         for seed in (1, 2, 3, 4)
     ]
     without = replace(plan, final_folds=())
-    assert {folds for _, folds in jobs_of(Finals(without, writer, lambda: False).repeats())} == {"search"}
+    assert {folds for _, folds in jobs_of(Finals(without, writer, tmp_path, SPEAKERS, lambda: False).repeats())} == {
+        "search"
+    }
 
 
 def jobs_of(source: FinalJobs) -> list[tuple[str, str]]:

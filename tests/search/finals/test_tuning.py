@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,36 +11,14 @@ import pytest
 from scipy import stats
 
 from search.finals.finalists import FinalChoice
-from search.finals.tuning import difference_of, tuning_numbers
+from search.finals.lead import difference_of, validation_lead
+from search.finals.tuning import tuning_numbers
 from search.run_folder.paths import validation_file
-from search.run_folder.predictions import read_predictions, write_predictions
+from search.run_folder.predictions import read_predictions
 from search.run_folder.records import TrialState
 from search.run_folder.verdict import tuning_note, tuning_sentence
-from ser_core.clips import Clip, Manifest
 from ser_core.config import ConfigError
-from tests.search.finals.test_finalists import final, plan_of, recipe, records_of, trial
-
-CLASSES = ("happy", "sad")
-SPEAKERS = {f"{speaker}-{take}": speaker for speaker in "abcdef" for take in range(20)}
-LABELS = np.arange(20) % 2
-
-
-def write_run(folder: Path, number: int, seed: int, speakers: str, shares: Mapping[str, int]) -> None:
-    """Predictions of a finalist that has the first clips of each speaker right, as many as `shares` says."""
-    clips = [f"{speaker}-{take}" for speaker in speakers for take in range(20)]
-    right = np.concatenate([np.arange(20) < shares[speaker] for speaker in speakers])
-    labels = np.tile(LABELS, len(speakers))
-    probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
-    path = folder / validation_file(number, seed)
-    write_predictions(path, clip_ids=clips, labels=labels, probabilities=probabilities, classes=CLASSES)
-
-
-def manifest() -> Manifest:
-    clips = tuple(
-        Clip(clip_id=clip, path=Path("x"), speaker=speaker, emotion="sad") for clip, speaker in SPEAKERS.items()
-    )
-    return Manifest(corpus="made", clips=clips, classes=CLASSES)
-
+from tests.search.finals.test_finalists import SPEAKERS, final, plan_of, recipe, records_of, trial, write_run
 
 RECIPE = {"a": 10, "b": 12, "c": 10, "d": 14, "e": 10, "f": 12}
 CHALLENGER = {"a": 12, "b": 14, "c": 14, "d": 14, "e": 14, "f": 14}
@@ -58,8 +35,9 @@ def folder(tmp_path: Path) -> Path:
 
 def numbers(folder: Path, *, winner: int = 1, **changes: Any) -> dict[str, Any]:
     records = records_of(recipe(TrialState.PRUNED, 0.1), trial(1, TrialState.COMPLETE, 0.9))
-    choice = FinalChoice(finalists=[], scores={}, recipe=0, challenger=1, winner=winner)
-    found = tuning_numbers(folder, plan_of(seeds=3), records, replace(choice, **changes), manifest())
+    lead = validation_lead(folder, 3, 1, 0, SPEAKERS)
+    choice = FinalChoice(finalists=[], scores={}, recipe=0, challenger=1, lead=lead, winner=winner)
+    found = tuning_numbers(plan_of(seeds=3), records, replace(choice, **changes))
     assert found is not None
     return found
 
@@ -102,26 +80,26 @@ def test_finalists_on_different_clips_are_not_compared(folder: Path) -> None:
         difference_of([pair], SPEAKERS)
 
 
-def test_a_run_without_a_recipe_or_of_the_first_rule_has_no_such_numbers(tmp_path: Path) -> None:
-    choice = FinalChoice(finalists=[], scores={}, recipe=None, challenger=0, winner=0)
+def test_a_run_without_a_recipe_or_of_the_first_rule_has_no_such_numbers() -> None:
+    choice = FinalChoice(finalists=[], scores={}, recipe=None, challenger=0, lead=None, winner=0)
     taken = records_of(recipe(TrialState.COMPLETE, 0.9, origin="warm"))
-    assert tuning_numbers(tmp_path, plan_of(), taken, choice, manifest()) is None
+    assert tuning_numbers(plan_of(), taken, choice) is None
     first = records_of(recipe(TrialState.COMPLETE, 0.9))
-    assert tuning_numbers(tmp_path, plan_of(finals_rule=1), first, choice, manifest()) is None
+    assert tuning_numbers(plan_of(finals_rule=1), first, choice) is None
     assert tuning_sentence({"tuning": None}) == tuning_sentence({}) == ""
 
 
-def test_a_recipe_that_failed_is_named_with_its_reason(tmp_path: Path) -> None:
+def test_a_recipe_that_failed_is_named_with_its_reason() -> None:
     failed = records_of(recipe(TrialState.FAIL, 0.1), trial(1, TrialState.COMPLETE, 0.9))
-    choice = FinalChoice(finalists=[], scores={}, recipe=None, challenger=1, winner=1)
-    found = tuning_numbers(tmp_path, plan_of(), failed, choice, manifest())
+    choice = FinalChoice(finalists=[], scores={}, recipe=None, challenger=1, lead=None, winner=1)
+    found = tuning_numbers(plan_of(), failed, choice)
     assert found is not None
     assert (found["recipe_failed"], found["recipe_stands"]) == ("why: so", False)
     assert tuning_sentence({"tuning": found}) == "What tuning was worth cannot be said. The recipe failed: why: so."
     later = records_of(
         recipe(TrialState.COMPLETE, 0.9), finals=[final(0, 1, 0.5), final(0, 2, 0.5, reason="diverged: NaN")]
     )
-    found = tuning_numbers(tmp_path, plan_of(), later, replace(choice, challenger=None, winner=0, recipe=0), manifest())
+    found = tuning_numbers(plan_of(), later, replace(choice, challenger=None, winner=0, recipe=0))
     assert found is not None
     assert found["recipe_failed"] == "seed 2: diverged: NaN"
 
