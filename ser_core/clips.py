@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +35,9 @@ CLASS_SETS: Mapping[str, tuple[str, ...]] = {
 }
 """Named subsets for `--classes`."""
 
+OF_EVERY_CLIP = ("speaker", "emotion", "gender")
+"""Fields of `Clip` that `Manifest.column` gives beside the manifest's own columns."""
+
 
 class CorpusError(UserError, ValueError):
     """A corpus, manifest or class selection that cannot be used; the message says why and what to do."""
@@ -46,13 +49,39 @@ def emotion_word(text: str) -> str:
     return EMOTION_SYNONYMS.get(word, word)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """A part of an audio file, in seconds from its start; `end_seconds` is None where it goes on to the file's end."""
+
+    start_seconds: float
+    end_seconds: float | None
+
+    def __str__(self) -> str:
+        if self.end_seconds is None:
+            return f"{_decimal(self.start_seconds)} s to the end"
+        return f"{_decimal(self.start_seconds)} to {_decimal(self.end_seconds)} s"
+
+    @property
+    def fragment(self) -> str:
+        """What follows a file's name where a clip is a part of it: `#t=1.5,3` (W3C, Media Fragments URI 1.0, 4.2.1)."""
+        end = "" if self.end_seconds is None else f",{_decimal(self.end_seconds)}"
+        return f"#t={_decimal(self.start_seconds)}{end}"
+
+
+def _decimal(seconds: float) -> str:
+    """To the microsecond, without zeros at the end."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
-    """One recording of one speaker showing one emotion.
+    """One recording of one speaker showing one emotion: an audio file, or a span of one.
 
     Attributes:
-        clip_id: name that is unique in its manifest and the same on every machine (a relative path or file stem).
-        path: where the audio lies.
+        clip_id: name that is unique in its manifest and the same on every machine (a relative path or file stem, with
+            the span's `fragment`).
+        path: where the audio file lies.
+        span: the part of the file that is meant; None for all of it.
         speaker: speaker name, unique in the corpus.
         emotion: word from `emotion_word`.
         gender: "female", "male" or None where the corpus does not say.
@@ -67,11 +96,19 @@ class Clip:
     gender: str | None = None
     part: str | None = None
     content: str = ""
+    span: Span | None = None
 
     @property
     def shown(self) -> str:
         """Its id as messages name it: an id that climbs out of the manifest's folder tells nobody where the file is."""
-        return os.path.abspath(self.path) if self.clip_id.startswith("../") else self.clip_id
+        if not self.clip_id.startswith("../"):
+            return self.clip_id
+        return os.path.abspath(self.path) + (self.span.fragment if self.span else "")
+
+    @property
+    def source(self) -> str:
+        """The file and the part of it, as messages about audio name them."""
+        return f"{self.path}, {self.span}" if self.span else str(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +130,12 @@ class Manifest:
         skipped: bad files that were left out.
         synthetic: True for audio that no person spoke; every output must say so.
         licence, citation: of the corpus; empty where unknown (a user's own manifest).
+        columns: what else is known of the clips, such as language, session or age: name -> (clips,) str objects, ""
+            where a clip has none.
 
     Raises:
         CorpusError: no clips, an id named twice, or a clip whose emotion is not among the classes.
+        ValueError: a column of another length, or one named as `column` names what every clip has.
     """
 
     corpus: str
@@ -105,6 +145,7 @@ class Manifest:
     synthetic: bool = False
     licence: str = ""
     citation: str = ""
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.clips:
@@ -115,6 +156,9 @@ class Manifest:
         unknown = sorted({clip.emotion for clip in self.clips} - set(self.classes))
         if unknown:
             raise CorpusError(f"emotions {unknown} are not among the classes {list(self.classes)}")
+        for name, values in self.columns.items():
+            if name in OF_EVERY_CLIP or values.shape != (len(self.clips),):
+                raise ValueError(f"column {name!r} of shape {values.shape} does not fit {len(self.clips)} clips")
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -126,6 +170,28 @@ class Manifest:
     def speakers(self) -> np.ndarray:
         """Speaker name per clip: (clips,) str."""
         return np.array([clip.speaker for clip in self.clips])
+
+    def column(self, name: str) -> np.ndarray:
+        """What every clip has under a name of `OF_EVERY_CLIP` or `columns`: (clips,) str objects, "" where unknown.
+
+        Raises:
+            CorpusError: no such column; those that there are are listed.
+        """
+        if name in OF_EVERY_CLIP:
+            return np.array([getattr(clip, name) or "" for clip in self.clips], dtype=object)
+        if name not in self.columns:
+            known = ", ".join((*OF_EVERY_CLIP, *self.columns))
+            raise CorpusError(f"{self.corpus} has no column {name!r}; it has {known}")
+        return self.columns[name]
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Manifest:
+        """The clips `rows`, in that order, with all that belongs to them."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self,
+            clips=tuple(map(self.clips.__getitem__, chosen.tolist())),
+            columns={name: values[chosen] for name, values in self.columns.items()},
+        )
 
     def repeated(self) -> list[list[int]]:
         """Rows of clips that are one recording, a list for each recording that is there more than once."""
@@ -166,8 +232,9 @@ class Manifest:
         if len(groups) < 2:
             raise CorpusError(f"--classes {selection}: at least two classes are needed; got {len(groups)}")
         name_of = {word: name for name, members in groups.items() for word in members}
-        clips = tuple(replace(c, emotion=name_of[c.emotion]) for c in self.clips if c.emotion in name_of)
-        return replace(self, clips=clips, classes=tuple(groups))
+        kept = self.take([row for row, clip in enumerate(self.clips) if clip.emotion in name_of])
+        clips = tuple(replace(clip, emotion=name_of[clip.emotion]) for clip in kept.clips)
+        return replace(kept, clips=clips, classes=tuple(groups))
 
 
 def _parse_classes(selection: str) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ heard. A split is a function of the clips' ids, speakers and emotions and of the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -137,7 +137,7 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
     if len(manifest.classes) < 2:
         raise SplitError(f"at least two classes are needed; every clip of {manifest.corpus} is {manifest.classes[0]}")
     order = np.argsort([clip.clip_id for clip in manifest.clips], kind="stable")
-    by_id = replace(manifest, clips=tuple(manifest.clips[row] for row in order))
+    by_id = manifest.take(order)
     name, _, fold = kind.partition(":")
     if kind == "speaker":
         parts = _by_speaker(by_id, seed)

@@ -110,7 +110,8 @@ def measure_durations(manifest: Manifest, split: Split, settings: FeatureConfig)
     """A histogram of the files' lengths per part, and what the features take of them; lengths in seconds."""
     clips = len(manifest.clips)
     measured = np.unique(np.linspace(0, clips - 1, min(clips, MOST_DURATIONS)).round().astype(np.int64))
-    seconds = np.array([duration_seconds(manifest.clips[row].path) for row in measured])
+    looked_at = [manifest.clips[row] for row in measured]
+    seconds = np.array([duration_seconds(clip.path, clip.span) for clip in looked_at])
     edges = np.histogram_bin_edges(seconds, bins="auto")
     if len(edges) > MOST_DURATION_BINS + 1:
         edges = np.histogram_bin_edges(seconds, bins=MOST_DURATION_BINS)

@@ -73,15 +73,13 @@ def load_corpus(
     """
     progress = progress or silent
     name, scan = _scan(where, cache_dir, progress)
-    paths = [clip.path for clip in scan.clips]
-    checked = check_audio(paths, cache_dir=cache_dir, progress=progress)
-    unusable = problems(paths, checked)
+    checked = check_audio(scan.clips, cache_dir=cache_dir, progress=progress)
+    unusable = problems(scan.clips, checked)
     skipped = (*scan.problems, *unusable)
     if skipped and not skip_bad:
         raise CorpusError(_bad_files(where, skipped, len(scan.clips) + len(scan.problems)))
-    clips = tuple(
-        replace(clip, content=file.content) for clip, file in zip(scan.clips, checked, strict=True) if not file.reason
-    )
+    usable = [row for row, audio in enumerate(checked) if not audio.reason]
+    clips = tuple(replace(scan.clips[row], content=checked[row].content) for row in usable)
     module = corpus_module(name) if name in corpora() else None
     manifest = Manifest(
         corpus=name,
@@ -91,6 +89,7 @@ def load_corpus(
         synthetic=module.SYNTHETIC if module else False,
         licence=module.LICENCE if module else "",
         citation=module.CITATION if module else "",
+        columns={name: values[usable] for name, values in scan.columns.items()},
     )
     _warn_of_repeated(where, manifest)
     return manifest.with_classes(classes)

@@ -22,14 +22,17 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "gender": ("gender", "sex"),
     "split": ("split", "part", "partition", "set", "subset"),
     "dataset": ("dataset",),
-    "start": ("start", "start_time", "start_s", "start_sec", "begin", "begin_time", "onset", "offset", "frame_offset"),
+    "language": ("language", "lang"),
+    "session": ("session", "session_id"),
+    "start": ("start", "start_time", "start_s", "start_sec", "begin", "begin_time", "onset", "offset"),
     "end": ("end", "end_time", "end_s", "end_sec", "stop", "stop_time"),
     "duration": ("duration", "duration_s", "duration_sec"),
     "channel": ("channel", "channel_id"),
+    "frame_offset": ("frame_offset",),
 }  # fmt: skip
 """Our column -> names that it has elsewhere, ours first."""
 
-CHANGING = ("start", "end", "duration", "channel")
+CHANGING = ("start", "end", "duration", "channel", "frame_offset")
 """Columns that change what a clip is; see `ser_core.corpora._segments`."""
 
 _EMOBOX = frozenset(("key", "type", "sample_rate", "num_frame", "task", "length", "channel"))
@@ -66,6 +69,17 @@ class Columns:
             text = cell_text(ours, cells.get(name))
             if len(text) > _LONGEST_MISSING or text.lower() not in _MISSING:
                 texts[ours] = text
+        return texts
+
+    def further(self, cells: Mapping[str, Any]) -> dict[str, str]:
+        """What becomes a column of the manifest: text and numbers of the columns that have no meaning here."""
+        texts = {}
+        for name in self.unused:
+            value = cells.get(name)
+            if isinstance(value, str) or type(value) in (int, float):
+                text = str(value).strip()
+                if len(text) > _LONGEST_MISSING or text.lower() not in _MISSING:
+                    texts[name] = text
         return texts
 
 

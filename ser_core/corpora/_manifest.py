@@ -16,16 +16,16 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ser_core.clips import Clip, CorpusError, SkippedFile, emotion_word
 from ser_core.corpora._columns import Columns, columns_of, warn_of_unused
 from ser_core.corpora._identities import check_identities, is_number
-from ser_core.corpora._scan import BadName, Corpus, Scan
-from ser_core.corpora._segments import check_whole_file
+from ser_core.corpora._scan import COLUMNS, BadName, Corpus, Scan, columns_of_clips
+from ser_core.corpora._segments import file_seconds, span_of
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 
@@ -71,16 +71,18 @@ def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
         raise CorpusError(f"{path} lists no clips")
     warn_of_unused(path, {name for _, columns, _ in rows for name in columns.unused})
     clips: dict[str, Clip] = {}
-    problems = []
+    further, problems = [], []
+    length = lru_cache(maxsize=64)(file_seconds)  # neighbouring lines name parts of one file
     genders: Counter[str] = Counter()
     for number, columns, cells in rows:
         row: Mapping[str, str] = {}
         try:
             row = columns.row(cells)
-            clip = _clip(row, path.parent, known, upwards=columns.chosen.get("path") == "wav")
+            clip = _clip(row, path.parent, known, length, upwards=columns.chosen.get("path") == "wav")
             if clip.clip_id in clips:
                 raise BadName(f"{clip.shown} is listed twice")
             clips[clip.clip_id] = clip
+            further.append({name: row[name] for name in COLUMNS if name in row} | columns.further(cells))
             genders[row.get("gender", "").lower()] += 1
         except BadName as error:
             file = Path(row["path"]) if row.get("path") else path
@@ -88,7 +90,7 @@ def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
     check_identities(path, "speaker", (clip.speaker for clip in clips.values()))
     check_identities(path, "emotion", (clip.emotion for clip in clips.values()))
     _warn_of_genders(path, genders)
-    return Scan(clips=tuple(clips.values()), problems=tuple(problems))
+    return Scan(clips=tuple(clips.values()), columns=columns_of_clips(further), problems=tuple(problems))
 
 
 def _warn_of_genders(path: Path, words: Mapping[str, int]) -> None:
@@ -160,16 +162,23 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Columns, Cells]]:
             yield number, known[names], cells
 
 
-def _clip(row: Mapping[str, str], folder: Path, known: Mapping[str, Corpus], *, upwards: bool) -> Clip:
+def _clip(
+    row: Mapping[str, str],
+    folder: Path,
+    known: Mapping[str, Corpus],
+    length: Callable[[Path], float],
+    *,
+    upwards: bool,
+) -> Clip:
     """The clip of one line.
 
     Raises:
-        BadName: no path, speaker or emotion, a part of a file, or a word for the part of the split that is not known.
+        BadName: no path, speaker or emotion, times or a word for the part of the split that cannot be understood.
     """
     if not row.get("path"):
         raise BadName("no path")
     path = _find(row["path"], folder, upwards=upwards)
-    check_whole_file(row, path)
+    span = span_of(row, path, length)
     if not row.get("emotion"):
         raise BadName("no emotion")
     if is_number(row["emotion"]):
@@ -188,8 +197,9 @@ def _clip(row: Mapping[str, str], folder: Path, known: Mapping[str, Corpus], *, 
             + (", which means validation to some and test to others" if part.startswith("eval") else "")
         )
     return Clip(
-        clip_id=_clip_id(row["path"], folder),
+        clip_id=_clip_id(row["path"], folder) + (span.fragment if span else ""),
         path=path,
+        span=span,
         speaker=speaker,
         emotion=emotion_word(row["emotion"]),
         gender=gender,

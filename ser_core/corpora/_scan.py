@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+
+import numpy as np
 
 from ser_core.clips import Clip, SkippedFile
 from ser_core.corpora._progress import Progress
 
 AUDIO_SUFFIXES = (".wav", ".flac")
+COLUMNS = ("language", "session")
+"""Of `Labels`: what becomes a column of the manifest."""
 
 
 class BadName(ValueError):
@@ -20,12 +24,17 @@ class BadName(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What a file name says. `clip_id` is unique in the corpus: two files with the same one are copies."""
+    """What a file name says. `clip_id` is unique in the corpus: two files with the same one are copies.
+
+    `language` is an ISO 639-1 code, `session` a recording session's name; both become columns of the manifest.
+    """
 
     clip_id: str
     speaker: str
     emotion: str
     gender: str | None
+    language: str = ""
+    session: str = ""
 
 
 class Corpus(Protocol):
@@ -47,18 +56,20 @@ class Scan:
 
     Attributes:
         clips: in the order of their ids; their audio has not been opened.
+        columns: what else is known of them; see `ser_core.clips.Manifest`.
         problems: files or lines that name no clip, with the reason.
         left_out: files that belong to the corpus but not to the task, such as song.
     """
 
     clips: tuple[Clip, ...]
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     problems: tuple[SkippedFile, ...] = ()
     left_out: int = 0
 
 
 def scan_folder(corpus: Corpus, root: Path) -> Scan:
     """Find the clips of `corpus` at any depth below `root`; copies of a clip count once, the shallowest first."""
-    clips: dict[str, Clip] = {}
+    found: dict[str, tuple[Path, Labels]] = {}
     problems, left_out = [], 0
     for path in sorted(audio_files(root), key=lambda path: (len(path.parts), path.as_posix())):
         try:
@@ -68,10 +79,29 @@ def scan_folder(corpus: Corpus, root: Path) -> Scan:
             continue
         if said is None:
             left_out += 1
-        elif said.clip_id not in clips:
-            clips[said.clip_id] = Clip(path=path, **vars(said))
-    ordered = tuple(clips[clip_id] for clip_id in sorted(clips))
-    return Scan(clips=ordered, problems=tuple(problems), left_out=left_out)
+        else:
+            found.setdefault(said.clip_id, (path, said))
+    ordered = [found[clip_id] for clip_id in sorted(found)]
+    columns = columns_of_clips({name: getattr(said, name) for name in COLUMNS} for _, said in ordered)
+    return Scan(clips=tuple(map(_clip, ordered)), columns=columns, problems=tuple(problems), left_out=left_out)
+
+
+def _clip(found: tuple[Path, Labels]) -> Clip:
+    path, said = found
+    return Clip(clip_id=said.clip_id, path=path, speaker=said.speaker, emotion=said.emotion, gender=said.gender)
+
+
+def columns_of_clips(rows: Iterable[Mapping[str, str]]) -> dict[str, np.ndarray]:
+    """Cells by name of every clip -> columns (clips,) of str objects; those without any value are left out."""
+    columns: dict[str, np.ndarray] = {}
+    rows = list(rows)
+    for number, row in enumerate(rows):
+        for name, value in row.items():
+            if value:
+                if name not in columns:
+                    columns[name] = np.full(len(rows), "", dtype=object)
+                columns[name][number] = value
+    return columns
 
 
 def audio_files(root: Path) -> Iterator[Path]:

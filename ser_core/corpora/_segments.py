@@ -1,53 +1,72 @@
-"""Whether a line of a manifest means its whole file. Segments are not cut here, so a part of a file is refused."""
+"""Which part of its file a line of a manifest means."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import soundfile
 
+from ser_core.clips import Span
 from ser_core.corpora._scan import BadName
-from ser_core.features.audio import AudioError, duration_seconds
-
-TOLERANCE_SECONDS = 0.05
-"""By so much an end may lie before the file's, since manifests round: two analysis windows."""
+from ser_core.features.audio import MIN_SECONDS, SPAN_TOLERANCE_SECONDS, AudioError, duration_seconds
 
 _TIMES = ("start", "end", "duration")
-_ALL = (*_TIMES, "channel")
+_ALL = (*_TIMES, "channel", "frame_offset")
 _TIMEDELTA = re.compile(r"(?:(\d+) days? )?\+?(\d{1,2}):(\d\d):(\d\d(?:\.\d+)?)")  # as pandas and audformat write it
 
 
-def check_whole_file(row: Mapping[str, str], path: Path) -> None:
-    """Accept a line whose start, end, duration and channel, where it has any, mean all of the file at `path`.
+def span_of(row: Mapping[str, str], path: Path, length: Callable[[Path], float]) -> Span | None:
+    """The part of the file at `path` that a line means by its start, end and duration; None for all of the file.
+
+    A span that begins with the file and ends with it, give or take `SPAN_TOLERANCE_SECONDS`, or later, is all of it.
+
+    Args:
+        row: our column -> text; see `ser_core.corpora._columns`.
+        length: gives a file's, s, as `file_seconds` does.
 
     Raises:
-        BadName: a part of the file, one of its channels, or times that cannot be read.
+        BadName: times that cannot be read, that end before they start or that are too short; one channel of several;
+            samples instead of seconds.
     """
     if row.keys().isdisjoint(_ALL):
-        return
-    columns = [name for name in _ALL if name in row]
+        return None
+    if row.get("frame_offset", "0") not in ("0", "0.0"):
+        raise BadName("frame_offset counts samples: write start and end in seconds instead")
+    if "channel" in row and _channels(path) > 1:
+        raise BadName(
+            f"names channel {row['channel']} of a file that has {_channels(path)}, whose channels are averaged here: "
+            f"extract it into a file of its own"
+        )
     start, end, duration = (seconds_of(name, row[name]) if name in row else None for name in _TIMES)
+    span = Span(
+        start_seconds=start or 0.0,
+        end_seconds=(start or 0.0) + duration if end is None and duration is not None else end,
+    )
+    if span.end_seconds is not None and span.end_seconds - span.start_seconds < MIN_SECONDS:
+        raise BadName(f"names {span} of its file: a clip must last at least {MIN_SECONDS:g} s")
+    if span.start_seconds == 0 and (
+        span.end_seconds is None or span.end_seconds >= length(path) - SPAN_TOLERANCE_SECONDS
+    ):
+        return None
+    return span
+
+
+def file_seconds(path: Path) -> float:
+    """The length of a file, s; 0 where it is missing or no audio."""
     try:
-        length = duration_seconds(path)
-        channels = soundfile.info(path).channels if "channel" in row else 1
-    except (AudioError, TypeError):
-        length, channels = 0.0, 1  # missing or no audio: the check of the audio reports it
-    if duration is not None and end is None:
-        end = (start or 0.0) + duration
-    if (start or 0.0) > 0 or (end is not None and end < length - TOLERANCE_SECONDS):
-        last = "the end" if end is None else f"{end:g} s"
-        raise BadName(
-            f"names a part of the file ({start or 0:g} to {last}, columns {', '.join(columns)}): cut the segments into "
-            f"files of their own"
-        )
-    if "channel" in row and channels > 1:
-        raise BadName(
-            f"names channel {row['channel']} of a file that has {channels}, whose channels are averaged here: extract "
-            f"it into a file of its own"
-        )
+        return duration_seconds(path)
+    except AudioError:  # the check of the audio reports it
+        return 0.0
+
+
+def _channels(path: Path) -> int:
+    try:
+        return int(soundfile.info(path).channels)
+    except (soundfile.LibsndfileError, OSError, TypeError):  # the check of the audio reports it
+        return 1
 
 
 def seconds_of(column: str, text: str) -> float:

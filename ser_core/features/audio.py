@@ -21,11 +21,15 @@ import torch
 from scipy.signal import firwin, resample_poly
 from torchaudio.transforms import Resample
 
+from ser_core.clips import Span
 from ser_core.errors import UserError
 from ser_core.windows import SILENCE_PEAK
 
 MIN_SECONDS = 0.05
 """Shortest usable clip, s: two analysis windows."""
+
+SPAN_TOLERANCE_SECONDS = 0.05
+"""By so much a span may end after its file, since manifests round, s."""
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 """Sample rates that are believed."""
@@ -43,8 +47,8 @@ class AudioError(UserError, ValueError):
     """A file that holds no usable speech; the message is the reason alone, the caller knows the path."""
 
 
-def read_audio(path: Path, sample_rate_hz: int) -> np.ndarray:
-    """Decode a file, average its channels and resample it, see `resampled`.
+def read_audio(path: Path, sample_rate_hz: int, span: Span | None = None) -> np.ndarray:
+    """Decode a file or a span of it, average its channels and resample it, see `resampled`.
 
     Returns:
         (samples,) float32; full scale is 1.
@@ -52,7 +56,7 @@ def read_audio(path: Path, sample_rate_hz: int) -> np.ndarray:
     Raises:
         AudioError: see `decode`.
     """
-    return resampled(*decode(path), sample_rate_hz)
+    return resampled(*decode(path, span), sample_rate_hz)
 
 
 def resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
@@ -72,12 +76,15 @@ def resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
         return _resampler(from_hz, to_hz)(torch.from_numpy(samples)).numpy()
 
 
-def duration_seconds(path: Path) -> float:
-    """Length of a file, s, as its header tells it: nothing is decoded.
+def duration_seconds(path: Path, span: Span | None = None) -> float:
+    """Length of a file or of a span of it, s, as its header tells it: nothing is decoded.
 
     Raises:
         AudioError: missing, or not audio.
     """
+    if span is not None:
+        end = duration_seconds(path) if span.end_seconds is None else span.end_seconds
+        return end - span.start_seconds
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError) as error:
@@ -88,22 +95,24 @@ def duration_seconds(path: Path) -> float:
     return info.duration
 
 
-def decode(path: Path) -> tuple[np.ndarray, int]:
-    """Decode a whole file, a block at a time, and average its channels.
+def decode(path: Path, span: Span | None = None) -> tuple[np.ndarray, int]:
+    """Decode a whole file, or a span of it, a block at a time, and average its channels.
 
     Returns:
         (samples,) float32 and the file's rate in Hz.
 
     Raises:
         AudioError: missing, not audio, truncated, empty, shorter than `MIN_SECONDS`, longer than `MOST_SECONDS`, of a
-            rate that no recording has, longer than its header announces, NaN or infinite, silent, or anything else for
-            which the decoder gives up.
+            rate that no recording has, longer than its header announces, NaN or infinite, silent, a span that the file
+            does not have, or anything else for which the decoder gives up.
     """
     if not path.is_file():
         raise AudioError("no such file")
     if path.stat().st_size == 0:
         raise AudioError("empty file")
     try:
+        if span is not None:
+            return _decode_span(path, span)
         with _opened(path) as (file, declared):
             log, rate_hz = file.extra_info, file.samplerate
             samples = _mono(file, declared)
@@ -119,6 +128,31 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
         raise AudioError(f"damaged: its header announces {declared:,} samples, and more follow; write it anew")
     _check_samples(samples, rate_hz)
     return samples, rate_hz
+
+
+def _decode_span(path: Path, span: Span) -> tuple[np.ndarray, int]:
+    """A part of a file, (samples,) float32, and the file's rate in Hz; of what lies before it, nothing is decoded where
+    the format allows that."""
+    with _Stream(path) as file:
+        rate_hz, frames = file.samplerate, file.frames
+        start = round(span.start_seconds * rate_hz)
+        end = frames if span.end_seconds is None else round(span.end_seconds * rate_hz)
+        least = 0 if span.end_seconds is None else end - start - SPAN_TOLERANCE_SECONDS * rate_hz
+        if frames >= _UNKNOWN_FRAMES:
+            _skip(file, start)
+        elif start < frames:
+            file.seek(start)
+        samples = _mono(file, end - start) if start < frames else np.empty(0, np.float32)
+    if len(samples) == 0 or len(samples) < least:
+        raise AudioError(f"the file ends after {min(start + len(samples), frames) / rate_hz:g} s")
+    _check_samples(samples, rate_hz)
+    return samples, rate_hz
+
+
+def _skip(file: soundfile.SoundFile, frames: int) -> None:
+    """Read past the beginning of a stream that cannot be sought in, since its length is not known."""
+    while frames > 0 and (passed := len(file.read(min(_BLOCK_VALUES // file.channels, frames), dtype="float32"))):
+        frames -= passed
 
 
 class _Stream(soundfile.SoundFile):

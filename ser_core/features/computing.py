@@ -68,9 +68,9 @@ _kept_extractor = lru_cache(maxsize=1)(extractor)
 
 def _samples(clip: Clip, sample_rate_hz: int) -> np.ndarray:
     try:
-        return read_audio(clip.path, sample_rate_hz)
+        return read_audio(clip.path, sample_rate_hz, clip.span)
     except AudioError as error:
-        raise AudioError(f"{clip.path}: {error}") from error
+        raise AudioError(f"{clip.source}: {error}") from error
 
 
 @contextmanager

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ser_core.clips import Manifest
+from ser_core.clips import Clip, Manifest, Span
 from ser_core.config import BY_SPEAKER, FeatureConfig
 from ser_core.features.cache import FeatureStoreError
 from ser_core.features.computing import quiet_threads
 from ser_core.features.transforms import settings_key
 
 Digests = tuple[bytes, ...]
-"""SHA-256 of each clip's audio file, in the order of the manifest."""
+"""SHA-256 of each clip's audio file, and of its span where it is a part of one, in the order of the manifest."""
 
 
-def audio_digests(paths: Iterable[Path]) -> Digests:
-    """The digests of files, which are read each time: a corpus of an hour takes a fraction of a second, and no time
-    stamp can lie.
+def audio_digests(clips: Sequence[Clip]) -> Digests:
+    """The digests of clips, whose files are read each time: a corpus of an hour takes a fraction of a second, and no
+    time stamp can lie.
 
     Raises:
         FeatureStoreError: a file is gone or cannot be read.
     """
+    files = dict.fromkeys(clip.path for clip in clips)  # of which one may hold many clips
+    digests = dict(zip(files, _file_digests(files), strict=True))
+    return tuple(_clip_digest(digests[clip.path], clip.span) for clip in clips)
+
+
+def _file_digests(paths: Iterable[Path]) -> Digests:
     with quiet_threads() as pool:
         return tuple(pool.map(_file_digest, paths))
+
+
+def _clip_digest(file: bytes, span: Span | None) -> bytes:
+    return file if span is None else hashlib.sha256(file + span.fragment.encode()).digest()
 
 
 def fingerprint_of(manifest: Manifest, settings: FeatureConfig, audio: Digests) -> str:
@@ -36,7 +46,7 @@ def fingerprint_of(manifest: Manifest, settings: FeatureConfig, audio: Digests) 
     Raises:
         FeatureStoreError: a file of an encoder cannot be read.
     """
-    plain = [settings_key(_plain(settings)).encode(), *audio, *audio_digests(_encoder_files(settings))]
+    plain = [settings_key(_plain(settings)).encode(), *audio, *_file_digests(_encoder_files(settings))]
     fingerprint = hashlib.sha256(b"".join(plain)).hexdigest()[:32]
     if settings.normalisation != BY_SPEAKER:
         return fingerprint

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
-import soundfile
 
 from ser_core.clips import Clip
 from ser_core.config import CLIP_VECTORS, FeatureConfig
+from ser_core.features.audio import AudioError, duration_seconds
 from ser_core.features.functionals import functional_names
 from ser_core.features.transforms import frame_seconds
 
@@ -38,8 +38,8 @@ def mean_seconds(clips: Sequence[Clip]) -> float | None:
     """The mean length of clips, s, from some of them; None where a file does not say."""
     rows = np.unique(np.linspace(0, len(clips) - 1, MOST_LOOKED_AT).round().astype(int))
     try:
-        return fmean(soundfile.info(clips[row].path).duration for row in rows)
-    except (OSError, RuntimeError):  # such as a format that another decoder reads
+        return fmean(duration_seconds(clips[row].path, clips[row].span) for row in rows)
+    except AudioError:
         return None
 
 

@@ -212,14 +212,14 @@ def corpus_features(manifest: Manifest, cache_dir: Path, limit_bytes: int | None
     Raises:
         FeatureStoreError: an audio file is gone.
     """
-    audio = audio_digests(clip.path for clip in manifest.clips)
+    audio = audio_digests(manifest.clips)
     limit = default_limit(Path(cache_dir)) if limit_bytes is None else limit_bytes
     return CorpusFeatures(manifest=manifest, audio=audio, cache_dir=Path(cache_dir), limit_bytes=limit)
 
 
 def _check(clips: Sequence[Clip], digests: Sequence[bytes]) -> None:
     """Raise `FeatureStoreError` unless this machine sees the files that the digests are of."""
-    for clip, found, wanted in zip(clips, audio_digests(clip.path for clip in clips), digests, strict=True):
+    for clip, found, wanted in zip(clips, audio_digests(clips), digests, strict=True):
         if found != wanted:
             raise FeatureStoreError(
                 f"{clip.path} on {socket.gethostname()} is another file than when the run began; every machine must "

@@ -28,7 +28,7 @@ def asked(maker: MadeFeatures) -> tuple[tuple[str, ...], float, list[str]]:
     from ser_core.features import computing
 
     read, original = [], computing.read_audio
-    computing.read_audio = lambda path, rate: read.append(path.stem) or original(path, rate)
+    computing.read_audio = lambda path, *args: read.append(path.stem) or original(path, *args)
     try:
         store = maker.store(SETTINGS, threads=1)
     finally:

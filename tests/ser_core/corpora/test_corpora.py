@@ -138,7 +138,7 @@ def test_verdicts_are_remembered_until_a_file_changes(
     files = [write_audio(tmp_path / "corpus" / f"03-01-03-01-01-01-0{actor}.wav") for actor in (1, 2, 3)]
     decoded = []
     decode = package._check.decode
-    monkeypatch.setattr(package._check, "decode", lambda path: decoded.append(path) or decode(path))
+    monkeypatch.setattr(package._check, "decode", lambda path, span: decoded.append(path) or decode(path, span))
     load(tmp_path / "corpus")
     assert sorted(decoded) == files
     load(tmp_path / "corpus")

@@ -52,7 +52,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The audio files that were read since, for features."""
     paths: list[Path] = []
     original = computing.read_audio
-    monkeypatch.setattr(computing, "read_audio", lambda path, rate: paths.append(path) or original(path, rate))
+    monkeypatch.setattr(computing, "read_audio", lambda path, *args: paths.append(path) or original(path, *args))
     return paths
 
 
