@@ -40,7 +40,7 @@ def _tune(options: Options, console: Console) -> bool:
     """Do what is asked for; False when a run of a batch could not be run."""
     from search.driver.tune import asked_batch, tune_batch, tune_one  # torch and Optuna take seconds to load
 
-    batch = asked_batch(options)
+    batch = asked_batch(options, console)
     if batch is not None:
         return tune_batch(*batch, options, console)
     tune_one(options, console)

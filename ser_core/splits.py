@@ -6,32 +6,25 @@ heard. A split is a function of the clips' ids, speakers and emotions and of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ser_core.clips import Manifest
+from ser_core.protocols import KFOLD, LOSO, PROTOCOL_NAMES, PUBLISHED_FOLDS, tested_rows
+from ser_core.speaker_groups import drawn_groups
 from ser_core.split_rules import SplitError, check_classes, check_recordings, check_speakers, some
 
 PARTS = ("train", "validation", "test")
+SINGLE_SPLITS = ("speaker", "manifest", "random")
 SPEAKER_SHARES = (0.70, 0.15, 0.15)
 RANDOM_SHARES = (0.80, 0.10, 0.10)
-PUBLISHED_FOLDS = {
-    # Ma et al. 2024, "EmoBox", arXiv 2406.07162; data/ravdess/fold_* of its repository
-    "emobox": ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)),
-    # Luna-Jiménez et al. 2021, Sensors 21(22) 7665, subject-wise 5-fold
-    "luna": ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22)),
-}
-"""Test actors of RAVDESS per fold, as published."""
 PUBLISHED_VALIDATION = 4
 """Validation actors, which neither names: half female, half male, drawn from the others."""
 MOST_INNER_FOLDS = 5
 """Of the development speakers, where nothing asks for another number."""
 
 _RAVDESS_SPEAKERS = tuple(f"{actor:02d}" for actor in range(1, 25))
-_DRAWS, _MAX_DRAWN = 4_000, 8_000_000
-"""Random assignments of speakers that are compared, fewer where draws times speakers would exceed the second number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +83,7 @@ def inner_folds(manifest: Manifest, split: Split, count: int, seed: int) -> tupl
     speakers = len(set(manifest.speakers[rows].tolist()))
     if speakers < count:
         raise SplitError(f"{count} inner folds need as many speakers besides the test speakers; there are {speakers}")
-    groups = _assign(manifest, rows, range(count), [1 / count] * count, seed)
+    groups = drawn_groups(manifest, rows, range(count), [1 / count] * count, seed)
     folds = tuple(Fold(fit=rows[groups != group], evaluate=rows[groups == group]) for group in range(count))
     parts = {f"fold {number}": fold.evaluate for number, fold in enumerate(folds, 1)}
     check_recordings(f"{count} inner folds", parts, manifest)
@@ -125,14 +118,16 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
     Args:
         manifest: the clips.
         kind: "speaker" (disjoint speakers, about 70/15/15 by clips, classes and genders balanced as well as speakers
-            allow), "random" (80/10/10 by clips, classes balanced, speakers shared), "emobox:1" to "emobox:6" and
-            "luna:1" to "luna:5" (RAVDESS), or "manifest" (the parts that the clips bring; without validation, it is
-            taken from the train speakers).
+            allow), "random" (80/10/10 by clips, classes balanced, speakers shared), "manifest" (the parts that the
+            clips bring; without validation, it is taken from the train speakers), or a fold of a protocol: "emobox:1"
+            to "emobox:6" and "luna:1" to "luna:5" (RAVDESS), "kfold:5:2" (the second of five groups of speakers tests,
+            see `balanced_groups`) or "loso:ANN" (she does). Of the last two, some of the other speakers validate.
         seed: of every draw.
 
     Raises:
         SplitError: an unknown kind, one class alone, too few speakers, a corpus that a published fold is not for, a
-            speaker in two parts (other than "random"), a recording in two parts, or a class that is missing from one.
+            speaker in two parts (other than "random"), a recording in two parts, or a class that is missing from one;
+            the test part of `kfold` and `loso` may lack one, since all of them are scored together.
     """
     if len(manifest.classes) < 2:
         raise SplitError(f"at least two classes are needed; every clip of {manifest.corpus} is {manifest.classes[0]}")
@@ -147,14 +142,17 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
         parts = _as_given(by_id, seed)
     elif name in PUBLISHED_FOLDS:
         parts = _published(by_id, name, fold, seed)
+    elif (tested := tested_rows(by_id, kind, seed)) is not None:
+        parts = _but_tested(by_id, tested, seed)
     else:
-        raise SplitError(f"unknown split {kind!r}; known: speaker, random, manifest, emobox:1..6, luna:1..5")
+        raise SplitError(f"unknown split {kind!r}; known: {', '.join((*SINGLE_SPLITS, *PROTOCOL_NAMES))}")
     rows = {part: np.sort(order[parts == part]).astype(np.int64) for part in PARTS}
     split = Split(kind=kind, **rows)
     if split.speaker_independent:
         check_speakers(f"split {kind}", rows, manifest)
     check_recordings(f"split {kind}", rows, manifest)
-    check_classes(f"split {kind}", rows, manifest)
+    pooled = name in (KFOLD, LOSO)  # clips of all folds are scored together, so a single one may lack a class
+    check_classes(f"split {kind}", {part: rows[part] for part in PARTS if part != "test" or not pooled}, manifest)
     return split
 
 
@@ -165,7 +163,7 @@ def _by_speaker(manifest: Manifest, seed: int) -> np.ndarray:
             f"split speaker needs at least 3 speakers, one per part; {manifest.corpus} has {len(names)}: "
             f"{', '.join(names)}. Use --split random, whose score does not hold for new speakers"
         )
-    return _assign(manifest, np.arange(len(manifest.clips)), PARTS, SPEAKER_SHARES, seed)
+    return drawn_groups(manifest, np.arange(len(manifest.clips)), PARTS, SPEAKER_SHARES, seed)
 
 
 def _at_random(manifest: Manifest, seed: int) -> np.ndarray:
@@ -208,6 +206,14 @@ def _published(manifest: Manifest, name: str, fold: str, seed: int) -> np.ndarra
     return np.array([part_of[speaker] for speaker in manifest.speakers], dtype=object)
 
 
+def _but_tested(manifest: Manifest, tested: np.ndarray, seed: int) -> np.ndarray:
+    """Parts where these clips (clips,) bool test: some of the other speakers validate, the rest trains."""
+    parts = np.full(len(tested), "test", dtype=object)
+    rest = np.flatnonzero(~tested)
+    parts[rest] = _draw_validation(manifest, rest, seed)
+    return parts
+
+
 def _as_given(manifest: Manifest, seed: int) -> np.ndarray:
     parts = np.array([clip.part for clip in manifest.clips], dtype=object)
     without = [clip.shown for clip in manifest.clips if clip.part is None]
@@ -233,57 +239,4 @@ def _draw_validation(manifest: Manifest, rows: np.ndarray, seed: int) -> np.ndar
             f"validation speakers are taken from the train speakers, of whom 2 are needed; got {some(names)}"
         )
     share = SPEAKER_SHARES[1] / (SPEAKER_SHARES[0] + SPEAKER_SHARES[1])
-    return _assign(manifest, rows, PARTS[:2], (1 - share, share), seed)
-
-
-def _assign(
-    manifest: Manifest, rows: np.ndarray, parts: Sequence[str] | range, shares: Sequence[float], seed: int
-) -> np.ndarray:
-    """Part of every row, a speaker never in two: the best of many random assignments.
-
-    An assignment costs, summed over the parts, how far the part's share of clips is from the wanted one, plus the total
-    variation distance of its class distribution, and of its gender distribution, from the whole's. A class that a part
-    lacks costs more than all of these.
-
-    Returns:
-        (rows,) part names.
-    """
-    names, who = np.unique(manifest.speakers[rows], return_inverse=True)
-    counts = np.zeros((len(names), len(manifest.classes)))
-    np.add.at(counts, (who, manifest.labels[rows]), 1)
-    kinds, gender = np.unique([manifest.clips[row].gender or "" for row in rows], return_inverse=True)
-    genders = np.zeros((len(names), len(kinds)))
-    np.add.at(genders, (who, gender), 1)
-    drawn = _draw(len(names), shares, seed)
-    costs = _costs(drawn, counts, genders, shares).round(9)  # so that of equals the first wins, whatever the rounding
-    best = drawn[np.argmin(costs)]
-    return np.array(parts, dtype=object)[best[who]]
-
-
-def _draw(speakers: int, shares: Sequence[float], seed: int) -> np.ndarray:
-    """Random part numbers (draws, speakers); no part is empty, and sizes lie around the wanted shares."""
-    generator = np.random.default_rng(seed)
-    draws = max(1, min(_DRAWS, _MAX_DRAWN // speakers))
-    rank = generator.permuted(np.tile(np.arange(speakers), (draws, 1)), axis=1)
-    drawn = np.zeros((draws, speakers), dtype=np.int64)
-    start = np.zeros((draws, 1), dtype=np.int64)
-    for part in range(1, len(shares)):
-        wanted = round(shares[part] * speakers) + generator.integers(-1, 2, size=(draws, 1))
-        room = speakers - start - (len(shares) - part)  # leaves a speaker for each part to come, and one for part 0
-        size = np.clip(wanted, 1, room)
-        drawn[(rank >= start) & (rank < start + size)] = part
-        start = start + size
-    return drawn
-
-
-def _costs(drawn: np.ndarray, counts: np.ndarray, genders: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """Costs (draws,) of part numbers (draws, speakers), for clip counts (speakers, classes) and (speakers, genders)."""
-    costs = np.zeros(len(drawn))
-    for part, share in enumerate(shares):
-        members = (drawn == part).astype(np.float64)
-        costs += np.abs(members @ counts.sum(axis=1) / counts.sum() - share)
-        costs += 10 * ((members @ counts == 0) & (counts.sum(axis=0) > 0)).sum(axis=1)
-        for table in (counts, genders):
-            own, whole = members @ table, table.sum(axis=0)
-            costs += 0.5 * np.abs(own / own.sum(axis=1, keepdims=True) - whole / whole.sum()).sum(axis=1)
-    return costs
+    return drawn_groups(manifest, rows, PARTS[:2], (1 - share, share), seed)

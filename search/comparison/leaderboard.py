@@ -29,7 +29,8 @@ NOTES = {
     "standard error of a bootstrap over test speakers",
     "uar": "of the single models: mean and deviation over the seeds; war likewise",
     "p": "t test of the difference in UAR with the standard error of a bootstrap over test speakers, the same for "
-    "both; p_holm is corrected for the number of pairs, and a difference is shown where it lies below 0.05. It "
+    "both; p_holm is corrected for the number of pairs, and a difference is shown where it lies below 0.05. One test "
+    "speaker gives nothing to test with, and null. p "
     "concerns these trained ensembles; the deviation over seeds shows how far single models lie from one another",
     "mcnemar": "exact test on the clips that only one of the two has right; it treats the clips of a speaker as "
     "independent, so its p-values are too small and it decides nothing here",

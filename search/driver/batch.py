@@ -20,11 +20,13 @@ from search.run_folder.paths import BATCH_FILE, PLAN_FILE, RESULT_FILE
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError
 from ser_core.json_document import DocumentError, read_object, typed
-from ser_core.splits import PUBLISHED_FOLDS
+from ser_core.protocols import PROTOCOL_NAMES, PUBLISHED_FOLDS, is_protocol
 from ser_core.whole_file import write_whole
 
 RunOne = Callable[[Options], object]
 """Does one run by its options; raises what that raises."""
+FindFolds = Callable[[str, Options], Sequence[str]]
+"""Protocol and options -> its folds on the corpus that they name, as `--split` takes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +47,13 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """What `batch.json` holds."""
+    """What `batch.json` holds; early versions, whose protocols were the published ones, kept no folds."""
 
     models: tuple[str, ...]
     protocol: str
     search_per_fold: bool
     options: Mapping[str, Any]
+    folds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +62,15 @@ class Batch:
 
     Attributes:
         models: architectures, in order.
-        protocol: one of `PUBLISHED_FOLDS`, every fold of which is run; "" for the single split that the options name.
+        protocol: every fold of which is run, see `ser_core.protocols`; "" for the single split that the options name.
+        folds: its folds, as `--split` takes them.
         search_per_fold: every fold searches; else the first one does, and its winner is trained on the others.
         options: of all runs.
     """
 
     models: tuple[str, ...]
     protocol: str
+    folds: tuple[str, ...]
     search_per_fold: bool
     options: Options
 
@@ -74,20 +79,20 @@ class Batch:
         """The runs, in the order in which they are done."""
         if not self.protocol:
             return [Member(folder=model, model=model) for model in self.models]
-        folds = range(1, len(PUBLISHED_FOLDS[self.protocol]) + 1)
         return [
             Member(
-                folder=self.fold_folder(model, fold),
+                folder=self.fold_folder(model, number),
                 model=model,
-                split=f"{self.protocol}:{fold}",
-                taken_from="" if self.search_per_fold or fold == 1 else self.fold_folder(model, 1),
+                split=fold,
+                taken_from="" if self.search_per_fold or number == 1 else self.fold_folder(model, 1),
             )
             for model in self.models
-            for fold in folds
+            for number, fold in enumerate(self.folds, 1)
         ]
 
-    def fold_folder(self, model: str, fold: int) -> str:
-        return f"fold-{fold}" if len(self.models) == 1 else f"{model}-fold-{fold}"
+    def fold_folder(self, model: str, number: int) -> str:
+        name = f"fold-{number:0{len(str(len(self.folds)))}d}"  # so that the order of names is that of folds
+        return name if len(self.models) == 1 else f"{model}-{name}"
 
     def save(self, folder: Path) -> None:
         """Write `batch.json`, whole or not at all, and without a password."""
@@ -107,27 +112,33 @@ class Batch:
         path = folder / BATCH_FILE
         try:
             kept: _Kept = typed(_Kept, read_object(path))
-            if kept.protocol and kept.protocol not in PUBLISHED_FOLDS:
-                raise DocumentError(f"protocol must be one of {', '.join(PUBLISHED_FOLDS)}; got {kept.protocol!r}")
+            if kept.protocol and not is_protocol(kept.protocol):
+                raise DocumentError(f"protocol must be one of {', '.join(PROTOCOL_NAMES)}; got {kept.protocol!r}")
+            published = len(PUBLISHED_FOLDS.get(kept.protocol, ()))
+            folds = kept.folds or tuple(f"{kept.protocol}:{number}" for number in range(1, published + 1))
+            if kept.protocol and not folds:
+                raise DocumentError(f"it names no folds of {kept.protocol}")
             options = Options.of({name: value for name, value in kept.options.items() if value is not None})
         except (DocumentError, ConfigError) as error:
             raise ConfigError(f"{path} is not a batch that this version can read: {error}") from error
-        return cls(**{**vars(kept), "options": options})
+        return cls(**{**vars(kept), "folds": folds, "options": options})
 
 
-def batch_of(options: Options) -> Batch | None:
+def asks_for_batch(options: Options) -> bool:
+    """True for several architectures, or every fold of a protocol."""
+    return len(options.models) > 1 or is_protocol(options.split or "")
+
+
+def batch_of(options: Options, find_folds: FindFolds) -> Batch | None:
     """The batch that the options ask for, None when they ask for a single run.
 
     Raises:
         ConfigError: settings that no architecture has, or options that belong to a protocol alone.
+        CorpusError, SplitError: see `find_folds`.
     """
-    protocol = options.split if options.split in PUBLISHED_FOLDS else ""
-    if not protocol and options.search_per_fold is not None:
-        raise ConfigError(
-            f"--search-per-fold and --search-once are for every fold of a protocol, --split "
-            f"{' or '.join(PUBLISHED_FOLDS)}; got --split {options.split or 'nothing'}"
-        )
-    if len(options.models) < 2 and not protocol:
+    protocol = options.split if options.split is not None and is_protocol(options.split) else ""
+    _check_search(options, protocol)
+    if not asks_for_batch(options):
         return None
     if not options.models:
         raise ConfigError("--model must be given, unless --resume names a run; see --help")
@@ -140,10 +151,27 @@ def batch_of(options: Options) -> Batch | None:
     _refuse_orphans(Options(**common), options.models)
     return Batch(
         models=options.models,
-        protocol=protocol or "",
+        protocol=protocol,
+        folds=tuple(find_folds(protocol, options)) if protocol else (),
         search_per_fold=options.search_per_fold is not False,
         options=Options(**common),
     )
+
+
+def _check_search(options: Options, protocol: str) -> None:
+    """Raise `ConfigError` for one search where there are no folds, or where all scores would be tuned on the tested."""
+    if not protocol and options.search_per_fold is not None:
+        raise ConfigError(
+            f"--search-per-fold and --search-once are for every fold of a protocol, --split "
+            f"{', '.join(PROTOCOL_NAMES)}; got --split {options.split or 'nothing'}"
+        )
+    if options.search_per_fold is False and protocol not in PUBLISHED_FOLDS:
+        raise ConfigError(
+            f"--search-once tunes on the speakers besides the first fold's, whom the other folds test; it is for "
+            f"{' and '.join(PUBLISHED_FOLDS)}, of which such scores are published, and not for {protocol}. Search per "
+            f"fold; or search nothing: --configuration RUN takes the winner of a search on other data, --trials 1 "
+            f"--finalists 1 the model's recipe"
+        )
 
 
 def _own(name: str) -> bool:
@@ -165,7 +193,8 @@ def _refuse_orphans(options: Options, models: Sequence[str]) -> None:
 def default_batch_folder(batch: Batch) -> Path:
     """Where a batch lies when --run-dir does not say."""
     models = "all" if set(batch.models) == set(architectures()) else "-".join(batch.models)
-    return Path("runs") / "-".join(filter(None, (models, batch.protocol, f"{datetime.now():%Y%m%d-%H%M%S}")))
+    protocol = batch.protocol.replace(":", "")
+    return Path("runs") / "-".join(filter(None, (models, protocol, f"{datetime.now():%Y%m%d-%H%M%S}")))
 
 
 def run_batch(

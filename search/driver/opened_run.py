@@ -12,7 +12,7 @@ from rich.console import Console
 
 import ser_core
 from search.driver.options import Options
-from search.driver.tune import asked_batch, tune_one
+from search.driver.tune import is_batch, tune_one
 from search.run_folder.paths import FINAL_FOLDER, JOURNAL_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import FinalRun, RunRecords, TrialRecord
@@ -129,7 +129,7 @@ def tune_from_python(options: Mapping[str, Any], *, quiet: bool) -> Run:
     asked.check_complete()
     if asked.dry_run:
         raise ConfigError("a dry run is no run; ser search --dry-run prints what would be done")
-    if asked_batch(asked) is not None:
+    if is_batch(asked):
         raise ConfigError(
             "search.tune does one run: name one model, and one fold of a protocol (split='emobox:1'), and call it for "
             "each; or use ser search, which does them all"

@@ -58,15 +58,15 @@ class Options:
     split: str | None = option(
         Kind.PLAN,
         DATA,
-        "speaker, emobox:1..6, luna:1..5, manifest (its own parts) or random (not speaker-independent); emobox or "
-        "luna: every fold.",
+        "speaker, manifest (its own parts) or random (not speaker-independent). Every fold of a protocol: kfold:K "
+        "(groups of speakers), loso (each speaker), emobox, luna. One fold: kfold:5:2, loso:NAME, emobox:2.",
         means="manifest where the data brings parts, else speaker",
         own=True,
     )
     search_per_fold: bool | None = option(
         Kind.BATCH,
         DATA,
-        "Of every fold: each has a search of its own, or the first one's winner is trained on all.",
+        "Of every fold: each has a search of its own, or (emobox, luna) the first one's winner is trained on all.",
         off="--search-once",
         means="per fold",
     )

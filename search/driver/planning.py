@@ -14,6 +14,7 @@ from rich.console import Console
 
 from search.driver.option import Kind
 from search.driver.options import OPTIONS, Options
+from search.driver.protocol_folds import corpus_of
 from search.driver.resuming import changed_options, changed_space
 from search.driver.space import early_features, resolve_space
 from search.run_folder.limits import Limits
@@ -24,7 +25,7 @@ from search.study.warm_start import warm_start, winner_of
 from ser_core.architectures import default_config, default_settings
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, raise_problems
-from ser_core.corpora import corpora, load_corpus, progress_bars
+from ser_core.corpora import corpora
 from ser_core.splits import Fold, Split, inner_folds, make_split, most_inner_folds
 from spaces.knobs import KnobError, Space, Value, knob_to_json
 
@@ -63,7 +64,7 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
         )
     early_features(model, space, fixed)  # raises for features whose settings do not fit one another
     storage = "" if options.storage is None else kept_storage(options.storage)
-    manifest = _corpus(chosen["data"], chosen["classes"], chosen["skip_bad"], cache_dir, console)
+    manifest = corpus_of(chosen["data"], chosen["classes"], chosen["skip_bad"], cache_dir, console)
     split = make_split(manifest, split_kind or _default_split(manifest), chosen["seed"])
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
@@ -90,7 +91,7 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
     limits = replace(old.limits, **options.given(Kind.LIMIT))
     raise_problems(limits.problems())
     if not changes:
-        manifest = _corpus(data, old.classes, skip_bad, cache_dir, console)
+        manifest = corpus_of(data, old.classes, skip_bad, cache_dir, console)
         split = make_split(manifest, old.split, old.seed)
         plan = replace(
             old,
@@ -141,11 +142,6 @@ def wanted_folds(
         )
     raise_problems(problems)
     return AUTO
-
-
-def _corpus(data: str, classes: str | None, skip_bad: bool, cache_dir: Path, console: Console) -> Manifest:
-    with progress_bars(console) as progress:
-        return load_corpus(data, skip_bad=skip_bad, classes=classes, cache_dir=cache_dir, progress=progress)
 
 
 def _check_configuration(options: Options) -> None:

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
-from platformdirs import user_cache_path
 from rich.console import Console
 
-from search.driver.batch import Batch, batch_of, default_batch_folder, run_batch
+from search.driver.batch import Batch, asks_for_batch, batch_of, default_batch_folder, run_batch
 from search.driver.batch_summary import sum_up
 from search.driver.feature_facts import feature_facts
 from search.driver.options import Options
 from search.driver.planning import default_folder, prepare
 from search.driver.preflight import check_folder, check_machine, check_resumption, check_weights
+from search.driver.protocol_folds import cache_folder, checked_folds
 from search.driver.user_errors import USER_ERRORS, explained
 from search.interruption import Interrupted
 from search.run_folder.paths import BATCH_FILE
@@ -32,16 +32,21 @@ class StudyLost(UserError, RuntimeError):
     """The database of the study failed while a run was under way."""
 
 
-def asked_batch(options: Options) -> tuple[Batch, Path] | None:
+def asked_batch(options: Options, console: Console) -> tuple[Batch, Path] | None:
     """The batch that is asked for or resumed, and its folder; None for a single run.
 
     Raises:
-        ConfigError: see `batch_of` and `Batch.load`.
+        ConfigError, CorpusError, SplitError: see `batch_of`, `checked_folds` and `Batch.load`.
     """
     if options.resume is not None:
-        return (Batch.load(options.resume), options.resume) if (options.resume / BATCH_FILE).exists() else None
-    batch = batch_of(options)
+        return (Batch.load(options.resume), options.resume) if is_batch(options) else None
+    batch = batch_of(options, lambda protocol, own: checked_folds(protocol, own, console))
     return None if batch is None else (batch, options.run_dir or default_batch_folder(batch))
+
+
+def is_batch(options: Options) -> bool:
+    """True where several runs are asked for, or those of a folder are resumed."""
+    return asks_for_batch(options) if options.resume is None else (options.resume / BATCH_FILE).exists()
 
 
 def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -> bool:
@@ -87,7 +92,7 @@ def tune_one(options: Options, console: Console) -> Path:
         Interrupted: after Ctrl-C or a request in the folder.
         UserError, KnobError, OSError: what keeps the run from starting or ends it.
     """
-    cache_dir = options.cache_dir or user_cache_path("ser-search")
+    cache_dir = cache_folder(options)
     cache_bytes = None if options.cache_gib is None else int(options.cache_gib * 2**30)
     old = SearchPlan.load(options.resume) if options.resume is not None else None
     if old is None and options.run_dir is not None:

@@ -18,7 +18,7 @@ from search.run_folder.rungs import GRACE_TRIALS
 from search.run_folder.verdict import tuning_sentence
 from search.wording import caveats, count, duration, interval, percent, printable, tags
 from ser_core.clips import Manifest
-from ser_core.splits import Split
+from ser_core.splits import SINGLE_SPLITS, Split
 
 SCORES = {"uar": "UAR", "war": "accuracy (WAR)", "macro_f1": "macro F1"}
 
@@ -32,6 +32,11 @@ def print_warnings(plan: SearchPlan, console: Console) -> None:
     """What nobody may overlook: a synthetic corpus, shared speakers, files left out."""
     for caveat in caveats(facts_of_plan(plan)):
         console.print(f"[yellow]{plain(caveat.title)} {plain(caveat.long)}[/]")
+    if len(plan.speakers.test) == 1 and plan.split in SINGLE_SPLITS:
+        console.print(
+            f"[yellow]One test speaker gives no interval; --split kfold:{min(5, plan.corpus.speakers)} tests each of "
+            f"the {plan.corpus.speakers} speakers once.[/]"
+        )
     skipped = plan.corpus.skipped
     if skipped:
         console.print(f"[yellow]{count(len(skipped), 'unusable file')} left out; result.json names each.[/]")

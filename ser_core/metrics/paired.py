@@ -31,7 +31,10 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference between two scores in [-1, 1], its interval over speakers, and the p-value against none."""
+    """A difference between two scores in [-1, 1], its interval over speakers, and the p-value against none.
+
+    Of one speaker both are NaN: nothing tells how far others would differ.
+    """
 
     value: float
     interval: Interval
@@ -59,6 +62,11 @@ class Comparison:
     mcnemar_p_holm: float
 
     @property
+    def tested(self) -> bool:
+        """False for one speaker alone."""
+        return not np.isnan(self.p_holm)
+
+    @property
     def shown(self) -> bool:
         return self.p_holm < SIGNIFICANCE
 
@@ -66,14 +74,13 @@ class Comparison:
 def verdict(comparison: Comparison) -> str:
     """In words: "ast beats resnet18 by 2.1 points (-0.9 to 5.1; p = 0.31): not shown"; p is the corrected one."""
     value, interval = comparison.uar.value, comparison.uar.interval
+    lead = f"beats {comparison.second} by {100 * value:.1f} points" if value else f"and {comparison.second} score alike"
+    if not comparison.tested:
+        return f"{comparison.first} {lead} (one test speaker): cannot be tested"
     edges = "no interval" if np.isnan(interval.low) else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
     p_value = "p < 0.001" if comparison.p_holm < 0.001 else f"p = {comparison.p_holm:.2g}"
-    if value == 0:
-        return f"{comparison.first} and {comparison.second} score alike ({edges}; {p_value}): no difference shown"
-    return (
-        f"{comparison.first} beats {comparison.second} by {100 * value:.1f} points ({edges}; {p_value}): "
-        f"{'shown' if comparison.shown else 'not shown'}"
-    )
+    shown = "no difference shown" if value == 0 else "shown" if comparison.shown else "not shown"
+    return f"{comparison.first} {lead} ({edges}; {p_value}): {shown}"
 
 
 def compare_all(
@@ -172,7 +179,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number by Holm's step-down method (Holm 1979), in the order given."""
+    """p-values corrected for their number by Holm's step-down method (Holm 1979), in the order given; NaN if one is."""
     order = np.argsort(p_values)
     scaled = np.asarray(p_values, dtype=float)[order] * np.arange(len(p_values), 0, -1)
     corrected = np.empty(len(p_values))
@@ -217,9 +224,11 @@ def _difference(
 def _p_value(value: float, error: float, speakers: int) -> float:
     """Two-sided p-value of a difference against none.
 
-    Without an error to divide by (one speaker, or all of them differ alike) only the signs speak, and of n speakers
-    with equal differences the exact sign-flip test gives 2 / 2^n.
+    Without an error to divide by, where all speakers differ alike, only the signs speak, and of n speakers with equal
+    differences the exact sign-flip test gives 2 / 2^n. NaN for one speaker.
     """
+    if speakers < 2:
+        return np.nan
     if error > 0:
         return float(2 * stats.t.sf(abs(value) / error, speakers - 1))
     return 1.0 if np.isclose(value, 0.0) else 2.0 ** (1 - speakers)

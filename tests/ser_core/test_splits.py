@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_core.clips import Clip, Manifest, order_classes
+from ser_core.protocols import PUBLISHED_FOLDS
 from ser_core.split_rules import SplitError
-from ser_core.splits import PUBLISHED_FOLDS, Split, inner_folds, make_split, most_inner_folds
+from ser_core.splits import Split, inner_folds, make_split, most_inner_folds
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 PUBLISHED = [f"{name}:{fold}" for name, folds in PUBLISHED_FOLDS.items() for fold in range(1, len(folds) + 1)]
@@ -72,7 +73,7 @@ def test_speaker_split_is_disjoint_complete_and_has_every_class(manifest: Manife
 
 
 @settings(max_examples=20)
-@given(seed=st.integers(0, 1000), kind=st.sampled_from(["speaker", "random", "emobox:3", "luna:5"]))
+@given(seed=st.integers(0, 1000), kind=st.sampled_from(["speaker", "random", "emobox:3", "luna:5", "kfold:5:2"]))
 def test_a_split_depends_on_the_seed_and_not_on_the_order(seed: int, kind: str) -> None:
     manifest = ravdess()
     order = np.random.default_rng(seed).permutation(len(manifest.clips))
@@ -169,8 +170,8 @@ def test_a_class_of_too_few_speakers_is_named() -> None:
 
 
 def test_unknown_kind() -> None:
-    with pytest.raises(SplitError, match=r"unknown split 'loso'; known: speaker, random, manifest, emobox:1..6"):
-        make_split(ravdess(), "loso", 0)
+    with pytest.raises(SplitError, match=r"unknown split 'leave-one'; known: speaker, manifest, random, emobox"):
+        make_split(ravdess(), "leave-one", 0)
 
 
 def given_parts(**part_of: str | None) -> Manifest:

@@ -47,6 +47,8 @@ def info_of(runs: Sequence[RunView]) -> DifferencesInfo | None:
 
 def reading(info: DifferencesInfo) -> str:
     """How many differences are more than chance, and the leader's."""
+    if not info.pairs[0].tested:
+        return f"One test speaker tells nothing about others: {'; '.join(verdict(pair) for pair in info.pairs[:3])}."
     shown = sum(pair.shown for pair in info.pairs)
     text = (
         f"{shown or 'None'} of {count(len(info.pairs), 'difference')} in UAR {'is' if shown < 2 else 'are'} shown "
@@ -66,8 +68,8 @@ def table(info: DifferencesInfo) -> list[dict[str, Value | None]]:
             "uar_points": in_percent(pair.uar.value),
             "low_points": in_percent(pair.uar.interval.low),
             "high_points": in_percent(pair.uar.interval.high),
-            "p": pair.uar.p_value,
-            "p_holm": pair.p_holm,
+            "p": pair.uar.p_value if pair.tested else None,
+            "p_holm": pair.p_holm if pair.tested else None,
             "shown": pair.shown,
             "only_first_right_clips": pair.mcnemar.only_first,
             "only_second_right_clips": pair.mcnemar.only_second,

@@ -15,7 +15,7 @@ from search.pages.figures._style import BLUE, INK, ORANGE, SLATE, SURFACE, blank
 from search.run_folder.records import Value
 from search.run_folder.run_score import RunScore, run_score
 from search.run_folder.run_view import RunView
-from search.wording import count, in_percent, percent
+from search.wording import count, in_percent, interval, percent
 
 TITLE = "Forest: how far each score can be trusted"
 SECTION, ORDER, WIDE = "Result", 24, False
@@ -128,7 +128,8 @@ def reading(info: ForestInfo) -> str:
 
 def _with_interval(uar: Estimate, info: ForestInfo) -> str:
     if not uar.has_interval:
-        return f"{percent(uar.value)}, without an interval"
+        why = interval((None, None), speakers=info.speakers) if info.speakers else "no interval"
+        return f"{percent(uar.value)} ({why})"
     over = count(info.speakers, "speaker") if info.speakers else "speakers"
     return f"{percent(uar.value)} (95 % interval over {over}: {100 * uar.low:.1f} to {percent(uar.high)})"
 

@@ -21,7 +21,7 @@ from search.driver.options import Options
 from search.run import app
 from search.run_folder.predictions import read_predictions
 from ser_core.config import ConfigError
-from ser_core.splits import PUBLISHED_FOLDS
+from ser_core.protocols import PUBLISHED_FOLDS
 
 QUICK = ["--trials", "2", "--max-epochs", "2", "--finalists", "1", "--seeds", "1", "--concurrency", "1"]
 
@@ -43,6 +43,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "corpus.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["path", "speaker", "emotion", "gender"], *rows])
     return folder / "corpus.csv"
+
+
+def numbered(protocol: str, _options: Options) -> list[str]:
+    """Folds of a protocol, without a corpus."""
+    return [f"{protocol}:{fold}" for fold in range(1, {"emobox": 6, "luna": 5}.get(protocol, 12) + 1)]
 
 
 def invoke(*arguments: object) -> Result:
@@ -105,6 +110,33 @@ def check_going_on(folder: Path, cache: Path, options: list[object]) -> None:
     assert "holds runs already; --resume" in plain(refused)
 
 
+@pytest.mark.slow  # three runs
+def test_groups_of_speakers_as_folds_end_with_one_interval(corpus: Path, cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "kfold"
+    options = ["--data", corpus, "--cache-dir", cache, "--split", "kfold:3", *QUICK]
+    done = invoke("--model", "mlp", *options, "--run-dir", folder)
+    assert done.exit_code == 0, done.output
+    document = json.loads((folder / "protocol.json").read_text())
+    assert (document["protocol"], document["folds"], document["search"]) == ("kfold:3", 3, "per fold")
+    numbers = document["models"]["mlp"]
+    assert [fold["split"] for fold in numbers["folds"]] == ["kfold:3:1", "kfold:3:2", "kfold:3:3"]
+    assert sorted(name for fold in numbers["folds"] for name in fold["test_speakers"]) == [
+        f"{actor:02d}" for actor in range(1, 25)
+    ]
+    assert numbers["pooled"]["speakers"] == 24
+    assert numbers["tuned_on_test_speakers"] is False
+    assert "<h1>kfold:3, 3 folds: mlp</h1>" in (folder / "protocol.html").read_text()
+
+
+def test_folds_that_cannot_be_made_are_refused_before_the_first_is_begun(corpus: Path, cache: Path) -> None:
+    options = ["--model", "mlp", "--data", corpus, "--cache-dir", cache, "--dry-run"]
+    assert "kfold:25 needs as many speakers as folds; corpus has 24" in plain(invoke(*options, "--split", "kfold:25"))
+    assert "takes a whole number of at least 2, as kfold:5" in plain(invoke(*options, "--split", "kfold"))
+    done = invoke(*options, "--split", "kfold:2")
+    assert done.exit_code == 0, done.output
+    assert [f"kfold:2:{fold}" in done.output for fold in (1, 2)] == [True, True]
+
+
 @pytest.mark.slow  # three runs, each with a Ray of its own
 def test_several_architectures_end_with_their_ensemble_and_leaderboard(
     corpus: Path, cache: Path, tmp_path: Path
@@ -130,19 +162,25 @@ def test_several_architectures_end_with_their_ensemble_and_leaderboard(
 
 
 def test_what_makes_a_batch() -> None:
-    assert batch_of(Options(data="x", model="mlp", split="emobox:3")) is None
-    single = batch_of(Options(data="x", model="mlp", split="emobox"))
+    assert batch_of(Options(data="x", model="mlp", split="emobox:3"), numbered) is None
+    assert batch_of(Options(data="x", model="mlp", split="kfold:5:2"), numbered) is None
+    single = batch_of(Options(data="x", model="mlp", split="emobox"), numbered)
     assert single is not None
     assert [member.split for member in single.members] == [f"emobox:{fold}" for fold in range(1, 7)]
     assert [member.taken_from for member in single.members] == [""] * 6
-    both = batch_of(Options(data="x", model="mlp, cnn_lstm", split="luna", search_per_fold=False))
+    both = batch_of(Options(data="x", model="mlp, cnn_lstm", split="luna", search_per_fold=False), numbered)
     assert both is not None
     assert [member.folder for member in both.members][4:7] == ["mlp-fold-5", "cnn_lstm-fold-1", "cnn_lstm-fold-2"]
     assert both.members[6].taken_from == "cnn_lstm-fold-1"
+    many = batch_of(Options(data="x", model="mlp", split="loso"), numbered)
+    assert many is not None
+    folders = [member.folder for member in many.members]
+    assert folders == sorted(folders)  # as every reader of the folder finds them
+    assert folders[::11] == ["fold-01", "fold-12"]
 
 
 def batch_at(**options: Any) -> Batch:
-    batch = batch_of(Options(**{"data": "x", "model": "mlp", "split": "luna", **options}))
+    batch = batch_of(Options(**{"data": "x", "model": "mlp", "split": "luna", **options}), numbered)
     assert batch is not None
     return batch
 
@@ -157,8 +195,20 @@ def test_a_batch_is_kept_without_the_password(tmp_path: Path) -> None:
     kept = Batch.load(tmp_path)
     assert kept.options.warm_start == "postgresql://me@host/db#study"
     assert kept.options.cache_dir == tmp_path
+    assert kept.folds == tuple(f"luna:{fold}" for fold in range(1, 6))
     (tmp_path / "batch.json").write_text("{}")
     with pytest.raises(ConfigError, match="is not a batch that this version can read"):
+        Batch.load(tmp_path)
+
+
+def test_a_batch_of_an_early_version_has_the_published_folds(tmp_path: Path) -> None:
+    batch_at().save(tmp_path)
+    early = json.loads((tmp_path / "batch.json").read_text())
+    assert early.pop("folds")
+    (tmp_path / "batch.json").write_text(json.dumps(early))
+    assert Batch.load(tmp_path).members == batch_at().members
+    (tmp_path / "batch.json").write_text(json.dumps({**early, "protocol": "loso"}))
+    with pytest.raises(ConfigError, match="it names no folds of loso"):
         Batch.load(tmp_path)
 
 
@@ -195,6 +245,7 @@ def test_paths_of_a_batch_hold_wherever_it_is_resumed_from(tmp_path: Path, monke
         (["--model", "mlp,nope", "--data", "demo"], "unknown architectures nope; known: ast"),
         (["--model", "mlp", "--data", "demo", "--search-once"], "are for every fold of a protocol"),
         (["--data", "demo", "--split", "luna"], "--model must be given"),
+        (["--model", "mlp", "--data", "demo", "--split", "loso", "--search-once"], "is for emobox and luna"),
         (
             ["--model", "mlp,ast", "--data", "demo", "--set", "model.lstm_units=8"],
             "none of mlp, ast has the settings in",

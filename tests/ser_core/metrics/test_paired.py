@@ -14,7 +14,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from ser_core.metrics.paired import McNemar, compare_all, holm, mcnemar
+from ser_core.metrics.paired import McNemar, compare_all, holm, mcnemar, verdict
 from ser_core.metrics.scores import bootstrap_interval
 
 CLASSES = 4
@@ -121,10 +121,11 @@ def test_the_order_of_clips_names_and_classes_does_not_matter(seed: int, speaker
     if len({round(own.argmax(axis=2).__eq__(labels).mean(), 9) for own in probabilities.values()}) == 3:  # no ties
         assert [(each.first, each.second) for each in again] == [(each.first, each.second) for each in found]
         assert [each.uar.value for each in again] == pytest.approx([each.uar.value for each in found])
-        assert [each.p_holm for each in again] == pytest.approx([each.p_holm for each in found])
+        assert [each.p_holm for each in again] == pytest.approx([each.p_holm for each in found], nan_ok=True)
     for each in found:
         assert 0 <= each.uar.value <= 1
-        assert each.uar.p_value <= each.p_holm <= 1
+        assert each.tested == (speakers > 1)
+        assert each.uar.p_value <= each.p_holm <= 1 or not each.tested
         assert each.mcnemar.p_value <= each.mcnemar_p_holm <= 1
         inside = each.uar.interval.low <= 0  # False for NaN
         assert inside == (each.uar.p_value >= 0.05) or math.isnan(each.uar.interval.low)
@@ -138,7 +139,19 @@ def test_a_model_does_not_beat_itself() -> None:
     assert found.mcnemar == McNemar(0, 0, 1.0)
 
 
-@pytest.mark.parametrize(("speakers", "p_value"), [(1, 1.0), (2, 0.5), (3, 0.25)])
+def test_one_speaker_cannot_be_tested() -> None:
+    probabilities, labels, names = made(1, speakers=1, one=0.6, other=0.3)
+    (found,) = compare_all(probabilities, labels, names)
+    assert math.isnan(found.uar.p_value)
+    assert math.isnan(found.p_holm)
+    assert (found.tested, found.shown) == (False, False)
+    points = f"{100 * found.uar.value:.1f}"
+    assert verdict(found) == f"one beats other by {points} points (one test speaker): cannot be tested"
+    (same,) = compare_all({"one": probabilities["one"], "same": probabilities["one"]}, labels, names)
+    assert verdict(same) == "one and same score alike (one test speaker): cannot be tested"
+
+
+@pytest.mark.parametrize(("speakers", "p_value"), [(2, 0.5), (3, 0.25)])
 def test_speakers_who_all_differ_alike_count_by_their_signs(speakers: int, p_value: float) -> None:
     labels, names = corpus(speakers)
     right = np.ones((1, len(labels)), dtype=bool)

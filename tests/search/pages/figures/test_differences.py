@@ -81,6 +81,21 @@ def test_a_model_beside_itself_has_no_interval(folders: list[Path]) -> None:
     json.dumps(differences.table(info), allow_nan=False)
 
 
+def test_one_test_speaker_is_said_instead_of_a_test(run_maker: Callable[..., Any]) -> None:
+    runs = []
+    for seed, skill in enumerate((0.3, 0.7)):
+        maker = run_maker(f"run-{seed}", trials=6, max_epochs=6).search(fail_every=0).finish()
+        runs.append(maker.predict(skill, seed=seed, speakers=1).folder)
+    info = differences.info_of(compared(runs))
+    assert info is not None
+    assert differences.reading(info).startswith("One test speaker tells nothing about others: ")
+    assert differences.reading(info).endswith("(one test speaker): cannot be tested.")
+    (row,) = differences.table(info)
+    assert (row["p"], row["p_holm"], row["shown"]) == (None, None, False)
+    assert list(traces(info)["not shown"]["y"]) == [0]
+    json.dumps(differences.table(info), allow_nan=False)
+
+
 def test_many_pairs_are_drawn_in_part_and_listed_in_full(folders: list[Path]) -> None:
     first, second = compared(folders[:2])
     info = differences.info_of([first, replace(second, beats=second.beats * 50)])

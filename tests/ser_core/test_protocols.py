@@ -1,0 +1,124 @@
+"""Protocols: their folds cover every clip once, keep speakers apart, and have validation speakers of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ser_core.clips import Clip, Manifest, order_classes
+from ser_core.protocols import fold_names, is_protocol
+from ser_core.split_rules import SplitError
+from ser_core.splits import Split, make_split
+
+WORDS = ("happy", "sad", "angry")
+
+
+def corpus_of(*speakers: str, takes: int = 2, words: tuple[str, ...] = WORDS) -> Manifest:
+    clips = [
+        Clip(clip_id=f"{speaker}-{word}-{take}", path=Path("x"), speaker=speaker, emotion=word)
+        for speaker in speakers
+        for word in words
+        for take in range(takes)
+    ]
+    return Manifest(corpus="made", clips=tuple(clips), classes=order_classes(set(words)))
+
+
+def splits_of(manifest: Manifest, protocol: str, seed: int = 0) -> list[Split]:
+    return [make_split(manifest, name, seed) for name in fold_names(protocol, manifest)]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Manifest, str]:
+    people = draw(st.integers(4, 12))
+    clips = [
+        clip for number in range(people) for clip in corpus_of(f"s{number:02d}", takes=draw(st.integers(1, 4))).clips
+    ]
+    manifest = Manifest(corpus="made", clips=tuple(draw(st.permutations(clips))), classes=order_classes(set(WORDS)))
+    return manifest, draw(st.sampled_from(["loso", *(f"kfold:{count}" for count in range(2, min(people, 6) + 1))]))
+
+
+@given(case=cases(), seed=st.integers(0, 99))
+def test_folds_test_every_clip_once_and_keep_speakers_apart(case: tuple[Manifest, str], seed: int) -> None:
+    manifest, protocol = case
+    splits = splits_of(manifest, protocol, seed)
+    assert [split.kind for split in splits] == list(fold_names(protocol, manifest))
+    assert sorted(row for split in splits for row in split.test.tolist()) == list(range(len(manifest.clips)))
+    for split in splits:
+        parts = [split.train, split.validation, split.test]
+        assert sorted(np.concatenate(parts).tolist()) == list(range(len(manifest.clips)))
+        heard = [set(manifest.speakers[rows].tolist()) for rows in parts]
+        assert sum(map(len, heard)) == len(set().union(*heard))
+        assert all(heard)
+        assert split.speaker_independent
+        for rows in (split.train, split.validation):
+            assert set(manifest.labels[rows]) == set(range(len(manifest.classes)))
+
+
+@given(case=cases(), seed=st.integers(0, 99))
+def test_folds_depend_on_the_seed_and_not_on_the_order(case: tuple[Manifest, str], seed: int) -> None:
+    manifest, protocol = case
+    turned = replace(manifest, clips=manifest.clips[::-1])
+
+    def parts(own: Manifest) -> list[list[set[str]]]:
+        return [
+            [{own.clips[row].clip_id for row in rows} for rows in (split.train, split.validation, split.test)]
+            for split in splits_of(own, protocol, seed)
+        ]
+
+    assert parts(manifest) == parts(turned) == parts(manifest)
+
+
+def test_the_names_of_folds() -> None:
+    manifest = corpus_of("bob", "ann", "cy", "d:1")
+    assert fold_names("kfold:2", manifest) == ("kfold:2:1", "kfold:2:2")
+    assert fold_names("loso", manifest) == ("loso:ann", "loso:bob", "loso:cy", "loso:d:1")
+    assert fold_names("luna", manifest) == tuple(f"luna:{number}" for number in range(1, 6))
+    split = make_split(manifest, "loso:d:1", 0)
+    assert set(manifest.speakers[split.test].tolist()) == {"d:1"}
+
+
+def test_which_splits_are_protocols() -> None:
+    whole = ["emobox", "luna", "kfold:5", "kfold", "loso"]
+    single = ["emobox:1", "kfold:5:2", "loso:ann", "speaker", "random", "manifest", ""]
+    assert [name for name in (*whole, *single) if is_protocol(name)] == whole
+
+
+@pytest.mark.parametrize(
+    ("fold", "message"),
+    [
+        ("kfold:5:1", r"kfold:5 needs as many speakers as folds; made has 4\. Use kfold:4 or fewer"),
+        ("kfold:1:1", r"takes a whole number of at least 2, as kfold:5; got kfold:1"),
+        ("kfold:x:1", r"takes a whole number of at least 2, as kfold:5; got kfold:x"),
+        ("kfold:2:3", r"kfold:2 has folds 1 to 2, as in kfold:2:1; got kfold:2:3"),
+        ("kfold:2", r"kfold:2 has folds 1 to 2"),
+        ("loso:anna", r"made has no 'anna'. Did you mean ann\?"),
+    ],
+)
+def test_a_fold_that_there_is_not_is_refused(fold: str, message: str) -> None:
+    with pytest.raises(SplitError, match=message):
+        make_split(corpus_of("ann", "bob", "cy", "di"), fold, 0)
+
+
+def test_two_speakers_cannot_be_left_out_one_by_one() -> None:
+    with pytest.raises(SplitError, match=r"loso needs at least 3 speakers.*made has 2: ann, bob"):
+        fold_names("loso", corpus_of("ann", "bob"))
+
+
+def test_a_fold_may_test_speakers_who_lack_a_class() -> None:
+    """All folds are scored together; what trains and validates must have every class."""
+    clips = [clip for name in ("ann", "bob", "cy") for clip in corpus_of(name).clips]
+    manifest = Manifest(
+        corpus="made", clips=(*clips, *corpus_of("di", words=("sad",)).clips), classes=("happy", "sad", "angry")
+    )
+    split = make_split(manifest, "loso:di", 0)
+    assert set(manifest.labels[split.test]) == {1}
+    few = replace(
+        manifest, clips=tuple(c for c in manifest.clips if c.emotion != "angry" or c.speaker in ("ann", "bob"))
+    )
+    with pytest.raises(SplitError, match="split loso:ann: every part needs every class"):
+        make_split(few, "loso:ann", 0)
