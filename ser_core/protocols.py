@@ -3,8 +3,9 @@
     emobox, luna        the published folds of RAVDESS
     kfold:K             K groups of speakers, as alike in clips, classes and genders as can be
     loso                one speaker at a time
+    logo:COLUMN         one group of a column at a time: a language, a session, a gender
 
-One fold is named after its protocol: `emobox:2`, `kfold:5:2`, `loso:ANN`.
+One fold is named after its protocol: `emobox:2`, `kfold:5:2`, `loso:ANN`, `logo:language:de`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from ser_core.clips import Manifest
 from ser_core.speaker_groups import balanced_groups
-from ser_core.split_rules import SplitError
+from ser_core.split_rules import SplitError, some
 from ser_core.suggestions import did_you_mean
 
 PUBLISHED_FOLDS = {
@@ -26,15 +27,15 @@ PUBLISHED_FOLDS = {
 }
 """Test actors of RAVDESS per fold, as published."""
 
-KFOLD, LOSO = "kfold", "loso"
-PROTOCOL_NAMES = (*PUBLISHED_FOLDS, f"{KFOLD}:K", LOSO)
+KFOLD, LOSO, LOGO = "kfold", "loso", "logo"
+PROTOCOL_NAMES = (*PUBLISHED_FOLDS, f"{KFOLD}:K", LOSO, f"{LOGO}:COLUMN")
 """As messages name them."""
 
 
 def is_protocol(split: str) -> bool:
     """True for the name of a protocol, with or without its number or column; False for one fold of it."""
     name, _, rest = split.partition(":")
-    if name == KFOLD:
+    if name in (KFOLD, LOGO):
         return ":" not in rest
     return split in (*PUBLISHED_FOLDS, LOSO)
 
@@ -43,25 +44,27 @@ def fold_names(protocol: str, manifest: Manifest) -> tuple[str, ...]:
     """The folds of a protocol, in order.
 
     Raises:
-        SplitError: a number of folds by which the corpus cannot be divided.
+        SplitError: a number of folds, or a column, by which the corpus cannot be divided.
+        CorpusError: no such column.
     """
     name, _, rest = protocol.partition(":")
     if name in PUBLISHED_FOLDS:
         return tuple(f"{name}:{number}" for number in range(1, len(PUBLISHED_FOLDS[name]) + 1))
     if name == KFOLD:
         return tuple(f"{protocol}:{number}" for number in range(1, _fold_count(rest, manifest) + 1))
-    return tuple(f"{LOSO}:{speaker}" for speaker in _speakers(manifest))
+    words = _speakers(manifest) if name == LOSO else sorted(set(_column(manifest, rest).tolist()))
+    return tuple(f"{protocol}:{word}" for word in words)
 
 
 def tested_rows(manifest: Manifest, fold: str, seed: int) -> np.ndarray | None:
-    """Which clips a fold of `kfold` or `loso` tests: (clips,) bool; None for a split that is none of these.
+    """Which clips a fold of `kfold`, `loso` or `logo` tests: (clips,) bool; None for a split that is none of these.
 
     Args:
         manifest: with its clips in the order of their ids.
         seed: of the groups of speakers.
 
     Raises:
-        SplitError: no such fold.
+        SplitError, CorpusError: no such fold.
     """
     name, _, rest = fold.partition(":")
     return _TESTED[name](manifest, rest, seed) if name in _TESTED else None
@@ -85,9 +88,21 @@ def _of_speaker(manifest: Manifest, speaker: str, _seed: int) -> np.ndarray:
     return np.asarray(manifest.speakers == speaker)
 
 
+def _of_value(manifest: Manifest, rest: str, _seed: int) -> np.ndarray:
+    column, _, value = rest.partition(":")
+    values = _column(manifest, column)
+    known = sorted(set(values.tolist()))
+    if value not in known:
+        raise SplitError(
+            f"split {LOGO}:{column} tests one of {some(known)}, as in {LOGO}:{column}:{known[0]}; got {value!r}"
+        )
+    return np.asarray(values == value)
+
+
 _TESTED: Mapping[str, Callable[[Manifest, str, int], np.ndarray]] = {
     KFOLD: _of_group,
     LOSO: _of_speaker,
+    LOGO: _of_value,
 }
 
 
@@ -112,3 +127,33 @@ def _fold_count(text: str, manifest: Manifest) -> int:
             f"{KFOLD}:{speakers} or fewer"
         )
     return int(text)
+
+
+def _column(manifest: Manifest, name: str) -> np.ndarray:
+    """What every clip has in a column: (clips,) str.
+
+    Raises:
+        CorpusError: no such column.
+        SplitError: a clip without a value, one value for all, or a speaker with several.
+    """
+    values = manifest.column(name)
+    if lacking := [clip.shown for clip, value in zip(manifest.clips, values.tolist(), strict=True) if not value]:
+        known = [column for column in ("gender", *manifest.columns) if all(manifest.column(column))]
+        raise SplitError(
+            f"split {LOGO}:{name} needs a {name} for every clip; {len(lacking)} of {len(values)} have none: "
+            f"{some(lacking)}. Columns that all clips have: {', '.join(known) or 'none'}"
+        )
+    if len(set(values.tolist())) < 2:
+        raise SplitError(
+            f"split {LOGO}:{name} needs two groups or more; every clip of {manifest.corpus} is {values[0]}"
+        )
+    pairs = sorted(set(zip(manifest.speakers.tolist(), values.tolist(), strict=True)))
+    groups: dict[str, list[str]] = {}
+    for speaker, value in pairs:
+        groups.setdefault(speaker, []).append(value)
+    if shared := [f"{speaker} ({', '.join(own)})" for speaker, own in groups.items() if len(own) > 1]:
+        raise SplitError(
+            f"split {LOGO}:{name} would train on test speakers: these have more than one {name}: {some(shared)}. Use "
+            f"{LOSO} or {KFOLD}:K"
+        )
+    return values

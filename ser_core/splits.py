@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ser_core.clips import Manifest
-from ser_core.protocols import KFOLD, LOSO, PROTOCOL_NAMES, PUBLISHED_FOLDS, tested_rows
+from ser_core.protocols import KFOLD, LOGO, LOSO, PROTOCOL_NAMES, PUBLISHED_FOLDS, tested_rows
 from ser_core.speaker_groups import drawn_groups
 from ser_core.split_rules import SplitError, check_classes, check_recordings, check_speakers, some
 
@@ -121,13 +121,14 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
             allow), "random" (80/10/10 by clips, classes balanced, speakers shared), "manifest" (the parts that the
             clips bring; without validation, it is taken from the train speakers), or a fold of a protocol: "emobox:1"
             to "emobox:6" and "luna:1" to "luna:5" (RAVDESS), "kfold:5:2" (the second of five groups of speakers tests,
-            see `balanced_groups`) or "loso:ANN" (she does). Of the last two, some of the other speakers validate.
+            see `balanced_groups`), "loso:ANN" (she does), "logo:language:de" (clips of that language do). Of the last
+            three, some of the other speakers validate.
         seed: of every draw.
 
     Raises:
         SplitError: an unknown kind, one class alone, too few speakers, a corpus that a published fold is not for, a
             speaker in two parts (other than "random"), a recording in two parts, or a class that is missing from one;
-            the test part of `kfold` and `loso` may lack one, since all of them are scored together.
+            the test part of the last three may lack one, since all folds are scored together.
     """
     if len(manifest.classes) < 2:
         raise SplitError(f"at least two classes are needed; every clip of {manifest.corpus} is {manifest.classes[0]}")
@@ -151,7 +152,7 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
     if split.speaker_independent:
         check_speakers(f"split {kind}", rows, manifest)
     check_recordings(f"split {kind}", rows, manifest)
-    pooled = name in (KFOLD, LOSO)  # clips of all folds are scored together, so a single one may lack a class
+    pooled = name in (KFOLD, LOSO, LOGO)  # clips of all folds are scored together, so a single one may lack a class
     check_classes(f"split {kind}", {part: rows[part] for part in PARTS if part != "test" or not pooled}, manifest)
     return split
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_core.clips import Clip, Manifest, order_classes
+from ser_core.clips import Clip, CorpusError, Manifest, order_classes
 from ser_core.protocols import fold_names, is_protocol
 from ser_core.split_rules import SplitError
 from ser_core.splits import Split, make_split
@@ -83,8 +83,8 @@ def test_the_names_of_folds() -> None:
 
 
 def test_which_splits_are_protocols() -> None:
-    whole = ["emobox", "luna", "kfold:5", "kfold", "loso"]
-    single = ["emobox:1", "kfold:5:2", "loso:ann", "speaker", "random", "manifest", ""]
+    whole = ["emobox", "luna", "kfold:5", "kfold", "loso", "logo:language", "logo"]
+    single = ["emobox:1", "kfold:5:2", "loso:ann", "logo:language:de", "speaker", "random", "manifest", ""]
     assert [name for name in (*whole, *single) if is_protocol(name)] == whole
 
 
@@ -107,6 +107,48 @@ def test_a_fold_that_there_is_not_is_refused(fold: str, message: str) -> None:
 def test_two_speakers_cannot_be_left_out_one_by_one() -> None:
     with pytest.raises(SplitError, match=r"loso needs at least 3 speakers.*made has 2: ann, bob"):
         fold_names("loso", corpus_of("ann", "bob"))
+
+
+def with_column(manifest: Manifest, name: str, of: dict[str, str]) -> Manifest:
+    return replace(manifest, columns={name: np.array([of[clip.speaker] for clip in manifest.clips], dtype=object)})
+
+
+def test_one_group_of_a_column_is_left_out_at_a_time() -> None:
+    people = {"ann": "de", "bob": "de", "cy": "en", "di": "en", "ed": "ur:pk"}
+    manifest = with_column(corpus_of(*people), "language", people)
+    assert fold_names("logo:language", manifest) == ("logo:language:de", "logo:language:en", "logo:language:ur:pk")
+    tested = [set(manifest.speakers[split.test].tolist()) for split in splits_of(manifest, "logo:language")]
+    assert tested == [{"ann", "bob"}, {"cy", "di"}, {"ed"}]
+    with pytest.raises(SplitError, match=r"logo:language tests one of de, en, ur:pk, as in logo:language:de; got 'fr'"):
+        make_split(manifest, "logo:language:fr", 0)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (
+            "session",
+            r"needs a session for every clip; 6 of 18 have none: ann-happy-0.*Columns that all clips have: none",
+        ),
+        ("language", r"needs two groups or more; every clip of made is de"),
+    ],
+)
+def test_a_column_that_makes_no_groups_is_refused(column: str, message: str) -> None:
+    values = {"session": {"ann": "", "bob": "1", "cy": "2"}, "language": dict.fromkeys(("ann", "bob", "cy"), "de")}
+    manifest = with_column(corpus_of("ann", "bob", "cy"), column, values[column])
+    with pytest.raises(SplitError, match=message):
+        fold_names(f"logo:{column}", manifest)
+
+
+def test_a_group_that_shares_speakers_with_another_is_refused() -> None:
+    manifest = corpus_of("ann", "bob", "cy")
+    session = np.array([str(row % 2) for row in range(len(manifest.clips))], dtype=object)
+    with pytest.raises(
+        SplitError, match=r"would train on test speakers: these have more than one session: ann \(0, 1\)"
+    ):
+        fold_names("logo:session", replace(manifest, columns={"session": session}))
+    with pytest.raises(CorpusError, match="made has no column 'age'"):
+        fold_names("logo:age", manifest)
 
 
 def test_a_fold_may_test_speakers_who_lack_a_class() -> None:
