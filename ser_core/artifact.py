@@ -1,7 +1,8 @@
 """A trained model as a folder: `model.safetensors` with the weights, `config.json` with all else.
 
-The folder is enough to predict (wav2vec 2.0 features also need their encoder) and can be read without this program: no
-pickle, and every number that turns samples into probabilities stands in the JSON file.
+The folder is enough to predict and can be read without this program: no pickle, and every number that turns samples
+into probabilities stands in the JSON file. Features of a speech encoder also need that encoder, which loading a model
+never downloads.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
 from ser_core.inference import evaluate
 from ser_core.json_document import DocumentError, read_object
-from ser_core.modules.pretrained import PretrainedError
+from ser_core.modules.pretrained import PretrainedError, nothing_fetched
 from ser_core.tensor_file import write_tensors
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
 
     Raises:
         ArtifactError: files that are missing, truncated, changed since they were written, or that do not fit.
-        PretrainedError: the wav2vec 2.0 encoder of the features cannot be loaded.
+        PretrainedError: the encoder of the features is not on this machine, or cannot be loaded.
     """
     document = _read_config(folder)
     weights_file = folder / WEIGHTS_FILE
@@ -223,12 +224,14 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         )
     try:
         config = _config(document)
-        model = build_model(
-            without_pretrained(config),
-            frames=document["clip_frames"],
-            bins=document["bins"],
-            classes=len(document["classes"]),
-        )
+        with nothing_fetched():
+            extract = extractor(config.features, device)
+            model = build_model(
+                without_pretrained(config),
+                frames=document["clip_frames"],
+                bins=document["bins"],
+                classes=len(document["classes"]),
+            )
         model.load_state_dict(load_file(weights_file))
         normalisation = _normalisation(document)
     except PretrainedError:
@@ -251,7 +254,7 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         normalisation=normalisation,
         model=model.to(device).eval(),
         device=torch.device(device),
-        extract=extractor(config.features, device),
+        extract=extract,
         about=document["about"],
     )
 

@@ -22,8 +22,10 @@ BY_SPEAKER = "speaker"
 """The normalisation that makes a result transductive."""
 SPECTROGRAMS = ("log_mel", "kaldi_fbank")
 """Kinds of features whose bins lie along the frequency axis."""
-CLIP_VECTORS = ("mfcc_stats", "functionals", "egemaps", "compare")
+CLIP_VECTORS = ("mfcc_stats", "functionals", "egemaps", "compare", "encoder_stats")
 """Kinds of features that are one vector per clip, without time."""
+ENCODER_KINDS = ("encoder", "encoder_stats", "encoder_input")
+"""Kinds of features that a pretrained speech encoder gives or takes."""
 NORMALISATIONS = ("corpus", "clip", BY_SPEAKER)
 """Whose frames a clip's features are normalised by."""
 
@@ -53,8 +55,10 @@ class FeatureConfig:
         "log_mel: log mel spectrogram; mfcc: cepstra over time; mfcc_stats: one vector of MFCC statistics per clip; "
         "functionals: one vector of statistics over mel bins, cepstra, spectral shape, loudness, voicing and pitch; "
         "egemaps, compare: openSMILE's eGeMAPS and ComParE 2016 (not for commercial use); "
-        "kaldi_fbank: Kaldi's log mel filter bank as AST uses it; wav2vec2: frames of a wav2vec 2.0 encoder",
-        choices=("log_mel", "mfcc", *CLIP_VECTORS, "kaldi_fbank", "wav2vec2"),
+        "kaldi_fbank: Kaldi's log mel filter bank as AST uses it; encoder: frames of one layer of a pretrained speech "
+        "encoder; encoder_stats: mean and deviation over time of all its layers; encoder_input: what it takes, samples "
+        "or its own log mel spectrogram",
+        choices=("log_mel", "mfcc", *CLIP_VECTORS, "kaldi_fbank", "encoder", "encoder_input"),
     )
     sample_rate_hz: int = setting(16_000, "rate to which audio is resampled, Hz", low=4_000, high=48_000)
     window_ms: float = setting(25.0, "length of the analysis window, ms", low=5, high=200)
@@ -80,10 +84,11 @@ class FeatureConfig:
         choices=NORMALISATIONS,
     )
     encoder: str = setting(
-        "facebook/wav2vec2-base", "wav2vec 2.0 weights (kind wav2vec2): hub name, local folder, or none for random ones"
+        "facebook/wav2vec2-base",
+        "speech encoder of the kinds that have one: hub name, local folder, or none for random weights",
     )
     encoder_layer: int = setting(
-        -1, "hidden state of the encoder that is stored (kind wav2vec2); -1 is the last", low=-1, high=48
+        -1, "hidden state of the encoder that is stored (kind encoder); -1 is the last", low=-1, high=48
     )
     clip_seconds: float = setting(
         3.0, "part of a clip that the model sees, s; shorter clips are padded", low=0.2, high=60
@@ -114,6 +119,11 @@ class FeatureConfig:
             problems.append(
                 f"features.normalisation = clip needs several frames of a clip, and features.kind = {self.kind} is one "
                 f"vector per clip; say corpus or speaker"
+            )
+        if self.normalisation != "corpus" and self.kind == "encoder_input":
+            problems.append(
+                f"features.normalisation must be corpus for features.kind = encoder_input, which the encoder itself "
+                f"normalises; got {self.normalisation}"
             )
         if self.hop_ms > self.window_ms:
             problems.append(f"features.hop_ms may be at most features.window_ms = {self.window_ms}; got {self.hop_ms}")

@@ -11,8 +11,9 @@ from typing import Any
 
 Value = float | int | str | bool
 
-_RENAMED: Mapping[str, tuple[str, Mapping[bool, str]]] = {
+_RENAMED: Mapping[str, tuple[str, Mapping[Value, Value]]] = {
     "features.speaker_normalisation": ("features.normalisation", {True: "speaker", False: "corpus"}),  # until 0.2
+    "features.kind": ("features.kind", {"wav2vec2": "encoder"}),  # until 0.2
 }
 """Earlier name -> the present one, and what its values are called now."""
 
@@ -52,7 +53,7 @@ def present_option(text: str) -> str:
     name, equals, values = text.partition("=")
     if name not in _RENAMED:
         return text
-    words = {str(old).lower(): new for old, new in _RENAMED[name][1].items()}
+    words = {str(old).lower(): str(new) for old, new in _RENAMED[name][1].items()}
     present = ",".join(words.get(value.strip().lower(), value) for value in values.split(","))
     return f"{_present_name(name)}{equals}{present}"
 
@@ -62,7 +63,7 @@ def _present_name(name: str) -> str:
 
 
 def _present_value(name: str, value: Any) -> Any:
-    return _RENAMED[name][1][value] if name in _RENAMED and isinstance(value, bool) else value
+    return _RENAMED[name][1].get(value, value) if name in _RENAMED else value
 
 
 def _present_values(name: str, values: Iterable[Any]) -> list[Any]:

@@ -3,7 +3,7 @@
     python -m ser_core.export MODEL --onnx FILE
 
 The graph takes `samples`, any number of them, float32, at the model's sample rate, and gives the `probabilities` of all
-classes. Where the features cannot be part of a graph (of a wav2vec 2.0 encoder, or with silence trimmed) it takes
+classes. Where the features cannot be part of a graph (of a speech encoder, or with silence trimmed) it takes
 `features` (frames, bins), not normalised, as `ser_core.features.transforms.extractor` gives them. Classes, sample
 rate and settings are in the file's metadata. It hears one crop; `ser_core.onnx_model` windows longer speech.
 """
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ser_core.artifact import ArtifactError, Predictor, load_model
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE
+from ser_core.features.device_clips import as_float
 from ser_core.features.transforms import ClipFeatures, clip_frames, traceable_features
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.onnx_model import FEATURES, PROBABILITIES, SAMPLES, OnnxModel
@@ -106,7 +107,7 @@ def _module_and_example(predictor: Predictor) -> tuple[ClipToProbabilities, Tens
         features = traceable_features(settings)
     except ConfigError:
         (frames,) = predictor.extract([samples.numpy()])
-        return ClipToProbabilities(predictor, None), torch.from_numpy(frames), 1
+        return ClipToProbabilities(predictor, None), torch.from_numpy(as_float(frames)), 1
     return ClipToProbabilities(predictor, features), samples, round(settings.window_ms * settings.sample_rate_hz / 1000)
 
 

@@ -7,11 +7,10 @@ OnnxModel("model.onnx").speech_probabilities(samples)  # what ser_core.predict g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from ser_core.config import ConfigError, FeatureConfig
 from ser_core.errors import UserError
 from ser_core.json_document import DocumentError, parse_object, typed
 from ser_core.windows import windowed_probabilities
-
-if TYPE_CHECKING:
-    from ser_core.features.transforms import Extractor
 
 SAMPLES, FEATURES, PROBABILITIES = "samples", "features", "probabilities"
 """Names in a graph: its input is one of the first two, its output the third."""
@@ -99,7 +95,7 @@ class OnnxModel:
             raise ValueError(f"samples must be one-dimensional, at least one; got the shape {samples.shape}")
         clip = samples.astype(np.float32, copy=False)
         if self._input == FEATURES:
-            (clip,) = self._extract([clip])
+            clip = self._extract(clip)
         (probabilities,) = self._session.run([PROBABILITIES], {self._input: clip})
         return np.asarray(probabilities)
 
@@ -112,7 +108,12 @@ class OnnxModel:
         return windowed_probabilities(self, samples)
 
     @cached_property
-    def _extract(self) -> Extractor:
+    def _extract(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What makes features (frames, bins) float32 of a clip (samples,)."""
+        from ser_core.features.device_clips import as_float
         from ser_core.features.transforms import extractor  # with PyTorch, which most graphs do without
+        from ser_core.modules.pretrained import nothing_fetched
 
-        return extractor(self._features)
+        with nothing_fetched():
+            extract = extractor(self._features)
+        return lambda clip: as_float(extract([clip])[0])

@@ -1,4 +1,4 @@
-"""What may be searched for the attentive CRNN over wav2vec 2.0 frames.
+"""What may be searched for the attentive CRNN over the frames of a speech encoder.
 
 `model.tuned_layers` and `features.encoder_layer` are no knobs: each value would need the frames of the whole
 corpus anew.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 # Before torch and transformers are imported, and inherited by Ray's workers. One thread per process: tests run real
 # searches with several workers on few cores.
@@ -17,8 +17,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-if TYPE_CHECKING:
-    from transformers import Wav2Vec2Model
+from tests.tiny_encoders import save_tiny_encoder
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("repeatable")
@@ -37,36 +36,16 @@ def ravdess_original_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_wav2vec2() -> Callable[..., Wav2Vec2Model]:
-    """A function that saves a small wav2vec 2.0 encoder with random weights, in the format of the real ones.
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`tiny_encoder(family, **settings)`: the folder of a checkpoint that is only read, see `save_tiny_encoder`."""
 
-    `make_wav2vec2(folder, layers=2, stable=False, seed=0)`; hidden states are 16 wide, no weight is zero. `stable`
-    takes the layer norms of the large encoders.
-    """
+    @cache
+    def made(family: str = "wav2vec2", **settings: object) -> Path:
+        folder = tmp_path_factory.mktemp(family)
+        save_tiny_encoder(folder, family, **settings)  # type: ignore[arg-type]
+        return folder
 
-    def make(folder: Path, *, layers: int = 2, stable: bool = False, seed: int = 0) -> Wav2Vec2Model:
-        from transformers import Wav2Vec2Config, Wav2Vec2Model  # only a few tests pay for the import
-
-        torch.manual_seed(seed)
-        settings = Wav2Vec2Config(
-            hidden_size=16,
-            num_hidden_layers=layers,
-            num_attention_heads=2,
-            intermediate_size=32,
-            conv_dim=(8,) * 7,
-            num_conv_pos_embeddings=16,
-            num_conv_pos_embedding_groups=2,
-            do_stable_layer_norm=stable,
-            feat_extract_norm="layer" if stable else "group",
-        )
-        model = Wav2Vec2Model(settings).eval()
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.normal_(0, 0.1)
-        model.save_pretrained(folder)
-        return model
-
-    return make
+    return made
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from search.driver.options import OPTIONS, Options
+from search.driver.space import early_features
 from search.finals.test_set import ledger_readings
 from search.run_folder.paths import RECORDS_FILE
 from search.run_folder.plan import SearchPlan
@@ -16,8 +17,10 @@ from search.run_folder.records_reader import read_records
 from search.run_folder.rungs import AUTO
 from search.wording import count, times
 from ser_core.architectures import build_model, default_config
-from ser_core.config import SPECTROGRAMS, ConfigError, raise_problems
-from ser_core.features.transforms import clip_frames, extractor
+from ser_core.config import ENCODER_KINDS, ConfigError, raise_problems
+from ser_core.features.size import known_bins
+from ser_core.features.transforms import clip_frames, extractor, settings_key
+from ser_core.modules.encoder_families import NO_WEIGHTS
 
 
 def check_folder(folder: Path) -> None:
@@ -84,22 +87,19 @@ def check_machine(plan: SearchPlan) -> None:
 
 
 def check_weights(plan: SearchPlan) -> None:
-    """Fetch the pretrained weights that the plan names, as its trials will.
+    """Load the pretrained weights that the plan names, as its trials will.
 
     Raises:
+        ConfigError: features that an encoder cannot give.
         PretrainedError: weights that cannot be had or do not fit.
     """
     config = default_config(plan.model, plan.settings)
-    if config.params().get("model.pretrained", "none") == "none":
-        return
     features = config.features
-    if features.kind not in SPECTROGRAMS:  # the encoder computes the features
-        extractor(features)
+    wanted = {settings_key(features): features, **early_features(plan.model, plan.knobs, plan.settings)}
+    for asked in wanted.values():
+        if asked.kind in ENCODER_KINDS and asked.encoder != NO_WEIGHTS:
+            extractor(asked)
+    if config.params().get("model.pretrained", NO_WEIGHTS) == NO_WEIGHTS:
         return
     with suppress(ConfigError):  # an input that the defaults cannot take may be one that the knobs mend
-        build_model(
-            config,
-            frames=clip_frames(features),
-            bins=features.n_mels * (1 + features.deltas),
-            classes=len(plan.corpus.classes),
-        )
+        build_model(config, frames=clip_frames(features), bins=known_bins(features), classes=len(plan.corpus.classes))

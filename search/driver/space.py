@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ser_core.architectures import default_config
 from ser_core.config import Config, ConfigError, FeatureConfig, raise_problems
@@ -48,7 +49,7 @@ def resolve_space(
             problems.append(str(error))
     if pretrained is not None:
         if "model.pretrained" in config.params():
-            fixed["model.pretrained"] = pretrained
+            fixed["model.pretrained"] = _found_from_anywhere(pretrained)
         else:
             problems.append(f"--pretrained {pretrained}: {model} has no pretrained weights; leave the option out")
     if max_epochs is not None:
@@ -65,6 +66,12 @@ def resolve_space(
     raise_problems(problems)
     default_config(model, fixed)  # raises for values out of bounds
     return space.replaced(changes).fixed(fixed), fixed
+
+
+def _found_from_anywhere(pretrained: str) -> str:
+    """A file or folder by its whole path, since workers and later sessions may run elsewhere; other names as given."""
+    path = Path(pretrained).expanduser()
+    return str(path.resolve()) if path.exists() else pretrained
 
 
 def _checked_knob(config: Config, name: str, text: str, old: Knob | None) -> Knob:

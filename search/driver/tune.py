@@ -18,7 +18,7 @@ from search.driver.preflight import check_folder, check_machine, check_resumptio
 from search.driver.protocol_folds import cache_folder, checked_folds
 from search.driver.user_errors import USER_ERRORS, explained
 from search.interruption import Interrupted
-from search.run_folder.paths import BATCH_FILE
+from search.run_folder.paths import BATCH_FILE, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.study.storage import absolute_storage, check_place
 from search.terminal.printing import plain, print_plan, print_result, print_warm_start, print_warnings
@@ -101,10 +101,10 @@ def tune_one(options: Options, console: Console) -> Path:
     folder = options.resume or options.run_dir or default_folder(plan)
     check_machine(plan)
     check_place(plan.storage, "--storage", to_be_made=folder)
-    if old is None:
-        check_weights(plan)
-    else:
+    if old is not None:
         check_resumption(options, folder, plan)
+    if not (folder / RESULT_FILE).exists():
+        check_weights(plan)
     if options.dry_run:
         meaning = setting_help(default_config(plan.model, plan.settings))
         facts = {"features": feature_facts(plan, manifest, cache_dir, cache_bytes)}

@@ -44,7 +44,7 @@ MOST_DURATION_BINS = 60
 AUGMENT_SEED = 0
 STATISTICS = ("mean", "std", "std of Δ", "std of ΔΔ")
 """The rows of `ser_core.features.transforms.mfcc_statistics`."""
-UNORDERED = ("wav2vec2", "functionals", "egemaps", "compare")
+UNORDERED = ("encoder", "encoder_stats", "functionals", "egemaps", "compare")
 """Kinds of features in which neighbouring values have nothing in common."""
 TICKS_HZ = (250, 1000, 2000, 4000, 8000)
 
@@ -221,7 +221,7 @@ def _axes(settings: FeatureConfig, *, rows: int, columns: int) -> dict[str, Any]
     axes |= {"x": "time, s", "column_step": clip_frames(settings) * frame_seconds(settings) / columns}
     if settings.kind in SPECTROGRAMS:
         return axes | {"y": "frequency, Hz", "ticks": _frequency_ticks(settings, rows)}
-    names = {"mfcc": "cepstral coefficient", "wav2vec2": "encoder unit"}
+    names = {"mfcc": "cepstral coefficient", "encoder": "encoder unit", "encoder_input": "input of the encoder"}
     return axes | {"y": names[settings.kind]}
 
 

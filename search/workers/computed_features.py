@@ -10,7 +10,7 @@ import numpy as np
 from search.workers._remote_calls import in_order, nodes_without
 from search.workers.ray_session import gpus_available, ray_session
 from ser_core.clips import Clip
-from ser_core.config import FeatureConfig
+from ser_core.config import ENCODER_KINDS, FeatureConfig
 from ser_core.features.computing import compute_in_threads, features_of_clips
 
 LEAST_CLIPS = 20_000
@@ -24,7 +24,7 @@ CLIPS_PER_TASK = 32
 
 def worth_spreading(clips: int, settings: FeatureConfig) -> bool:
     """True when so many clips are faster to do on many machines."""
-    return clips >= (LEAST_ENCODED_CLIPS if settings.kind == "wav2vec2" else LEAST_CLIPS)
+    return clips >= (LEAST_ENCODED_CLIPS if settings.kind in ENCODER_KINDS else LEAST_CLIPS)
 
 
 def compute_on_workers(
@@ -53,6 +53,6 @@ def compute_on_workers(
             return
         log(f"The workers compute the features of {len(clips):,} clips.")
         batches = (clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK))
-        gpus = float(settings.kind == "wav2vec2" and (on_gpus or gpus_available()))
+        gpus = float(settings.kind in ENCODER_KINDS and (on_gpus or gpus_available()))
         compute = partial(features_of_clips, settings=settings, device="cuda" if gpus else "cpu")
         yield from in_order(compute, batches, gpus=gpus)

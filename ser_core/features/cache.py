@@ -1,7 +1,7 @@
 """How a feature store lies on disk: `<cache_dir>/features/<fingerprint>/`, complete or not there at all.
 
-A folder holds `frames.npy` (total_frames, bins) float32, `offsets.npy` (clips + 1,) int64 and `store.json` with the
-digest of both. It is made under a temporary name and renamed when it is complete.
+A folder holds `frames.npy` (total_frames, bins) of one of `TYPES`, `offsets.npy` (clips + 1,) int64 and `store.json`
+with the digest of both. It is made under a temporary name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from ser_core.json_document import read_object
 FRAMES, OFFSETS, DESCRIPTION = "frames.npy", "offsets.npy", "store.json"
 
 Arrays = tuple[np.ndarray, np.ndarray]
-"""frames (total_frames, bins) float32 and offsets (clips + 1,) int64."""
+"""frames (total_frames, bins) of one of `TYPES` and offsets (clips + 1,) int64."""
 Clips = Generator[np.ndarray, None, None]
-"""The features of clips, (frames, bins) float32 each, one after another."""
+"""The features of clips, (frames, bins) each, all of the same of `TYPES`, one after another."""
+TYPES = ("<f4", "<f2", "<i2")
+"""What frames may be of; int16 are samples."""
 
 
 class FeatureStoreError(UserError, RuntimeError):
@@ -101,7 +103,7 @@ def open_arrays(folder: Path) -> Arrays | None:
             offsets = np.load(folder / OFFSETS, allow_pickle=False)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        if frames.dtype != np.float32 or frames.ndim != 2 or not frames.flags.c_contiguous:
+        if frames.dtype.str not in TYPES or frames.ndim != 2 or not frames.flags.c_contiguous:
             return None
         if _digest(frames, offsets) != digest:
             return None
@@ -126,7 +128,7 @@ def _mapping(frames: np.ndarray) -> Any:
 
 
 def write_arrays(folder: Path, clips: Iterable[np.ndarray]) -> Arrays:
-    """Write the features of each clip, (frames, bins) float32, as they come, and open the result.
+    """Write the features of each clip, (frames, bins), as they come, and open the result.
 
     The caller holds the lock (`locked`), so that what lies under the temporary name is a rest of an interrupted
     computation. At no time is more than one clip of `clips` held.
@@ -161,24 +163,24 @@ def _write_frames(folder: Path, path: Path, clips: Iterable[np.ndarray]) -> np.n
     The header is written twice, since the number of frames is known only at the end; numpy reserves room in it for the
     first axis to grow. Plain writes, not a memory map: a full disk is then an error instead of a bus error.
     """
-    offsets, bins = [0], 0
+    offsets, bins, kind = [0], 0, TYPES[0]
     with path.open("wb") as file:
         for features in clips:
             with _writing(folder):  # not around the loop: an error in computing `clips` is none in writing
                 if not bins:
-                    bins = features.shape[1]
-                    _write_header(file, 0, bins)
-                file.write(np.ascontiguousarray(features, dtype="<f4").data)
+                    bins, kind = features.shape[1], features.dtype.str
+                    _write_header(file, 0, bins, kind)
+                file.write(np.ascontiguousarray(features, dtype=kind).data)
             offsets.append(offsets[-1] + len(features))
         with _writing(folder):
             file.seek(0)
-            _write_header(file, offsets[-1], bins)
+            _write_header(file, offsets[-1], bins, kind)
             file.flush()  # not fsync, which took longer than the computation: the digest tells a torn file
     return np.array(offsets, dtype=np.int64)
 
 
-def _write_header(file: BinaryIO, frames: int, bins: int) -> None:
-    description = {"descr": "<f4", "fortran_order": False, "shape": (frames, bins)}
+def _write_header(file: BinaryIO, frames: int, bins: int, kind: str) -> None:
+    description = {"descr": kind, "fortran_order": False, "shape": (frames, bins)}
     np.lib.format.write_array_header_1_0(file, description)
 
 

@@ -19,7 +19,7 @@ from ser_core.features.audio import AudioError, read_audio
 from ser_core.features.transforms import Extractor, extractor
 
 Compute = Callable[[Sequence[Clip], FeatureConfig], Generator[list[np.ndarray], None, None]]
-"""Features, each (frames, bins) float32, of every clip in order, some clips at a time."""
+"""Features, each (frames, bins), of every clip in order, some clips at a time."""
 
 CLIPS_PER_TASK = 8
 MOST_THREADS = 8

@@ -14,6 +14,16 @@ STILL = 1e-5
 """A bin whose deviation is below this share of its mean's size never moves, as an empty mel filter: it is centred."""
 
 
+FULL_SCALE = 32_768
+"""What int16 samples are divided by."""
+
+
+def as_float(values: np.ndarray) -> np.ndarray:
+    """Features of any type that a store may have, as float32: float32 and float16 as they are, int16 as samples."""
+    floats = values.astype(np.float32, copy=False)
+    return floats / FULL_SCALE if values.dtype == np.int16 else floats
+
+
 @dataclass(frozen=True)
 class Normalisation:
     """Mean and standard deviation of every bin, (bins,) float32 each; a deviation of 0 is stored as 1."""
@@ -32,7 +42,7 @@ def normalisation_of(frames: np.ndarray, offsets: np.ndarray, rows: np.ndarray) 
     """
     count, total, squares = 0, np.zeros(frames.shape[1]), np.zeros(frames.shape[1])
     for row in rows:
-        clip = frames[offsets[row] : offsets[row + 1]].astype(np.float64)
+        clip = as_float(frames[offsets[row] : offsets[row + 1]]).astype(np.float64)
         count, total, squares = count + len(clip), total + clip.sum(axis=0), squares + np.square(clip).sum(axis=0)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
@@ -108,5 +118,7 @@ class DeviceClips:
         inside = (position >= 0) & (position < counts[:, None])
         index = self._offsets[rows][:, None] + position.clamp(min=0).minimum(counts[:, None] - 1)
         features = self._placed.tensor.index_select(0, index.flatten()).view(len(rows), view, -1)
+        if features.dtype == torch.int16:
+            features = features / FULL_SCALE
         features = (features - self._mean) * self._scale * inside[..., None]
         return features, (counts - starts).clamp(max=view)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ser_core.clips import Clip, Manifest, Span
-from ser_core.config import BY_SPEAKER, FeatureConfig
+from ser_core.config import BY_SPEAKER, ENCODER_KINDS, FeatureConfig
 from ser_core.features.cache import FeatureStoreError
 from ser_core.features.computing import quiet_threads
 from ser_core.features.transforms import settings_key
@@ -64,9 +64,10 @@ def _plain(settings: FeatureConfig) -> FeatureConfig:
 
 
 def _encoder_files(settings: FeatureConfig) -> list[Path]:
-    if settings.kind != "wav2vec2" or not Path(settings.encoder).is_dir():
+    folder = Path(settings.encoder).expanduser()
+    if settings.kind not in ENCODER_KINDS or not folder.is_dir():
         return []
-    return sorted(path for path in Path(settings.encoder).iterdir() if path.is_file())
+    return sorted(path for path in folder.iterdir() if path.is_file())
 
 
 def _file_digest(path: Path) -> bytes:

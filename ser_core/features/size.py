@@ -8,8 +8,9 @@ from statistics import fmean
 import numpy as np
 
 from ser_core.clips import Clip
-from ser_core.config import CLIP_VECTORS, FeatureConfig
+from ser_core.config import CLIP_VECTORS, ENCODER_KINDS, FeatureConfig
 from ser_core.features.audio import AudioError, duration_seconds
+from ser_core.features.encoded import encoder_bins
 from ser_core.features.functionals import functional_names
 from ser_core.features.transforms import frame_seconds
 
@@ -19,10 +20,14 @@ MOST_LOOKED_AT = 200
 _OPENSMILE = {"egemaps": 88, "compare": 6_373}
 
 
-def known_bins(settings: FeatureConfig) -> int | None:
-    """Values per frame; None where an encoder decides."""
-    if settings.kind == "wav2vec2":
-        return None
+def known_bins(settings: FeatureConfig) -> int:
+    """Values per frame.
+
+    Raises:
+        PretrainedError: those of an encoder whose configuration cannot be had.
+    """
+    if settings.kind in ENCODER_KINDS:
+        return encoder_bins(settings)
     if settings.kind in _OPENSMILE:
         return _OPENSMILE[settings.kind]
     if settings.kind == "functionals":
@@ -44,9 +49,14 @@ def mean_seconds(clips: Sequence[Clip]) -> float | None:
 
 
 def expected_bytes(settings: FeatureConfig, clips: int, seconds: float | None) -> int | None:
-    """What the features of clips of that mean length take on a disk, at most where silence is cut; None if unknown."""
-    bins = known_bins(settings)
-    if bins is None or (seconds is None and settings.kind not in CLIP_VECTORS):
+    """What the features of clips of that mean length take on a disk, at most where silence is cut; None if unknown.
+
+    Raises:
+        PretrainedError: see `known_bins`.
+    """
+    if seconds is None and settings.kind not in CLIP_VECTORS:
         return None
+    bins = known_bins(settings)
     frames = 1.0 if settings.kind in CLIP_VECTORS or seconds is None else seconds / frame_seconds(settings)
-    return round(clips * frames * bins * np.dtype(np.float32).itemsize)
+    halved = settings.kind == "encoder_stats" or (settings.kind == "encoder_input" and bins == 1)  # samples
+    return round(clips * frames * bins * np.dtype(np.float16 if halved else np.float32).itemsize)

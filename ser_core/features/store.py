@@ -22,7 +22,7 @@ from ser_core.features.cache import Arrays, Clips, FeatureStoreError, cache_fold
 from ser_core.features.cache_room import default_limit, make_room
 from ser_core.features.computing import Compute, compute_in_threads
 from ser_core.features.derivation import base_settings, derivation
-from ser_core.features.device_clips import normalisation_of
+from ser_core.features.device_clips import as_float, normalisation_of
 from ser_core.features.fingerprint import Digests, audio_digests, fingerprint_of, selection_name
 from ser_core.features.transforms import settings_key
 
@@ -35,7 +35,8 @@ class FeatureStore:
     """Features of clips of different lengths, end to end, with their labels. Plain ndarrays, which may be read-only.
 
     Attributes:
-        frames: (total_frames, bins) float32, C-contiguous; clip i holds rows offsets[i] to offsets[i + 1].
+        frames: (total_frames, bins), C-contiguous; clip i holds rows offsets[i] to offsets[i + 1]. float32, float16, or
+            int16 samples, see `ser_core.features.device_clips.as_float`.
         offsets: (clips + 1,) int64, from 0, increasing.
         labels: (clips,) int64, positions in `classes`.
         clip_ids: as in the manifest.
@@ -83,7 +84,7 @@ class FeatureStore:
         rows = self._checked(rows)
         starts, stops = self.offsets[rows], self.offsets[rows + 1]
         offsets = np.concatenate([[0], np.cumsum(stops - starts)])
-        frames = np.empty((int(offsets[-1]), self.bins), dtype=np.float32)
+        frames = np.empty((int(offsets[-1]), self.bins), dtype=self.frames.dtype)
         for to, start, stop in zip(offsets[:-1], starts, stops, strict=True):
             frames[to : to + stop - start] = self.frames[start:stop]
         clip_ids = tuple(self.clip_ids[row] for row in rows)
@@ -256,4 +257,4 @@ def by_speaker(frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray, ro
     }
     for row in chosen:
         scale = scales[str(speakers[row])]
-        yield (frames[offsets[row] : offsets[row + 1]] - scale.mean) / scale.std
+        yield (as_float(frames[offsets[row] : offsets[row + 1]]) - scale.mean) / scale.std

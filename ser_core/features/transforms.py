@@ -18,10 +18,10 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from ser_core.config import BY_SPEAKER, CLIP_VECTORS, ConfigError, FeatureConfig
+from ser_core.config import BY_SPEAKER, CLIP_VECTORS, ENCODER_KINDS, ConfigError, FeatureConfig
 from ser_core.features.derivation import base_settings, derivation, with_deltas
+from ser_core.features.encoded import encoder_features, encoder_frame_seconds
 from ser_core.features.framing import (
-    at_least,
     framed,
     hop_samples,
     power_of_two,
@@ -30,19 +30,13 @@ from ser_core.features.framing import (
 )
 from ser_core.features.functionals import functionals
 from ser_core.features.opensmile import FEATURE_SETS, smile_functionals
-from ser_core.modules.encoders import (
-    ENCODER_HOP_SAMPLES,
-    ENCODER_RATE_HZ,
-    ENCODER_WINDOW_SAMPLES,
-    load_encoder,
-    truncate_encoder,
-)
 
 FEATURE_VERSION = 1
 """Part of every store's fingerprint: raise it with any change that alters the values of a feature."""
 
 Extractor = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
-"""Clips, each (samples,) float32 at `sample_rate_hz` -> their features, each (frames, bins) float32."""
+"""Clips, each (samples,) float32 at `sample_rate_hz` -> their features, each (frames, bins), of the type that
+`ser_core.features.device_clips.as_float` takes."""
 
 ClipFeatures = Callable[[Tensor], Tensor]
 """(samples,) -> (frames, bins)."""
@@ -65,7 +59,9 @@ _CONTENT_OF_KIND = {
     "mfcc_stats": (*_CONTENT, *_MEL, "n_mfcc"),
     "functionals": (*_CONTENT, *_MEL, "n_mfcc"),
     "kaldi_fbank": (*_CONTENT, *_MEL),
-    "wav2vec2": (*_CONTENT, "encoder", "encoder_layer"),
+    "encoder": (*_CONTENT, "encoder", "encoder_layer"),
+    "encoder_stats": (*_CONTENT, "encoder"),
+    "encoder_input": (*_CONTENT, "encoder"),
     **dict.fromkeys(FEATURE_SETS, _CONTENT),
 }
 
@@ -79,11 +75,15 @@ def settings_key(settings: FeatureConfig) -> str:
 
 
 def frame_seconds(settings: FeatureConfig) -> float:
-    """Time from one frame to the next, s; for a vector per clip, which is one frame, the model's `clip_seconds`."""
+    """Time from one frame to the next, s; for a vector per clip, which is one frame, the model's `clip_seconds`.
+
+    Raises:
+        PretrainedError: frames of an encoder whose configuration cannot be had.
+    """
     if settings.kind in CLIP_VECTORS:
         return settings.clip_seconds
-    if settings.kind == "wav2vec2":
-        return ENCODER_HOP_SAMPLES / ENCODER_RATE_HZ
+    if settings.kind in ENCODER_KINDS:
+        return encoder_frame_seconds(settings)
     return hop_samples(settings) / settings.sample_rate_hz
 
 
@@ -95,12 +95,12 @@ def clip_frames(settings: FeatureConfig) -> int:
 def extractor(settings: FeatureConfig, device: torch.device | str = "cpu") -> Extractor:
     """The function that computes features of `settings.kind`; it may be called from several threads.
 
-    It takes clips of (samples,) at `settings.sample_rate_hz` and returns (frames, bins) float32 of each; samples that
-    are not one-dimensional, empty or not finite raise ValueError. Each clip is taken by itself: who knows the speakers
+    It takes clips of (samples,) at `settings.sample_rate_hz` and returns (frames, bins) of each; samples that are not
+    one-dimensional, empty or not finite raise ValueError. Each clip is taken by itself: who knows the speakers
     normalises by speaker (`ser_core.features.store`).
 
     Args:
-        device: where a wav2vec 2.0 encoder runs; the other kinds are faster to compute than to move.
+        device: where a speech encoder runs; the other kinds are faster to compute than to move.
 
     Raises:
         ConfigError: mel filters too narrow for any reasonable transform, or a sample rate that the encoder cannot take.
@@ -120,7 +120,7 @@ def traceable_features(settings: FeatureConfig) -> ClipFeatures:
             trimmed, or of several clips.
     """
     reasons = {
-        "come from an encoder": settings.kind == "wav2vec2",
+        "come from an encoder": settings.kind in ENCODER_KINDS,
         "follow the pitch of a clip": settings.kind == "functionals",
         "come from openSMILE": settings.kind in FEATURE_SETS,
         f"are trimmed at {settings.trim_db:g} dB": bool(settings.trim_db),
@@ -221,21 +221,15 @@ def _clip_features(
     settings: FeatureConfig, device: torch.device | str, framewise: Callable[..., Tensor] | None = None
 ) -> ClipFeatures:
     """What computes the features of one trimmed clip, (samples,) -> (frames, bins), with its constants built."""
-    base = _base_features(base_settings(settings), device, framewise or _framewise)
+    if settings.kind in ENCODER_KINDS:
+        base = encoder_features(base_settings(settings), device)
+    else:
+        base = _base_features(base_settings(settings), framewise or _framewise)
     derive = derivation(settings)
     return lambda samples: derive(base(samples))
 
 
-def _base_features(
-    settings: FeatureConfig, device: torch.device | str, framewise: Callable[..., Tensor]
-) -> ClipFeatures:
-    if settings.kind == "wav2vec2":
-        if settings.sample_rate_hz != ENCODER_RATE_HZ:
-            raise ConfigError(
-                f"features.sample_rate_hz must be {ENCODER_RATE_HZ} for wav2vec2; got {settings.sample_rate_hz}"
-            )
-        encoder = truncate_encoder(load_encoder(settings.encoder), settings.encoder_layer).to(device)
-        return partial(_encoder_frames, encoder=encoder)
+def _base_features(settings: FeatureConfig, framewise: Callable[..., Tensor]) -> ClipFeatures:
     if settings.kind in FEATURE_SETS:
         return smile_functionals(settings.kind, settings.sample_rate_hz)
     if settings.kind == "kaldi_fbank":
@@ -262,17 +256,6 @@ def _framewise_in_one(
     window, hop = window_samples(settings), hop_samples(settings)
     starts = torch.arange(1 + (samples.shape[0] - window) // hop) * hop  # len() would fix the length
     return frame_features(samples[starts[:, None] + torch.arange(window)])
-
-
-def _encoder_frames(samples: Tensor, *, encoder: torch.nn.Module) -> Tensor:
-    """(samples,) -> (frames, hidden size), of the clip at zero mean and unit variance, as the encoders were trained.
-
-    One clip at a time: the base encoder's group norm runs over time, so padding would change every frame.
-    """
-    samples = at_least(samples, ENCODER_WINDOW_SAMPLES)
-    normal = (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()
-    device = next(encoder.parameters()).device
-    return encoder(normal[None].to(device)).last_hidden_state[0].cpu()
 
 
 def _checked(samples: np.ndarray) -> Tensor:

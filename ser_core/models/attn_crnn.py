@@ -1,4 +1,4 @@
-"""An attentive convolutional recurrent network over the frames of a wav2vec 2.0 encoder.
+"""An attentive convolutional recurrent network over the frames of a pretrained speech encoder.
 
 The encoder is frozen: the feature store holds what it says of every clip, computed once. With `tuned_layers` the store
 holds what enters the encoder's top layers, and these become part of the model and are trained with it.
@@ -7,18 +7,15 @@ holds what enters the encoder's top layers, and these become part of the model a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ser_core.config import ConfigError, FeatureConfig, field_problems, raise_problems, setting
-from ser_core.modules.encoders import encoder_depth, load_encoder
+from ser_core.modules.encoder_families import encoder_facts
+from ser_core.modules.encoders import TopLayers, load_encoder
 from ser_core.modules.explain import FrameAttention
 from ser_core.modules.layers import AttentionPool, BiRecurrent, frame_mask
-
-if TYPE_CHECKING:
-    from transformers import Wav2Vec2Model
 
 CITATION = (
     "A. Baevski, H. Zhou, A. Mohamed, M. Auli: wav2vec 2.0: A framework for self-supervised learning of speech "
@@ -28,14 +25,14 @@ CITATION = (
 PRECISION = "bf16"
 CHANNELS_LAST = False
 DEFAULTS = {
-    "features.kind": "wav2vec2",
+    "features.kind": "encoder",
     "optim.learning_rate": 1e-3,
     "optim.epochs": 30,
     "augment.freq_masks": 0,  # neighbouring units of an encoder have nothing in common
     "augment.time_mask_frames": 24,
 }
 KERNEL = 5
-"""Frames that the convolution spans: 100 ms."""
+"""Frames that the convolution spans: 100 ms of most encoders."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +40,7 @@ class Config:
     """Settings of the attentive convolutional recurrent network."""
 
     pretrained: str = setting(
-        "facebook/wav2vec2-base", "wav2vec 2.0 encoder: hub name, local folder, or none for random weights"
+        "facebook/wav2vec2-base", "speech encoder: hub name, local folder, or none for random weights"
     )
     tuned_layers: int = setting(
         0, "top transformer layers of the encoder that are trained; 0 freezes all", low=0, high=48
@@ -64,12 +61,12 @@ def features_for(config: Config, features: FeatureConfig) -> FeatureConfig:
 
     Raises:
         ConfigError: more tuned layers than the encoder has.
-        PretrainedError: tuned layers of an encoder that cannot be had.
+        PretrainedError: tuned layers of an encoder whose configuration cannot be had.
     """
-    features = replace(features, kind="wav2vec2", encoder=config.pretrained)
+    features = replace(features, kind="encoder", encoder=config.pretrained)
     if config.tuned_layers == 0:
         return features
-    depth = encoder_depth(config.pretrained)
+    depth = encoder_facts(config.pretrained).layers
     if config.tuned_layers > depth:
         raise ConfigError(
             f"model.tuned_layers may be at most {depth}, the layers of {config.pretrained!r}; got {config.tuned_layers}"
@@ -80,26 +77,6 @@ def features_for(config: Config, features: FeatureConfig) -> FeatureConfig:
 def takes_raw_features(config: Config) -> bool:
     """True with tuned layers: they were trained on the hidden state as it is, and normalising would undo that."""
     return config.tuned_layers > 0
-
-
-class TopLayers(nn.Module):
-    """The top transformer layers of an encoder: (batch, frames, hidden) -> the same shape."""
-
-    def __init__(self, encoder: Wav2Vec2Model, count: int) -> None:
-        super().__init__()
-        self.config = encoder.config
-        self.layers = encoder.encoder.layers[-count:]
-        # In this variant the norm stands after the last layer; in the other it stands before the first.
-        self.norm = encoder.encoder.layer_norm if encoder.config.do_stable_layer_norm else nn.Identity()
-
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """(batch, frames, hidden), True for real frames (batch, frames) -> (batch, frames, hidden)."""
-        from transformers.masking_utils import create_bidirectional_mask  # see load_encoder
-
-        attention = create_bidirectional_mask(config=self.config, inputs_embeds=x, attention_mask=real)
-        for layer in self.layers:
-            x = layer(x, attention_mask=attention)
-        return self.norm(x)
 
 
 class AttnCRNN(nn.Module):
@@ -140,7 +117,7 @@ def build(config: Config, *, frames: int, bins: int, classes: int) -> AttnCRNN:
     top = None
     if config.tuned_layers:
         encoder = load_encoder(config.pretrained)
-        hidden, depth = encoder.config.hidden_size, encoder.config.num_hidden_layers
+        hidden, depth = encoder.facts.hidden, encoder.facts.layers
         if bins != hidden or config.tuned_layers > depth:
             raise ConfigError(
                 f"encoder {config.pretrained!r} has {depth} layers of {hidden} units; got frames of {bins} and "

@@ -1,125 +1,306 @@
-"""Pretrained wav2vec 2.0 encoders (Baevski et al. 2020, arXiv 2006.11477), loaded or refused, never silently random."""
+"""Pretrained speech encoders of `transformers`: loaded whole or refused, never silently random.
+
+An encoder turns a clip into hidden states: what enters its lowest layer, and what each layer makes of it. It is fed as
+its checkpoint's feature extractor says: normalised samples or not, mel bins, Whisper's 30 s, AST's 10.24 s.
+"""
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ser_core.modules.pretrained import PretrainedError
+from ser_core.modules.encoder_families import (
+    AST,
+    KALDI_HOP,
+    KALDI_WINDOW,
+    NO_WEIGHTS,
+    WAV2VEC2_BERT,
+    WHISPER,
+    EncoderFacts,
+    encoder_facts,
+    location,
+    read_config,
+    unavailable,
+)
+from ser_core.modules.pretrained import PretrainedError, local_first
 
 if TYPE_CHECKING:
-    from transformers import Wav2Vec2Model
+    from collections.abc import Iterator
 
-ENCODER_RATE_HZ = 16_000
-"""Sample rate that every public wav2vec 2.0 checkpoint was trained on."""
-
-ENCODER_HOP_SAMPLES = 320
-"""Samples from one encoder frame to the next: 20 ms."""
-
-ENCODER_WINDOW_SAMPLES = 400
-"""Receptive field of one encoder frame; a shorter clip gives no frame."""
+    from transformers import PreTrainedModel
 
 RANDOM_SEED = 0
 """Seed of the weights of encoder "none", so that every process that asks for them gets the same."""
 
+CONTINUED = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat")
+"""Families whose top layers can go on from stored frames. Others attend to more than the frames of the clip, or need
+positions that only the whole encoder makes."""
 
-def load_encoder(name: str) -> Wav2Vec2Model:
+WHISPER_RANGE = 2.0
+"""Whisper's log-mel values lie at most so far below the clip's largest: silence, and what follows the clip."""
+
+
+class Encoder(nn.Module):
+    """A speech encoder of any family, and what it is fed with.
+
+    Attributes:
+        facts: what its configuration says.
+        net: the module of `transformers`.
+    """
+
+    def __init__(self, net: PreTrainedModel, extractor: Any, facts: EncoderFacts) -> None:
+        super().__init__()
+        self.net, self.facts, self._extractor = net, facts, extractor
+
+    @property
+    def stack(self) -> Any:
+        """The module that holds `layers`."""
+        return self.net if self.facts.family in (WHISPER, AST) else self.net.encoder
+
+    def inputs(self, samples: Tensor) -> Tensor:
+        """(samples,) of a clip of any length, on the CPU -> (steps, values), what the encoder takes of it.
+
+        Samples as they are, which are normalised with the rest of the input; or log-mel frames of the checkpoint's own
+        feature extractor.
+        """
+        if self.facts.takes_samples:
+            return _at_least(samples, self.facts.least_samples)[:, None]
+        return torch.cat([whole[:real] for whole, real in map(self._log_mel, self._pieces(samples))])
+
+    def clip_states(self, samples: Tensor) -> list[Tensor]:
+        """(samples,) of a clip of any length, on the CPU -> its hidden states, (frames, hidden) each, on the CPU.
+
+        One clip at a time: where a group norm runs over time, padding would change every frame. A clip that is longer
+        than the encoder takes at once is cut, and the frames of the pieces are joined.
+        """
+        device = next(self.parameters()).device
+        pieces = []
+        for piece in self._pieces(samples):
+            if self.facts.takes_samples:
+                inputs, real = self.inputs(piece), None
+            else:
+                inputs, real = self._log_mel(piece)
+            lengths = None if real is None else torch.tensor([real], device=device)
+            states = self(inputs[None].to(device), lengths)
+            frames = frames_of(self.facts, len(inputs) if real is None else real)
+            pieces.append([state[0, :frames].cpu() for state in states])
+        return [torch.cat(parts) for parts in zip(*pieces, strict=True)]
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+        """Inputs (batch, steps, values) and the steps before padding (batch,), all where None -> hidden states.
+
+        The first is what enters the lowest layer, the last is the encoder's output: (batch, frames, hidden) each.
+        """
+        steps = inputs.shape[1]
+        if lengths is None:
+            lengths = torch.full((len(inputs),), steps, device=inputs.device)
+            masked = False
+        else:
+            masked = bool(self._extractor.return_attention_mask) or self.facts.family == WAV2VEC2_BERT
+        real = torch.arange(steps, device=inputs.device) < lengths[:, None]  # (batch, steps)
+        arguments = {"attention_mask": real} if masked and self.facts.family not in (WHISPER, AST) else {}
+        outputs = self.net(self._fed(inputs, real, lengths), output_hidden_states=True, **arguments)
+        states = [*outputs.hidden_states[:-1], outputs.last_hidden_state]
+        frames = int(frames_of(self.facts, steps))
+        return [self._in_time(state)[:, :frames] for state in states]
+
+    def _fed(self, inputs: Tensor, real: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, steps, values) -> what the module of `transformers` takes, padded as its feature extractor pads."""
+        family, extractor = self.facts.family, self._extractor
+        if self.facts.takes_samples:
+            samples = inputs[..., 0] * real  # (batch, samples)
+            if not extractor.do_normalize:
+                return samples
+            mean = samples.sum(dim=1, keepdim=True) / lengths[:, None]
+            centred = (samples - mean) * real
+            variance = centred.square().sum(dim=1, keepdim=True) / lengths[:, None]
+            return centred / (variance + 1e-7).sqrt()
+        if family == WAV2VEC2_BERT:
+            return torch.where(real[..., None], inputs, 0.0)
+        inputs = nn.functional.pad(inputs, (0, 0, 0, self.facts.most_steps - inputs.shape[1]))
+        if real.shape[1] < self.facts.most_steps:  # else the feature extractor has padded it
+            real = nn.functional.pad(real, (0, self.facts.most_steps - real.shape[1]))
+            inputs = torch.where(real[..., None], inputs, self._padding(inputs, real))
+        return inputs.transpose(1, 2) if family == WHISPER else inputs
+
+    def _padding(self, inputs: Tensor, real: Tensor) -> Tensor:
+        """What follows a clip in a log-mel spectrogram of fixed length: (batch, 1, 1)."""
+        if self.facts.family == WHISPER:
+            loudest = inputs.masked_fill(~real[..., None], -torch.inf).amax(dim=(1, 2), keepdim=True)
+            return loudest - WHISPER_RANGE
+        extractor = self._extractor
+        silence = -extractor.mean / (2 * extractor.std) if extractor.do_normalize else 0.0
+        return inputs.new_full((len(inputs), 1, 1), silence)
+
+    def _in_time(self, state: Tensor) -> Tensor:
+        """(batch, tokens, hidden) -> (batch, frames, hidden): AST's patches of one time are averaged."""
+        if self.facts.family != AST:
+            return state
+        config = self.net.config
+        rows = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+        return state[:, 2:].unflatten(1, (rows, -1)).mean(dim=1)  # two tokens come before the patches
+
+    def _pieces(self, samples: Tensor) -> Sequence[Tensor]:
+        """A clip in pieces that the encoder takes at once."""
+        most = self.facts.most_steps * self.facts.step_samples
+        pieces = [*samples.split(most)] if most else [samples]
+        if len(pieces) > 1 and len(pieces[-1]) < self.facts.least_samples * 2:
+            del pieces[-1]  # a rest without a frame of its own
+        return pieces
+
+    def _log_mel(self, samples: Tensor) -> tuple[Tensor, int]:
+        """(samples,) of one piece -> (steps, values) with the padding that the encoder wants; steps of the clip."""
+        facts = self.facts
+        samples = _at_least(samples, facts.least_samples)
+        fed = self._extractor(samples.numpy(), sampling_rate=facts.sample_rate_hz, return_tensors="pt")
+        (inputs,) = next(iter(fed.values()))
+        if facts.family == WHISPER:
+            return inputs.T, min(-(-len(samples) // facts.step_samples), facts.most_steps)
+        if facts.family == AST:
+            return inputs, min(_kaldi_frames(len(samples)), facts.most_steps)
+        return inputs, int(fed["attention_mask"].sum())
+
+
+def frames_of(facts: EncoderFacts, steps: Any) -> Any:
+    """Frames that an encoder gives for so many steps of input, a number or a tensor of them; at least 1."""
+    frames = (steps - facts.window_steps) // facts.stride_steps + 1
+    return frames.clamp(min=1) if isinstance(frames, Tensor) else max(1, frames)
+
+
+def load_encoder(name: str) -> Encoder:
     """The encoder in evaluation mode, float32, on the CPU.
 
     Args:
-        name: hub name, folder that holds a checkpoint in the transformers layout, or "none" for random weights of the
-            base shape (the same in every process).
+        name: hub name, folder that holds a checkpoint in the layout of transformers, or "none" for random weights of
+            wav2vec 2.0's base shape (the same in every process).
 
     Raises:
-        PretrainedError: weights that cannot be had, are not a wav2vec 2.0 model, are incomplete, or whose frames are
-            not 20 ms apart.
+        PretrainedError: weights that cannot be had, are not of a speech encoder that can be used, or are incomplete.
     """
-    from transformers import Wav2Vec2Config, Wav2Vec2Model  # seconds to import, and only this kind of feature needs it
-
-    if name == "none":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(RANDOM_SEED)
-            return Wav2Vec2Model(Wav2Vec2Config()).eval()
-    try:
-        _check_config(name, Wav2Vec2Config.get_config_dict(name)[0])
-        model, loaded = Wav2Vec2Model.from_pretrained(name, output_loading_info=True, dtype=torch.float32)
-    except PretrainedError:
-        raise
-    except Exception as error:  # transformers, huggingface_hub, safetensors and torch each raise their own
-        raise PretrainedError(_advice(name, error)) from error
-    # Fine-tuned checkpoints may lack the vector that masks frames in pretraining; it is never used here.
-    missing = sorted(set(loaded["missing_keys"]) - {"masked_spec_embed"})
-    if missing:
-        raise PretrainedError(
-            f"encoder {name!r} lacks {len(missing)} weights, such as {missing[0]}: use a whole checkpoint"
-        )
-    return model.eval()
+    facts = encoder_facts(name)
+    config, extractor = read_config(name)
+    return Encoder(_net(name, config).eval(), extractor, facts)
 
 
-def encoder_depth(name: str) -> int:
-    """Number of transformer layers of encoder `name` (see `load_encoder`), read from its configuration alone.
+def truncate_encoder(encoder: Encoder, layer: int) -> Encoder:
+    """Cut `encoder` in place so that its output is what enters transformer layer `layer`.
 
-    Raises:
-        PretrainedError: a configuration that cannot be had, or is not of a wav2vec 2.0 model.
-    """
-    from transformers import Wav2Vec2Config
-
-    if name == "none":
-        return Wav2Vec2Config().num_hidden_layers
-    try:
-        config = Wav2Vec2Config.get_config_dict(name)[0]
-    except Exception as error:  # transformers and huggingface_hub each raise their own
-        raise PretrainedError(_advice(name, error)) from error
-    _check_config(name, config)
-    return Wav2Vec2Config.from_dict(config).num_hidden_layers
-
-
-def truncate_encoder(model: Wav2Vec2Model, layer: int) -> Wav2Vec2Model:
-    """Cut `model` in place so that its last hidden state is what enters transformer layer `layer`.
-
-    Layers from `layer` on are dropped; 0 leaves the convolutional front end and position embeddings. -1, or the number
-    of layers, keeps the whole encoder with its final norm.
+    Layers from `layer` on are dropped; 0 leaves the front end and position embeddings. -1, or the number of layers,
+    keeps the whole encoder with its final norm.
 
     Raises:
         PretrainedError: the encoder has fewer layers.
     """
-    count = len(model.encoder.layers)
+    count = encoder.facts.layers
     if layer > count:
         raise PretrainedError(
             f"features.encoder_layer may be at most {count}, the encoder's layers, or -1; got {layer}"
         )
-    if layer in (-1, count):
-        return model
-    model.encoder.layers = model.encoder.layers[:layer]
-    if model.config.do_stable_layer_norm:
-        model.encoder.layer_norm = nn.Identity()  # in this variant the norm stands after the last layer
-    return model
+    if layer not in (-1, count):
+        encoder.stack.layers = encoder.stack.layers[:layer]
+        if norm := _final_norm(encoder):
+            setattr(encoder.stack, norm, nn.Identity())
+    return encoder
 
 
-def _check_config(name: str, config: dict[str, object]) -> None:
-    if config.get("model_type") != "wav2vec2":
+class TopLayers(nn.Module):
+    """The top transformer layers of an encoder: (batch, frames, hidden) -> the same shape."""
+
+    def __init__(self, encoder: Encoder, count: int) -> None:
+        """
+        Raises:
+            PretrainedError: a family whose layers cannot go on from stored frames.
+        """
+        super().__init__()
+        if encoder.facts.family not in CONTINUED:
+            raise PretrainedError(
+                f"model.tuned_layers must be 0 for encoder {encoder.facts.name!r}: layers of {encoder.facts.family} "
+                f"cannot go on from stored frames; --model finetune trains any family"
+            )
+        stack = encoder.stack
+        self.config, self._gated = encoder.net.config, encoder.facts.family == "wavlm"
+        self.layers = stack.layers[-count:]
+        if self._gated:  # the lowest layer of the encoder holds what all layers know of positions
+            self.layers[0].attention.rel_attn_embed = stack.layers[0].attention.rel_attn_embed
+        self.norm = getattr(stack, norm) if (norm := _final_norm(encoder)) else nn.Identity()
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """(batch, frames, hidden), True for real frames (batch, frames) -> (batch, frames, hidden)."""
+        from transformers.masking_utils import create_bidirectional_mask  # takes a second
+
+        if self._gated:
+            bias = None
+            for layer in self.layers:
+                x, bias = layer(x, attention_mask=real, position_bias=bias)
+            return self.norm(x)
+        attention = create_bidirectional_mask(config=self.config, inputs_embeds=x, attention_mask=real)
+        for layer in self.layers:
+            x = layer(x, attention_mask=attention)
+        return self.norm(x)
+
+
+def _net(name: str, config: Any) -> PreTrainedModel:
+    """The module of `transformers`, of an encoder and decoder the encoder alone."""
+    from transformers import AutoModel
+
+    if name == NO_WEIGHTS:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(RANDOM_SEED)
+            return AutoModel.from_config(config)
+    try:
+        with _quietly():
+            net, loaded = local_first(
+                lambda local: AutoModel.from_pretrained(
+                    location(name), config=config, output_loading_info=True, dtype=torch.float32, local_files_only=local
+                )
+            )
+    except Exception as error:  # transformers, huggingface_hub, safetensors and torch each raise their own
+        raise PretrainedError(unavailable(name, error)) from error
+    part = "encoder." if config.model_type == WHISPER else ""
+    # Fine-tuned checkpoints may lack the vector that masks frames in pretraining; it is never used here.
+    missing = sorted(key for key in set(loaded["missing_keys"]) - {"masked_spec_embed"} if key.startswith(part))
+    if missing:
         raise PretrainedError(
-            f"encoder {name!r} must be a wav2vec 2.0 model; its model_type is {config.get('model_type')!r}"
+            f"encoder {name!r} lacks {len(missing)} weights, such as {missing[0]}: use a whole checkpoint"
         )
-    strides = config.get("conv_stride", (5, 2, 2, 2, 2, 2, 2))
-    if math.prod(strides) != ENCODER_HOP_SAMPLES or config.get("add_adapter"):  # type: ignore[call-overload]
-        raise PretrainedError(
-            f"encoder {name!r} must give a frame every {ENCODER_HOP_SAMPLES} samples; its strides are {strides} and "
-            f"add_adapter is {bool(config.get('add_adapter'))}"
-        )
+    return net.encoder if part else net
 
 
-def _advice(name: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    tried = (
-        f"the folder {Path(name).resolve()}" if Path(name).exists() else f"no such folder, so the hub model {name!r}"
-    )
-    return (
-        f"encoder {name!r} cannot be loaded ({tried} was tried): {reason}\n"
-        f"Without internet: download it elsewhere (config.json and model.safetensors) and give that folder as "
-        f"features.encoder (--pretrained FOLDER), or ask for random weights with 'none'."
-    )
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without a progress bar, and without the table of weights that are left out on purpose, those of a classifier."""
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _final_norm(encoder: Encoder) -> str:
+    """The name of the norm that stands after the last layer; "" where it stands before the first, or nowhere."""
+    family, config = encoder.facts.family, encoder.net.config
+    if family == AST:
+        return "layernorm"
+    if family == "data2vec-audio":  # its configuration has the setting, which its module does not read
+        return ""
+    stable = family in (WHISPER, "wav2vec2-conformer") or getattr(config, "do_stable_layer_norm", False)
+    return "layer_norm" if stable else ""
+
+
+def _at_least(samples: Tensor, length: int) -> Tensor:
+    """(samples,) filled up with zeros to `length`, or as it is when that is longer."""
+    return nn.functional.pad(samples, (0, max(0, length - len(samples))))
+
+
+def _kaldi_frames(samples: int) -> int:
+    return 1 + (samples - KALDI_WINDOW) // KALDI_HOP

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors.torch
 import timm
@@ -12,6 +15,8 @@ from torch import Tensor, nn
 
 from ser_core.errors import UserError
 
+T = TypeVar("T")
+
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 """What a folder saved by timm or fetched from its hub holds."""
@@ -19,6 +24,38 @@ OFFLINE_ADVICE = (
     "Without internet: fetch the weights elsewhere and give the file or folder with --pretrained PATH, or ask for "
     "random weights with --pretrained none"
 )
+
+
+_may_fetch: ContextVar[bool] = ContextVar("may_fetch", default=True)
+
+
+@contextmanager
+def nothing_fetched() -> Iterator[None]:
+    """In here no weights are downloaded, whatever asks for them: what is not on this machine is refused.
+
+    For who uses a model that may come from elsewhere, and whose settings name other weights.
+    """
+    token = _may_fetch.set(False)
+    try:
+        yield
+    finally:
+        _may_fetch.reset(token)
+
+
+def may_fetch() -> bool:
+    """False within `nothing_fetched`."""
+    return _may_fetch.get()
+
+
+def local_first(load: Callable[[bool], T]) -> T:
+    """`load` with what is on this machine alone (True), and only where that fails, with the hub as well (False).
+
+    A run thus keeps the weights that its features were computed with, whatever is published under their name later.
+    """
+    if may_fetch():
+        with suppress(Exception):
+            return load(True)
+    return load(not may_fetch())
 
 
 def image_weights(name: str) -> dict[str, Tensor]:

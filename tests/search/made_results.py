@@ -17,6 +17,7 @@ from search.run_folder.predictions import Predictions
 from ser_core.architectures import build_model, default_config
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest
+from ser_core.config import ENCODER_KINDS
 from ser_core.features.device_clips import normalisation_of
 from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
@@ -93,9 +94,12 @@ def untrained(
     name: str, emotions: Sequence[str], classes: Sequence[str], **params: Any
 ) -> tuple[Predictor, FeatureStore]:
     """A model with random weights, and a store of random features with a clip of each of `emotions`."""
-    config = default_config(name, {key.replace("__", "."): value for key, value in params.items()})
+    params = {key.replace("__", "."): value for key, value in params.items()}
+    if default_config(name).features.kind in ENCODER_KINDS:
+        params = {"model.pretrained": "none", **params}  # of wav2vec 2.0's base shape
+    config = default_config(name, params)
     rng, frames = np.random.default_rng(7), clip_frames(config.features)
-    bins = known_bins(config.features) or 768  # of wav2vec 2.0's base model
+    bins = known_bins(config.features)
     lengths = [frames if index % 2 == 0 else max(1, frames * 3 // 4) for index in range(len(emotions))]
     store = FeatureStore(
         frames=rng.normal(size=(sum(lengths), bins)).cumsum(axis=1).astype(np.float32),
@@ -114,7 +118,7 @@ def untrained(
         normalisation=normalisation_of(store.frames, store.offsets, np.arange(len(emotions))),
         model=model,
         device=torch.device("cpu"),
-        extract=extractor(config.features) if config.features.kind != "wav2vec2" else lambda clips: [],
+        extract=extractor(config.features) if config.features.kind not in ENCODER_KINDS else lambda clips: [],
         about={},
     )
     return predictor, store

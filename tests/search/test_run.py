@@ -22,10 +22,12 @@ from search.run import app
 from search.run_folder.records import TrialState
 from search.run_folder.records_reader import read_records
 from search.run_folder.records_writer import RecordWriter
-from ser_core.architectures import architectures
+from ser_core.architectures import architectures, default_config
 from ser_core.artifact import load_model
+from ser_core.config import ENCODER_KINDS
 from ser_core.ensemble import load_predictor
 from ser_core.features.store import CorpusFeatures, FeatureStore
+from tests.tiny_encoders import save_tiny_encoder
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK = ["--trials", "3", "--max-epochs", "3", "--finalists", "1", "--seeds", "1"]
@@ -96,10 +98,10 @@ def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
     "model",
     [pytest.param(name, marks=() if name in QUICK_MODELS else pytest.mark.slow) for name in architectures()],
 )
-def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache: Path, make_wav2vec2: Any) -> None:
+def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache: Path) -> None:
     options = SMALL.get(model, [])
-    if model == "attn_crnn":
-        make_wav2vec2(tmp_path / "encoder")
+    if default_config(model).features.kind in ENCODER_KINDS:
+        save_tiny_encoder(tmp_path / "encoder")
         options = ["--pretrained", tmp_path / "encoder"]
     if model != "mlp":
         options = [*options, "--set", "features.clip_seconds=1.4"]

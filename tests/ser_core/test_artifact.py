@@ -21,6 +21,7 @@ from ser_core.artifact import ArtifactError, load_model, save_model
 from ser_core.config import Config
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import extractor
+from ser_core.modules.pretrained import PretrainedError
 from ser_core.splits import Fold
 from ser_core.training.run import TrainingRun, train
 from tests.bounded import bounded
@@ -135,6 +136,15 @@ def test_loading_fetches_no_pretrained_weights(tmp_path: Path, monkeypatch: pyte
     predictor = load_model(tmp_path)
     np.testing.assert_array_equal(predictor.predict_store(store_of(run.config)), run.predict(np.arange(18)))
     assert predictor.config.model.pretrained == "imagenet"
+
+
+def test_loading_fetches_no_encoder(tmp_path: Path, tiny_encoder: Callable[..., Path]) -> None:
+    run = trained("attn_crnn", model__pretrained=str(tiny_encoder("hubert")), optim__epochs=1)
+    save_model(tmp_path, run, about=ABOUT)
+    assert load_model(tmp_path).probabilities(np.full(9_000, 0.1, np.float32)).shape == (len(run.classes),)
+    edit(tmp_path, lambda document: document["settings"].update({"features.encoder": "nobody/nothing"}))
+    with pytest.raises(PretrainedError, match=r"downloads nothing by itself: .* `hf download nobody/nothing`"):
+        load_model(tmp_path)
 
 
 def test_saving_again_replaces_the_model(folder: Path) -> None:

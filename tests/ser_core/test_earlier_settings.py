@@ -43,3 +43,9 @@ def test_options_are_read_in_either_words() -> None:
     assert present_option(f"{EARLIER}=perhaps") == f"{PRESENT}=perhaps"
     assert present_option(f"{PRESENT}=clip") == f"{PRESENT}=clip"
     assert present_option("model.dropout=0:0.5") == "model.dropout=0:0.5"
+
+
+def test_frames_of_an_encoder_bore_the_name_of_one_family() -> None:
+    assert present_settings({"features.kind": "wav2vec2"}) == {"features.kind": "encoder"}
+    assert present_settings({"features.kind": "log_mel"}) == {"features.kind": "log_mel"}
+    assert present_option("features.kind=wav2vec2,mfcc") == "features.kind=encoder,mfcc"

@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from ser_core.architectures import architectures, build_model, default_config
 from ser_core.artifact import ArtifactError, Predictor
+from ser_core.config import ENCODER_KINDS
 from ser_core.export import TOLERANCE, app, export_onnx
 from ser_core.features.device_clips import Normalisation
 from ser_core.features.transforms import clip_frames, extractor, traceable_features
 from tests.ser_core.one_clip import features_of
+from tests.tiny_encoders import save_tiny_encoder
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
@@ -51,12 +53,10 @@ def untrained(model: str, **settings: Any) -> Predictor:
 @pytest.mark.parametrize(
     "model", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in architectures()]
 )
-def test_every_architecture_is_exported_and_takes_samples_of_any_length(
-    model: str, tmp_path: Path, make_wav2vec2: Any
-) -> None:
+def test_every_architecture_is_exported_and_takes_samples_of_any_length(model: str, tmp_path: Path) -> None:
     settings = {}
-    if model == "attn_crnn":
-        make_wav2vec2(tmp_path / "encoder")
+    if default_config(model).features.kind in ENCODER_KINDS:
+        save_tiny_encoder(tmp_path / "encoder")
         settings = {"model__pretrained": str(tmp_path / "encoder")}
     predictor = untrained(model, features__clip_seconds=1.4, **settings)
     path = tmp_path / "model.onnx"

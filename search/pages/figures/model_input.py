@@ -26,7 +26,9 @@ KINDS = {
     "functionals": "statistics over spectrum, voicing and pitch, of which some are drawn and which have no time axis",
     "egemaps": "openSMILE's eGeMAPS, of which some are drawn and which have no time axis",
     "compare": "openSMILE's ComParE 2016, of which some are drawn and which have no time axis",
-    "wav2vec2": "frames of a wav2vec 2.0 encoder, of whose units some are drawn",
+    "encoder": "frames of a speech encoder, of whose units some are drawn",
+    "encoder_stats": "statistics of a speech encoder's layers, of which some are drawn and which have no time axis",
+    "encoder_input": "what a speech encoder takes",
 }
 
 

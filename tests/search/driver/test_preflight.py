@@ -23,6 +23,7 @@ from search.run_folder.paths import LEDGER_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records_writer import RecordWriter
 from ser_core.config import ConfigError
+from tests.tiny_encoders import save_tiny_encoder
 
 
 def refused(*arguments: object) -> str:
@@ -55,6 +56,16 @@ def test_a_dry_run_refuses_weights_that_cannot_be_had(cache: Path, tmp_path: Pat
     weights = ["--pretrained", tmp_path / "missing"]
     out = refused("--model", "resnet18", "--data", "demo", "--cache-dir", cache, "--dry-run", *weights)
     assert "missing" in out
+
+
+def test_a_dry_run_refuses_an_encoder_before_any_feature_is_computed(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    asked = ["--model", "attn_crnn", "--data", "demo", "--cache-dir", cache, "--dry-run", "--pretrained"]
+    assert "model_type is 'bert'; use a checkpoint of wav2vec 2.0" in refused(*asked, tmp_path)
+    assert "Without internet: download it elsewhere" in refused(*asked, "nobody/nothing")
+    save_tiny_encoder(tmp_path / "cut")
+    (tmp_path / "cut" / "model.safetensors").write_bytes(b"cut")
+    assert "cut' cannot be loaded" in refused(*asked, tmp_path / "cut")
 
 
 def test_a_dry_run_refuses_a_folder_that_holds_a_run(cache: Path, tmp_path: Path) -> None:

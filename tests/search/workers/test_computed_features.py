@@ -151,6 +151,6 @@ def test_a_cluster_without_nodes_waits_for_one_and_calls_on_its_gpu_share_a_proc
 
 
 def test_small_corpora_are_not_worth_it() -> None:
-    encoder = FeatureConfig(kind="wav2vec2")
+    encoder = FeatureConfig(kind="encoder")
     assert [worth_spreading(clips, LOG_MEL) for clips in (1_440, 262_000)] == [False, True]
     assert [worth_spreading(clips, encoder) for clips in (100, 1_440)] == [False, True]

@@ -22,6 +22,7 @@ from ser_core.features.cache import FeatureStoreError
 from ser_core.features.store import FeatureStore, feature_store
 from ser_core.features.transforms import settings_key
 from tests.ser_core.one_clip import features_of
+from tests.tiny_encoders import save_tiny_encoder
 
 LOG_MEL = FeatureConfig(kind="log_mel", n_mels=16, n_mfcc=8)
 
@@ -249,11 +250,11 @@ def test_clip_statistics_are_one_frame(manifest, tmp_path):
     assert store.offsets.tolist() == list(range(12))
 
 
-def test_other_encoder_weights_in_the_same_folder_are_noticed(manifest, tmp_path, make_wav2vec2):
-    settings = FeatureConfig(kind="wav2vec2", encoder=str(tmp_path / "encoder"))
+def test_other_encoder_weights_in_the_same_folder_are_noticed(manifest, tmp_path):
+    settings = FeatureConfig(kind="encoder", encoder=str(tmp_path / "encoder"))
     prints = []
     for seed in (0, 1):
-        make_wav2vec2(tmp_path / "encoder", seed=seed)
+        save_tiny_encoder(tmp_path / "encoder", seed=seed)
         store = feature_store(manifest, settings, cache_dir=tmp_path / "cache")
         assert store.bins == 16
         prints.append(store.fingerprint)

@@ -18,6 +18,7 @@ from ser_core.config import ConfigError
 from ser_core.models import ast, resnet18
 from ser_core.models._ast_weights import fit_positions, initial_weights, timm_names
 from ser_core.modules.pretrained import PretrainedError, load_weights
+from tests.tiny_encoders import save_tiny_encoder
 
 
 @pytest.fixture(scope="session")
@@ -216,8 +217,8 @@ def test_every_imagenet_name_is_one_that_timm_has_weights_for():
 
 
 @pytest.mark.parametrize("stable", [False, True])
-def test_tuned_layers_continue_where_the_stored_frames_end(stable, tmp_path, make_wav2vec2):
-    encoder = make_wav2vec2(tmp_path, layers=4, stable=stable)
+def test_tuned_layers_continue_where_the_stored_frames_end(stable, tmp_path):
+    encoder = save_tiny_encoder(tmp_path, layers=4, stable=stable)
     config = default_config("attn_crnn", {"model.pretrained": str(tmp_path), "model.tuned_layers": 3})
     assert (config.features.encoder, config.features.encoder_layer) == (str(tmp_path), 1)
     outputs = encoder(torch.randn(2, 8000), output_hidden_states=True)
@@ -227,8 +228,8 @@ def test_tuned_layers_continue_where_the_stored_frames_end(stable, tmp_path, mak
     torch.testing.assert_close(model.top(stored, everything_real), outputs.last_hidden_state, atol=1e-5, rtol=1e-5)
 
 
-def test_tuned_layers_are_trained_and_ignore_padding(tmp_path, make_wav2vec2):
-    make_wav2vec2(tmp_path, layers=4)
+def test_tuned_layers_are_trained_and_ignore_padding(tmp_path):
+    save_tiny_encoder(tmp_path, layers=4)
     config = default_config("attn_crnn", {"model.pretrained": str(tmp_path), "model.tuned_layers": 2})
     model = build_model(config, frames=30, bins=16, classes=4)
     x, lengths = torch.randn(2, 30, 16), torch.tensor([30, 17])
@@ -237,8 +238,8 @@ def test_tuned_layers_are_trained_and_ignore_padding(tmp_path, make_wav2vec2):
     torch.testing.assert_close(model.eval()(x, lengths)[1:], model(x[1:, :17], lengths[1:]), atol=1e-4, rtol=1e-4)
 
 
-def test_encoders_that_cannot_be_had_or_do_not_fit_say_so(tmp_path, make_wav2vec2):
-    make_wav2vec2(tmp_path, layers=4)
+def test_encoders_that_cannot_be_had_or_do_not_fit_say_so(tmp_path):
+    save_tiny_encoder(tmp_path, layers=4)
     with pytest.raises(ConfigError, match=r"model\.tuned_layers may be at most 4, .*; got 5"):
         default_config("attn_crnn", {"model.pretrained": str(tmp_path), "model.tuned_layers": 5})
     config = default_config("attn_crnn", {"model.pretrained": str(tmp_path), "model.tuned_layers": 1})
