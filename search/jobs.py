@@ -34,7 +34,8 @@ class Job:
 
     Attributes:
         name: unique in the run; also its folder below `checkpoints/`.
-        params: settings by dotted name, complete but for the architecture's defaults.
+        params: settings by dotted name, complete but for the architecture's defaults; `architecture` names it where the
+            run has several.
         folds: key of the worker's folds, "search", "refit" or `inner_fold(number)`.
         later_folds: keys of the folds, one each, that are trained after those, one after another; epochs count through.
         last_epoch: epoch after which the job is done.

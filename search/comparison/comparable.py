@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from search.run_folder.architectures import model_text
 from search.run_folder.caveat_facts import facts_of_run
 from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.run_view import RunView, read_run
@@ -23,7 +24,8 @@ def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
     for folder in dict.fromkeys(folder.resolve() for folder in folders):
         inside = runs_below(folder)
         if (folder / PLAN_FILE).exists() or not inside:
-            found.append((read_run(folder).plan.model, folder, [folder]))
+            view = read_run(folder)
+            found.append((model_text(view.plan, view.result), folder, [folder]))
             continue
         by_model: dict[str, list[Path]] = {}
         for run in inside:

@@ -14,6 +14,7 @@ import numpy as np
 
 from search.comparison.comparable import PROTOCOL, budget_banners, caveat_banners, differences, sentence
 from search.finals.test_scores import Spread, bounds_of, ensemble_numbers
+from search.run_folder.architectures import model_text
 from search.run_folder.paths import PREDICTIONS_FILE
 from search.run_folder.predictions import Predictions, of_default_model, pooled, read_predictions
 from search.run_folder.run_view import RunView, read_run
@@ -190,8 +191,8 @@ def with_comparisons(runs: Sequence[RunView], folders: Sequence[Path]) -> list[R
 
 def label(run: RunView) -> str:
     """The model, and the folder where it is not named after the model."""
-    model = run.plan.model
-    return model if run.name == model else f"{model} ({run.name})"
+    model = model_text(run.plan, run.result)
+    return model if run.name == run.plan.model else f"{model} ({run.name})"
 
 
 def read_test(folder: Path) -> Predictions:
@@ -263,7 +264,7 @@ def _entry(name: str, runs: Sequence[RunView], folders: Sequence[Path], test: Pr
     return Entry(
         name=name,
         folders=tuple(folders),
-        model=runs[0].plan.model,
+        model=", ".join(dict.fromkeys(model_text(run.plan, run.result) for run in runs)),
         score=ensemble_numbers(test, of_default_model(test)),
         uar=Spread(tuple(own.uar for own in each), intervals["uar"]),
         war=Spread(tuple(own.war for own in each), intervals["war"]),

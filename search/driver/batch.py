@@ -22,6 +22,7 @@ from ser_core.config import ConfigError
 from ser_core.json_document import DocumentError, read_object, typed
 from ser_core.protocols import PROTOCOL_NAMES, PUBLISHED_FOLDS, is_protocol
 from ser_core.whole_file import write_whole
+from spaces.several import SEVERAL, is_choice
 
 RunOne = Callable[[Options], object]
 """Does one run by its options; raises what that raises."""
@@ -192,7 +193,8 @@ def _refuse_orphans(options: Options, models: Sequence[str]) -> None:
 
 def default_batch_folder(batch: Batch) -> Path:
     """Where a batch lies when --run-dir does not say."""
-    models = "all" if set(batch.models) == set(architectures()) else "-".join(batch.models)
+    names = [SEVERAL if is_choice(model) else model for model in batch.models]
+    models = "all" if set(batch.models) == set(architectures()) else "-".join(names)
     protocol = batch.protocol.replace(":", "")
     return Path("runs") / "-".join(filter(None, (models, protocol, f"{datetime.now():%Y%m%d-%H%M%S}")))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -22,10 +22,12 @@ from search.finals.finalists import FinalChoice
 from search.finals.phases import Finals
 from search.interruption import Interruption, end_process, interrupts
 from search.jobs import Chain, JobSource, inner_fold
+from search.run_folder.architectures import first_rungs, schedules, scorings
 from search.run_folder.paths import LOCK_FILE, PLAN_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import AUTO
+from search.study.allocation import Luck
 from search.study.asha import Asha
 from search.study.search import Search
 from search.study.storage import open_study, sole_writer, without_password
@@ -37,6 +39,8 @@ from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.features.store import corpus_features
 from ser_core.splits import Fold, Split
+from spaces.knobs import Value
+from spaces.several import ARCHITECTURE, for_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ def execute(
     """
     with _locked(folder), sole_writer(storage), interrupts(stopped_at_once(folder)) as by_signal:
         interrupted = Interruption(folder, by_signal)
-        writer = RecordWriter(folder / RECORDS_FILE, scoring=plan.scoring)
+        writer = RecordWriter(folder / RECORDS_FILE, scoring=scorings(plan))
         try:
             study, flush = open_study(
                 folder,
@@ -142,7 +146,7 @@ def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], 
 
         def stages() -> Iterator[JobSource]:
             run.progress.phase(Stage.SEARCH)
-            yield search_of(run, study, flush, pool.trials_at_once, heartbeat)
+            yield search_of(run, data, study, flush, pool.trials_at_once, heartbeat)
             run.progress.phase(Stage.FINALS)
             yield finals.repeats()
             run.progress.phase(Stage.REFIT)
@@ -168,7 +172,7 @@ def stopped_at_once(folder: Path) -> str:
 def training_of(run: Run, data: Data) -> Training:
     """What the workers of a run train."""
     plan = run.plan
-    at_once = [data.split.search_fold()] if plan.folds == 1 else data.inner
+    at_once = search_folds(plan, data)
     return Training(
         run_folder=run.folder,
         model=plan.model,
@@ -191,8 +195,18 @@ def training_of(run: Run, data: Data) -> Training:
     )
 
 
+def search_folds(plan: SearchPlan, data: Data) -> Sequence[Fold]:
+    """The folds over which trials are scored, side by side or one after another."""
+    return [data.split.search_fold()] if plan.folds == 1 else data.inner
+
+
 def search_of(
-    run: Run, study: optuna.Study, flush: Callable[[], None], concurrency: Callable[[], int], heartbeat: Heartbeat
+    run: Run,
+    data: Data,
+    study: optuna.Study,
+    flush: Callable[[], None],
+    concurrency: Callable[[], int],
+    heartbeat: Heartbeat,
 ) -> Search:
     """The search that the plan describes, as far as the records do not hold it already."""
     plan = run.plan
@@ -200,18 +214,35 @@ def search_of(
         study=study,
         space=plan.knobs,
         writer=run.writer,
-        asha=Asha(plan.max_epochs, plan.first_rung, plan.reduction, plan.folds_in_turn),
+        asha=_asha(plan),
         sampler=plan.sampler,
         seed=plan.seed,
         fixed=plan.settings,
         trials=plan.limits.trials,
         warm=plan.warm_start.configurations if plan.warm_start is not None else (),
+        luck=_luck(plan, search_folds(plan, data)) if ARCHITECTURE in plan.space else None,
         epochs_total=plan.limits.epochs_total,
         time_left=search_clock(plan, run.writer.records, concurrency),
         flush=flush,
         interrupted=heartbeat.tick,
         log=run.progress.message,
     )
+
+
+def _asha(plan: SearchPlan) -> Asha | Mapping[str, Asha]:
+    """Empty rungs, of each architecture where trials choose one."""
+    epochs, first = schedules(plan), first_rungs(plan)
+
+    def own(choice: Mapping[str, Value]) -> Asha:
+        return Asha(for_choice(epochs, choice), for_choice(first, choice), plan.reduction, plan.folds_in_turn)
+
+    return own({}) if isinstance(epochs, int) else {name: own({ARCHITECTURE: name}) for name in epochs}
+
+
+def _luck(plan: SearchPlan, folds: Sequence[Fold]) -> Luck:
+    """That of a score over these folds."""
+    clips = sum(len(fold.evaluate) for fold in folds) / len(folds)
+    return Luck(clips=clips, folds=plan.folds if isinstance(plan.folds, int) else 1)
 
 
 def _started_with(folder: Path, storage: str) -> bool:

@@ -13,6 +13,7 @@ from rich.console import Console
 import ser_core
 from search.driver.options import Options
 from search.driver.tune import is_batch, tune_one
+from search.run_folder.architectures import model_text, result_model
 from search.run_folder.paths import FINAL_FOLDER, JOURNAL_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import FinalRun, RunRecords, TrialRecord
@@ -44,8 +45,8 @@ class Run:
         run = read_run(self.folder)
         if run.result is None:
             started = f"{len(run.records.trials)} of {count(run.plan.limits.trials, 'trial')} started"
-            return f"<Run {self.folder}: {run.plan.model}, {started}>"
-        return f"<Run {self.folder}: {run.plan.model}, test UAR {run_score(run.result['test']).value:.3f}>"
+            return f"<Run {self.folder}: {model_text(run.plan, None)}, {started}>"
+        return f"<Run {self.folder}: {result_model(run.result)}, test UAR {run_score(run.result['test']).value:.3f}>"
 
     @property
     def result(self) -> Mapping[str, Any] | None:

@@ -21,6 +21,7 @@ from ser_core.architectures import architectures
 from ser_core.config import ConfigError, raise_problems
 from ser_core.earlier_settings import present_option
 from ser_core.suggestions import did_you_mean
+from spaces.several import SEVERAL, named_architectures
 
 ALL = "all"
 """In `--model`: every architecture."""
@@ -42,8 +43,9 @@ class Options:
     model: str | None = option(
         Kind.PLAN,
         SEARCH,
-        f"{', '.join(architectures())}; several with commas between, or {ALL}.",
-        known=architectures(),
+        f"{', '.join(architectures())}; several with commas between, or {ALL}: one after another. {SEVERAL}: one "
+        f"search that chooses among those trained from scratch, {SEVERAL}:mlp,cnn_lstm among these.",
+        known=(*architectures(), SEVERAL),
         own=True,
     )
     data: str | None = option(
@@ -239,10 +241,13 @@ class Options:
                 object.__setattr__(self, name, [present_option(text) for text in texts])
         problems = [problem for name, value in self.given().items() if (problem := OPTIONS[name].problem(value))]
         known = architectures()
-        if unknown := [name for name in self.models if name not in known]:
-            several = len(self.models) > 1
+        named = [name for model in self.models for name in (named_architectures(model) or (model,))]
+        if unknown := [name for name in named if name not in (*known, SEVERAL)]:
+            several = len(named) > 1
             what = "unknown architectures " + ", ".join(unknown) if several else f"unknown model {unknown[0]!r}"
-            problems.append(f"{what}; known: {', '.join(known)}, or {ALL}{did_you_mean(unknown[0], known)}")
+            problems.append(f"{what}; known: {', '.join(known)}, {SEVERAL}, or {ALL}{did_you_mean(unknown[0], known)}")
+        if (self.model or "").startswith(f"{SEVERAL}:") and len(named) < 2:
+            problems.append(f"--model {SEVERAL} chooses among two architectures or more; got {self.model}")
         raise_problems(problems)
 
     @classmethod
@@ -266,9 +271,11 @@ class Options:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The architectures that `model` names, each once: one, several with commas between, or all."""
+        """What `model` names, each once: one architecture, several with commas between, or all; or a choice of them."""
         if self.model == ALL:
             return architectures()
+        if named_architectures(self.model or ""):
+            return (self.model or "",)
         return tuple(dict.fromkeys(name.strip() for name in (self.model or "").split(",") if name.strip()))
 
     def given(self, *kinds: Kind) -> dict[str, Any]:

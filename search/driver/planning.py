@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,22 @@ from search.driver.option import Kind
 from search.driver.options import OPTIONS, Options
 from search.driver.protocol_folds import corpus_of
 from search.driver.resuming import changed_options, changed_space
+from search.driver.several import chosen_among, known_settings, resolve_several
 from search.driver.space import early_features, resolve_space
+from search.run_folder.architectures import architectures_of, model_text
 from search.run_folder.limits import Limits
 from search.run_folder.plan import FINALS_RULES, CorpusFacts, PartSpeakers, SearchPlan, SkippedFile, WarmStart
 from search.run_folder.rungs import AUTO, default_grace_epochs
+from search.study.defaults import settings_of
 from search.study.storage import absolute_storage, without_password
 from search.study.warm_start import warm_start, winner_of
-from ser_core.architectures import default_config, default_settings
+from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, raise_problems
 from ser_core.corpora import corpora
 from ser_core.splits import Fold, Split, inner_folds, make_split, most_inner_folds
 from spaces.knobs import KnobError, Space, Value, knob_to_json
+from spaces.several import SEVERAL, architectures_in, is_choice, parts_of
 
 Prepared = tuple[SearchPlan, Manifest, Split]
 
@@ -46,7 +51,8 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     options.check_complete()
     chosen = {name: value for name, value in vars(options).items() if OPTIONS[name].kind is Kind.PLAN}
     chosen = {name: OPTIONS[name].default if value is None else value for name, value in chosen.items()}
-    model, split_kind, limits = chosen["model"], chosen.pop("split"), Limits(**options.given(Kind.LIMIT))
+    asked, split_kind, limits = chosen["model"], chosen.pop("split"), Limits(**options.given(Kind.LIMIT))
+    model = SEVERAL if is_choice(asked) else asked
     raise_problems(limits.problems())
     warm: WarmStart | None = None
     if options.configuration is not None:
@@ -54,14 +60,15 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
         warm, space, fixed = winner_of(options.configuration, model)
         limits, chosen["finalists"] = replace(limits, trials=1), 1
     else:
-        space, fixed = _space(model, options)
+        space, fixed = _space(asked, options)
         if options.warm_start is not None:  # read once, so that resuming does not need that study
-            warm = warm_start(options.warm_start, space, fixed)
+            warm = warm_start(options.warm_start, space, fixed, model)
     if options.finalists is not None and options.finalists > limits.trials:
         raise ConfigError(
             f"--finalists {options.finalists} are chosen from the trials, and --trials is {limits.trials}; lower "
             f"--finalists or raise --trials"
         )
+    raise_problems(_choice_problems(architectures_in(space), limits, chosen["grace_epochs"]))
     early_features(model, space, fixed)  # raises for features whose settings do not fit one another
     storage = "" if options.storage is None else kept_storage(options.storage)
     manifest = corpus_of(chosen["data"], chosen["classes"], chosen["skip_bad"], cache_dir, console)
@@ -70,14 +77,17 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
     chosen["folds"] = wanted_folds(chosen["folds"], model, space, fixed, manifest, split, chosen["seed"])
     chosen |= {"data": absolute_data(chosen["data"]), "limits": limits, "storage": storage, "warm_start": warm}
+    chosen["model"] = model
     plan = make_plan(manifest, split, space, fixed, command=options.command(shown_location), **chosen)
     return plan, manifest, split
 
 
 def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Console) -> Prepared:
     """The old plan with the limits and places of this call; whatever else is asked for must be what the run has."""
-    if options.model not in (None, old.model):
-        raise ConfigError(f"--resume {options.resume} is a run of {old.model}; leave out --model {options.model}")
+    if options.model is not None and (chosen_among(options.model) or (options.model,)) != architectures_of(old):
+        raise ConfigError(
+            f"--resume {options.resume} is a run of {model_text(old, None)}; leave out --model {options.model}"
+        )
     if options.configuration is not None:
         raise ConfigError("--resume goes on as the run was started; leave --configuration out")
     if options.warm_start is not None:
@@ -86,10 +96,10 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
         )
     changes = changed_options(options, old)
     if asked := options.given(Kind.SPACE):
-        changes += changed_space(old, asked, *_space(old.model, options))
+        changes += changed_space(old, asked, *_space(asked_model(old), options))
     skip_bad, data = options.skip_bad or old.skip_bad, options.data or old.data
     limits = replace(old.limits, **options.given(Kind.LIMIT))
-    raise_problems(limits.problems())
+    raise_problems(limits.problems() + _choice_problems(architectures_in(old.knobs), limits, old.grace_epochs))
     if not changes:
         manifest = corpus_of(data, old.classes, skip_bad, cache_dir, console)
         split = make_split(manifest, old.split, old.seed)
@@ -130,7 +140,8 @@ def wanted_folds(
         raise ConfigError(f"--folds must be a whole number of at least 1, or {AUTO}; got {asked}")
     problems = []
     name = "optim.early_stop_epochs"
-    if name in space.knobs or default_config(model, fixed).params()[name]:
+    parts = parts_of(model, space, fixed).items()
+    if any(name in own.knobs or default_config(each, settings).params()[name] for each, (own, settings) in parts):
         problems.append(
             f"folds one after another have equally many epochs, so {name} must be 0: leave it out of --set "
             f"and --space, or give --folds a number"
@@ -151,9 +162,9 @@ def _check_configuration(options: Options) -> None:
 
 
 def _space(model: str, options: Options) -> tuple[Space, dict[str, Value]]:
+    resolve = partial(resolve_several, chosen_among(model)) if is_choice(model) else partial(resolve_space, model)
     try:
-        return resolve_space(
-            model,
+        return resolve(
             sets=options.set_ or (),
             spaces=options.space or (),
             max_epochs=options.max_epochs,
@@ -161,6 +172,35 @@ def _space(model: str, options: Options) -> tuple[Space, dict[str, Value]]:
         )
     except KnobError as error:
         raise ConfigError(str(error)) from error
+
+
+def _choice_problems(choices: Sequence[str], limits: Limits, grace_epochs: object) -> list[str]:
+    """What a search that chooses among several architectures cannot do; nothing for a search of one."""
+    if not choices:
+        return []
+    rules = [
+        (
+            limits.trials >= len(choices),
+            f"--model {SEVERAL} tries the recipe of each of {', '.join(choices)}, so --trials must be at least "
+            f"{len(choices)}; got {limits.trials}",
+        ),
+        (
+            limits.epochs_total is None,
+            f"--epochs-total {limits.epochs_total}: epochs of several architectures differ in cost; with --model "
+            f"{SEVERAL} limit the search by --hours or --trials",
+        ),
+        (
+            grace_epochs != AUTO,
+            f"--grace-epochs {AUTO} finds the first rung of one architecture; with --model {SEVERAL} leave it out, or "
+            f"give a number of epochs of the longest schedule",
+        ),
+    ]
+    return [message for holds, message in rules if not holds]
+
+
+def asked_model(plan: SearchPlan) -> str:
+    """The --model that asks for the architectures of a plan."""
+    return f"{SEVERAL}:{','.join(architectures_of(plan))}" if is_choice(plan.model) else plan.model
 
 
 def kept_storage(text: str) -> str:
@@ -193,7 +233,7 @@ def default_folder(plan: SearchPlan) -> Path:
 
 def own_options(options: Options, model: str) -> Options:
     """The options as far as they concern an architecture: `--set model.size=tiny` does not concern the perceptron."""
-    known = default_config(model).params()
+    known = known_settings(model)
 
     def own(texts: list[str] | None) -> list[str] | None:
         return [text for text in texts or () if text.partition("=")[0] in known] or None
@@ -207,12 +247,13 @@ def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str
 
     `options` are the other fields; `grace_epochs` is None for the default, else as the command line has it.
     """
-    config = default_config(options["model"], fixed)
+    parts = parts_of(options["model"], space, fixed)
+    epochs = max(default_config(name, settings).optim.epochs for name, (_, settings) in parts.items())
     grace = options.pop("grace_epochs")
     if grace is None:
-        grace = default_grace_epochs(config.optim.epochs)
+        grace = default_grace_epochs(epochs)
     return SearchPlan(
-        max_epochs=config.optim.epochs,
+        max_epochs=epochs,
         grace_epochs=int(grace) if str(grace).isdecimal() else grace,
         corpus=corpus_facts(manifest),
         finals_rule=FINALS_RULES[-1],
@@ -220,7 +261,7 @@ def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str
         synthetic=manifest.synthetic,
         split=split.kind,
         fixed=dict(fixed),
-        defaults=default_settings(options["model"]),
+        defaults=settings_of(options["model"], architectures_in(space)),
         space={name: knob_to_json(knob) for name, knob in space.knobs.items()},
         first=[dict(params) for params in space.first],
         versions=library_versions(),

@@ -11,13 +11,14 @@ import torch
 from search.driver.options import OPTIONS, Options
 from search.driver.space import early_features
 from search.finals.test_set import ledger_readings
+from search.run_folder.architectures import spaces_of
 from search.run_folder.paths import RECORDS_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records_reader import read_records
 from search.run_folder.rungs import AUTO
 from search.wording import count, times
 from ser_core.architectures import build_model, default_config
-from ser_core.config import ENCODER_KINDS, ConfigError, raise_problems
+from ser_core.config import ENCODER_KINDS, Config, ConfigError, raise_problems
 from ser_core.features.size import known_bins
 from ser_core.features.transforms import clip_frames, extractor, settings_key
 from ser_core.modules.encoder_families import NO_WEIGHTS
@@ -93,13 +94,18 @@ def check_weights(plan: SearchPlan) -> None:
         ConfigError: features that an encoder cannot give.
         PretrainedError: weights that cannot be had or do not fit.
     """
-    config = default_config(plan.model, plan.settings)
-    features = config.features
-    wanted = {settings_key(features): features, **early_features(plan.model, plan.knobs, plan.settings)}
-    for asked in wanted.values():
+    configs = [default_config(name, settings) for name, (_, settings) in spaces_of(plan).items()]
+    defaults = {settings_key(config.features): config.features for config in configs}
+    for asked in {**defaults, **early_features(plan.model, plan.knobs, plan.settings)}.values():
         if asked.kind in ENCODER_KINDS and asked.encoder != NO_WEIGHTS:
             extractor(asked)
+    for config in configs:
+        _check_model_weights(config, len(plan.corpus.classes))
+
+
+def _check_model_weights(config: Config, classes: int) -> None:
+    features = config.features
     if config.params().get("model.pretrained", NO_WEIGHTS) == NO_WEIGHTS:
         return
     with suppress(ConfigError):  # an input that the defaults cannot take may be one that the knobs mend
-        build_model(config, frames=clip_frames(features), bins=known_bins(features), classes=len(plan.corpus.classes))
+        build_model(config, frames=clip_frames(features), bins=known_bins(features), classes=classes)

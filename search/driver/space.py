@@ -12,6 +12,7 @@ from ser_core.config import Config, ConfigError, FeatureConfig, raise_problems
 from ser_core.features.transforms import settings_key
 from spaces import space_for
 from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value
+from spaces.several import parts_of
 
 MOST_EARLY = 8
 """Kinds of features that are computed before the search; each costs a pass over the corpus and its size in memory."""
@@ -99,11 +100,19 @@ def early_features(model: str, space: Space, fixed: Mapping[str, Value]) -> dict
     """The features that are computed before the search: `settings_key` -> settings.
 
     Every kind that the space can ask for, where these are at most `MOST_EARLY`. Else those of the configurations that
-    are tried first, as far as these decide them; the worker that asks for others first makes them.
+    are tried first, as far as these decide them; the worker that asks for others first makes them. Of a space of
+    several architectures those of each.
 
     Raises:
         ConfigError: a configuration whose settings do not fit one another.
     """
+    found: dict[str, FeatureConfig] = {}
+    for architecture, (own, settings) in parts_of(model, space, fixed).items():
+        found |= _early_of_one(architecture, own, settings)
+    return found
+
+
+def _early_of_one(model: str, space: Space, fixed: Mapping[str, Value]) -> dict[str, FeatureConfig]:
     deciding = _deciding(model, space, fixed)
     kinds = itertools.islice(_kinds(model, space, fixed, deciding), MOST_ASSIGNMENTS + 1)
     found: dict[str, FeatureConfig] = {}

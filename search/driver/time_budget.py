@@ -6,9 +6,11 @@ import math
 import time
 from collections.abc import Callable
 
+from search.run_folder.architectures import architectures_of, schedules
 from search.run_folder.finals_rule import finalists_of
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
+from spaces.several import for_choice
 
 RESERVE_SECONDS = 5.0
 """How often the time that the finals will need is estimated anew."""
@@ -40,9 +42,14 @@ def search_clock(
 def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> float:
     """About how long finals and refits will take, as if the dearest of the best trials were repeated in all of them."""
     best = finalists_of(plan, records)
-    epoch_seconds = max((trial.train_seconds / len(trial.epochs) for trial in best if trial.epochs), default=0.0)
+    epochs = schedules(plan)
+    whole = (
+        for_choice(epochs, trial.params) * trial.train_seconds / len(trial.epochs) for trial in best if trial.epochs
+    )
+    seconds = max(whole, default=0.0)
     if plan.final_folds and isinstance(plan.folds, int):
-        epoch_seconds /= plan.folds  # an epoch of the search was one of every fold
-    finalists = plan.finalists + (plan.finals_rule > 1 and bool(plan.first))
+        seconds /= plan.folds  # an epoch of the search was one of every fold
+    recipes = min(plan.finalists, len(architectures_of(plan))) if plan.finals_rule > 1 and plan.first else 0
+    finalists = plan.finalists + recipes
     rounds = math.ceil(finalists * plan.seeds / concurrency) + math.ceil(plan.seeds / concurrency)
-    return epoch_seconds * plan.max_epochs * rounds
+    return seconds * rounds

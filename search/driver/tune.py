@@ -18,6 +18,7 @@ from search.driver.preflight import check_folder, check_machine, check_resumptio
 from search.driver.protocol_folds import cache_folder, checked_folds
 from search.driver.user_errors import USER_ERRORS, explained
 from search.interruption import Interrupted
+from search.run_folder.architectures import spaces_of
 from search.run_folder.paths import BATCH_FILE, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.study.storage import absolute_storage, check_place
@@ -26,6 +27,7 @@ from search.wording import resume_command
 from ser_core.architectures import default_config
 from ser_core.config import ConfigError, setting_help
 from ser_core.errors import UserError
+from spaces.several import ARCHITECTURE, merged
 
 
 class StudyLost(UserError, RuntimeError):
@@ -106,7 +108,7 @@ def tune_one(options: Options, console: Console) -> Path:
     if not (folder / RESULT_FILE).exists():
         check_weights(plan)
     if options.dry_run:
-        meaning = setting_help(default_config(plan.model, plan.settings))
+        meaning = knob_meanings(plan)
         facts = {"features": feature_facts(plan, manifest, cache_dir, cache_bytes)}
         print_plan(plan, manifest, split, folder, console, meaning=meaning, facts=facts)
         return folder
@@ -132,6 +134,14 @@ def tune_one(options: Options, console: Console) -> Path:
         raise
     print_result(result, folder, console)
     return folder
+
+
+def knob_meanings(plan: SearchPlan) -> dict[str, str]:
+    """What each knob of a plan means, by its name there."""
+    own = {name: setting_help(default_config(name, settings)) for name, (_, settings) in spaces_of(plan).items()}
+    if ARCHITECTURE not in plan.space:
+        return dict(own[plan.model])
+    return {ARCHITECTURE: "The model; each has knobs of its own.", **merged(own)}
 
 
 @contextmanager

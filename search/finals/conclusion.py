@@ -13,6 +13,7 @@ from search.finals.insight import write_insight
 from search.finals.result import make_result
 from search.finals.test_set import ledger_readings, read_test_set
 from search.finals.tuning import tuning_numbers
+from search.run_folder.architectures import configuration_of
 from search.run_folder.paths import RESULT_FILE, model_folder
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
@@ -52,8 +53,8 @@ def conclude(
     """
     check_refits(records, choice.winner, plan.seeds)
     models = [model_folder(choice.winner, seed) for seed in range(1, plan.seeds + 1)]
-    settings = default_config(plan.model, {**plan.settings, **records.trials[choice.winner].params}).features
-    store = features(settings)
+    config = default_config(*configuration_of(plan, records.trials[choice.winner].params))
+    store = features(config.features)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     test = read_test_set(folder, models, manifest, split, store, allow_second=allow_second, device=device)
     readings = len(ledger_readings(folder))

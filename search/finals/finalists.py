@@ -10,6 +10,7 @@ from statistics import median
 from search.finals.lead import Lead
 from search.finals.test_scores import Spread
 from search.jobs import Chunk, Job, Outcome, Wait, derived_seed, new_reports
+from search.run_folder.architectures import configuration_of
 from search.run_folder.finals_rule import finalists_of, folds_of_seed
 from search.run_folder.paths import model_folder, validation_file
 from search.run_folder.plan import SearchPlan
@@ -19,6 +20,7 @@ from search.wording import count
 from ser_core.architectures import default_config
 from ser_core.errors import UserError
 from ser_core.metrics.scores import seed_interval
+from spaces.several import chosen_settings, for_choice
 
 
 class FinalsError(UserError, RuntimeError):
@@ -109,7 +111,7 @@ def refit_epochs(plan: SearchPlan, records: RunRecords, winner: int) -> int:
     A refit has no validation to end it. So the median best epoch of the winner's finals ends it where they were under
     early stopping, since nobody has validated the end of their schedule; and in a run of the first rule.
     """
-    config = default_config(plan.model, {**plan.settings, **records.trials[winner].params})
+    config = default_config(*configuration_of(plan, records.trials[winner].params))
     if plan.finals_rule == 1 or config.optim.early_stop_epochs:
         return median_best_epoch(records, winner)
     return config.optim.epochs
@@ -123,7 +125,7 @@ class FinalJobs:
         trials: whose configurations to train.
         plan: of the run. A seed of a finalist trains on a fold of its own, see `folds_of_seed`; with the run's seed
             it gives what the training draws from.
-        last_epoch: where a run ends; finalists use the full budget.
+        last_epoch: where a run ends, or one of each architecture; finalists use the full budget.
         interrupted: True as soon as all is to stop.
     """
 
@@ -134,7 +136,7 @@ class FinalJobs:
         trials: Sequence[TrialRecord],
         plan: SearchPlan,
         writer: RecordWriter,
-        last_epoch: int,
+        last_epoch: int | Mapping[str, int],
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._phase, self._plan, self._writer = phase, plan, writer
@@ -158,9 +160,9 @@ class FinalJobs:
         refit = self._phase is Phase.REFIT
         return Job(
             name=name,
-            params={**self._plan.settings, **trial.params, "seed": own_seed},
+            params={**chosen_settings({**self._plan.settings, **trial.params}), "seed": own_seed},
             folds="refit" if refit else folds_of_seed(self._plan, seed),
-            last_epoch=self._last_epoch,
+            last_epoch=for_choice(self._last_epoch, trial.params),
             model_folder=model_folder(trial.number, seed) if refit else "",
             predictions_file="" if refit else validation_file(trial.number, seed),
         )

@@ -15,12 +15,14 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from search.finals.confusion_picture import write_confusion_picture
+from search.run_folder.architectures import result_model
 from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.run_score import run_score
 from search.run_folder.verdict import tuning_note, tuning_sentence
 from search.wording import Bounds, caveats, count, interval, percent, points, printable, spread, times
 from ser_core.config import BY_SPEAKER
 from ser_core.whole_file import write_whole
+from spaces.several import chosen_settings
 
 CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
 SCORES = {"uar": "UAR (unweighted average recall)", "war": "WAR (accuracy)", "macro_f1": "macro F1"}
@@ -51,7 +53,7 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) 
     corpus = result["corpus"]
     parts = [
         f"---\n{_metadata(result, seed).to_yaml()}\n---",
-        f"# {result['model']} for speech emotion recognition, trained on {markdown(corpus['name'])}",
+        f"# {result_model(result)} for speech emotion recognition, trained on {markdown(corpus['name'])}",
         *(f"> **{caveat.title}** {markdown(caveat.long)}" for caveat in caveats(facts_of_result(result))),
         _description(result, config, seed),
         f"## Test\n\n{_protocol(result)}\n\n{_score_table(result, seed)}\n\n{result['test']['interval_note']}.",
@@ -167,7 +169,7 @@ def _search(result: Mapping[str, Any]) -> str:
     mean = next(each for each in result["finalists"] if each["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
     settings = [
         [f"`{name}`", markdown(value)]
-        for name, value in {**result["winner"]["fixed"], **result["winner"]["params"]}.items()
+        for name, value in chosen_settings({**result["winner"]["fixed"], **result["winner"]["params"]}).items()
     ]
     score = run_score(result["test"])
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())

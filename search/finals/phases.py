@@ -17,10 +17,12 @@ from search.finals.finalists import (
 )
 from search.finals.lead import Lead, validation_lead
 from search.finals.test_scores import Spread
+from search.run_folder.architectures import schedules
 from search.run_folder.finals_rule import LEAD_BEYOND_LUCK, recipe_trial
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, TrialRecord
 from search.run_folder.records_writer import RecordWriter
+from spaces.several import choice_of
 
 
 class Finals:
@@ -52,7 +54,7 @@ class Finals:
             FinalsError: no trial has a score.
         """
         self._finalists = choose_finalists(self._plan, self._writer.records)
-        return self._jobs(Phase.FINALIST, self._finalists, self._plan.max_epochs)
+        return self._jobs(Phase.FINALIST, self._finalists, schedules(self._plan))
 
     def refits(self) -> FinalJobs:
         """Choose the winner -> the jobs that refit it; once the finalists have ended.
@@ -67,11 +69,17 @@ class Finals:
         return self._jobs(Phase.REFIT, [records.trials[winner]], refit_epochs(self._plan, records, winner))
 
     def _choose(self) -> FinalChoice:
-        finalists = [trial.number for trial in self._finalists]
-        scores, recipe = finalist_scores(self._writer.records, finalists), None
+        """The best mean over seeds decides the architecture; within it the recipe meets the best of the others."""
+        records, finalists = self._writer.records, [trial.number for trial in self._finalists]
+        scores, recipe = finalist_scores(records, finalists), None
         compared = scores
         if self._plan.finals_rule > 1:
-            trial, compared = recipe_trial(self._writer.records), comparable(scores)
+            choices = {number: choice_of(records.trials[number].params) for number in scores}
+            compared = comparable(scores)
+            best = best_of(compared)
+            chosen = choices[best] if best is not None else ""
+            compared = {number: score for number, score in compared.items() if choices[number] == chosen}
+            trial = recipe_trial(records, chosen)
             recipe = trial.number if trial is not None and trial.number in finalists else None
         challenger = best_of({number: score for number, score in compared.items() if number != recipe})
         lead = None
@@ -104,7 +112,7 @@ class Finals:
             raise RuntimeError("the winner is chosen when the refits begin")
         return self._choice
 
-    def _jobs(self, phase: Phase, trials: Sequence[TrialRecord], last_epoch: int) -> FinalJobs:
+    def _jobs(self, phase: Phase, trials: Sequence[TrialRecord], last_epoch: int | Mapping[str, int]) -> FinalJobs:
         return FinalJobs(
             phase=phase,
             trials=trials,

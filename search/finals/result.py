@@ -10,11 +10,13 @@ from typing import Any
 
 from search.finals.finalists import FinalChoice
 from search.finals.test_scores import Spread, score_test
+from search.run_folder.architectures import configuration_of, fixed_of, trial_epochs
 from search.run_folder.plan import NORMALISATION, SearchPlan
 from search.run_folder.predictions import Predictions
 from search.run_folder.records import RunRecords, Session, TrialRecord, TrialState, epochs_trained
 from search.run_folder.standing import best_trial
 from ser_core.config import BY_SPEAKER
+from spaces.several import for_choice
 
 
 def make_result(
@@ -33,6 +35,7 @@ def make_result(
         tuning: from `search.finals.tuning.tuning_numbers`.
     """
     winner = choice.winner
+    architecture, settings = configuration_of(plan, records.trials[winner].params)
     return {
         "model": plan.model,
         "corpus": asdict(plan.corpus),
@@ -45,7 +48,7 @@ def make_result(
             "inner_folds": plan.inner_folds,
             "final_folds": plan.final_folds,
         },
-        "transductive": {**plan.settings, **records.trials[winner].params}.get(NORMALISATION) == BY_SPEAKER,
+        "transductive": settings.get(NORMALISATION) == BY_SPEAKER,
         "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
         "search": search_numbers(plan, records),
         "finalists": [
@@ -59,8 +62,9 @@ def make_result(
         ],
         "winner": {
             "trial": winner,
+            "architecture": architecture,
             "params": records.trials[winner].params,
-            "fixed": plan.fixed,
+            "fixed": fixed_of(plan, records.trials[winner].params),
             "epochs": len(next(f for f in reversed(records.finals) if f.trial == winner).epochs),
             "models": list(models),
             "precision_note": next((f.precision_note for f in reversed(records.finals) if f.trial == winner), ""),
@@ -92,7 +96,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
         "score": plan.score,
         "asha": {"grace_epochs": plan.first_rung, "reduction": plan.reduction, "found": _grace_numbers(records)},
         "epochs_trained": epochs_trained(records.trials),
-        "epochs_without_pruning": plan.trial_epochs * len(trials),
+        "epochs_without_pruning": sum(for_choice(trial_epochs(plan), trial.params) for trial in trials),
         "wall_seconds": records.seconds,
         "train_seconds": sum(trial.train_seconds for trial in trials),
         **overhead_numbers(trials, records.sessions),

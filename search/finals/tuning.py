@@ -9,6 +9,7 @@ from search.finals.test_scores import bounds_of
 from search.run_folder.finals_rule import recipe_trial
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, RunRecords, TrialState
+from spaces.several import choice_of
 
 NOTE = (
     "UAR of the challenger less the recipe's on the validation clips of the finals, on which neither was trained. "
@@ -20,7 +21,7 @@ NOTE = (
 
 def tuning_numbers(plan: SearchPlan, records: RunRecords, choice: FinalChoice) -> dict[str, Any] | None:
     """The part `tuning` of `result.json`; None for a run without a recipe, or one whose finals did not hold it."""
-    recipe = recipe_trial(records)
+    recipe = recipe_trial(records, choice_of(records.trials[choice.winner].params))
     if recipe is None or plan.finals_rule == 1:
         return None
     lead = choice.lead

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.comparison.comparable import Banner, banners
+from search.run_folder.architectures import model_text
 from search.run_folder.run_score import run_score
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
@@ -28,7 +29,7 @@ class ComparisonHead:
 
 def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:
     """The head of a page of `runs`, in the order given."""
-    models = list(dict.fromkeys(run.plan.model for run in runs))
+    models = list(dict.fromkeys(model_text(run.plan, run.result) for run in runs))
     return ComparisonHead(
         run=", ".join(run.name for run in runs),
         title=f"{count(len(runs), 'run')} compared: {', '.join(models)}",
@@ -48,7 +49,7 @@ SCORES = ("best search UAR", "winner, mean of seeds", "test UAR", "95 % interval
 
 def _row(run: RunView) -> tuple[str, ...]:
     best = best_trial(run.records)
-    facts = (run.name, run.plan.model, run.plan.corpus.name, str(len(run.plan.corpus.classes)))
+    facts = (run.name, model_text(run.plan, run.result), run.plan.corpus.name, str(len(run.plan.corpus.classes)))
     scores = _result_scores(run.result) if run.result else (NONE,) * 5
     trials = f"{len(run.records.trials):,}"
     return (*facts, run.plan.split, trials, percent(best.value) if best else NONE, *scores)

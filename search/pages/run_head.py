@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from search.comparison.comparable import Banner
+from search.run_folder.architectures import fixed_of, model_text, trial_epochs
 from search.run_folder.caveat_facts import facts_of_run
 from search.run_folder.plan import SkippedFile
 from search.run_folder.run_score import run_score
@@ -25,6 +26,7 @@ from search.wording import (
     signed_points,
     value_text,
 )
+from spaces.several import choice_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def page_head(run: RunView) -> Head:
     classes = f"{count(len(corpus.classes), 'class', 'classes')} ({', '.join(corpus.classes)})"
     return Head(
         run=run.name,
-        title=f"{plan.model} on {corpus.name}",
+        title=f"{model_text(plan, run.result)} on {corpus.name}",
         lead=f"{count(corpus.clips, 'clip')} of {count(corpus.speakers, 'speaker')}, "
         f"{classes}, split {plan.split}: {split}.",
         finished=run.result is not None,
@@ -132,7 +134,7 @@ def _tuning_tile(result: Mapping[str, Any]) -> tuple[Tile, ...]:
 
 
 def _cost_tiles(run: RunView) -> tuple[Tile, ...]:
-    counted = tally(run.records, run.plan.trial_epochs)
+    counted = tally(run.records, trial_epochs(run.plan))
     states = {
         "running": counted.running,
         "complete": counted.complete,
@@ -176,13 +178,14 @@ def _settings(run: RunView) -> tuple[Setting, ...]:
     chosen = _chosen(run)
     if chosen is None:
         return ()
-    first = next(iter(run.plan.first), {})
+    own = (params for params in run.plan.first if choice_of(params) == choice_of(chosen[1]))
+    first, shared = next(own, {}), fixed_of(run.plan, chosen[1])
     rows = [
         Setting(name, value_text(value), _range(run.plan.space.get(name)), value_text(first.get(name, NONE)))
         for name, value in chosen[1].items()
-        if name not in run.plan.fixed
+        if name not in shared
     ]
-    fixed = (Setting(name, value_text(value), "fixed", NONE) for name, value in run.plan.fixed.items())
+    fixed = (Setting(name, value_text(value), "fixed", NONE) for name, value in shared.items())
     return (*rows, *fixed)
 
 

@@ -68,7 +68,7 @@ class Section:
 def run_sections(run: RunView) -> list[Section]:
     """All figures of one run."""
     run = _with_importance(run)
-    own = [module for module in figure_modules() if hasattr(module, "info")]
+    own = [module for module in figure_modules() if hasattr(module, "info") and _concerns(module, run)]
     return _sections([_page_figure(module, module.info(run)) for module in own])
 
 
@@ -86,6 +86,10 @@ def protocol_sections(models: Sequence[RunView]) -> list[Section]:
     together = [figure for figure in _together(models) if figure.name in TEST_FIGURES_OF_ALL]
     apart = _beside(modules, {run.plan.model: run for run in models})
     return _sections([*(together if len(models) > 1 else ()), *apart])
+
+
+def _concerns(module: ModuleType, run: RunView) -> bool:
+    return not hasattr(module, "concerns") or module.concerns(run)
 
 
 def _together(runs: Sequence[RunView]) -> list[PageFigure]:

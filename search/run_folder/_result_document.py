@@ -139,6 +139,7 @@ class _Winner:
     trial: int
     params: Mapping[str, Value]
     models: Sequence[str]
+    architecture: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from search.jobs import inner_fold
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
+from spaces.several import choice_of
 
 LEAD_BEYOND_LUCK = 3
 """The rule from which on a challenger must lead the recipe by more than luck explains, see `SearchPlan`."""
 
 
-def recipe_trial(records: RunRecords) -> TrialRecord | None:
+def recipe_trial(records: RunRecords, architecture: str = "") -> TrialRecord | None:
     """The trial of the recipe, the first of the space's own configurations; None where the space has none.
 
     A run starts with it, whatever else it is to try, so it is what `--trials 1` would have trained: the settings that
-    the recipe names, and what was drawn or fixed for the others. A run that searches nothing has no recipe.
+    the recipe names, and what was drawn or fixed for the others. A run that searches nothing has no recipe, and one
+    whose trials choose an architecture has a recipe of each, which `architecture` names.
     """
-    trial = records.trials.get(0)
+    own = (trial for trial in records.trials.values() if choice_of(trial.params) == architecture)
+    trial = min(own, key=lambda trial: trial.number, default=None)
     return trial if trial is not None and trial.origin == "first" else None
 
 
@@ -24,12 +27,14 @@ def finalists_of(plan: SearchPlan, records: RunRecords) -> list[TrialRecord]:
     """The best trials by search score, and the recipe beside them, however early its trial ended, unless it failed.
 
     Complete trials come first, then those that ASHA ended, the further ones first. Empty before any trial has a score.
+    The best may be of several architectures; then the recipe of each is there.
     """
     best = records.ranked()[: plan.finalists]
-    recipe = recipe_trial(records) if plan.finals_rule > 1 else None
-    if not best or recipe is None or recipe in best or recipe.state in (TrialState.FAIL, TrialState.RUNNING):
+    if plan.finals_rule == 1:
         return best
-    return [*best, recipe]
+    recipes = (recipe_trial(records, choice) for choice in dict.fromkeys(choice_of(trial.params) for trial in best))
+    unable = (TrialState.FAIL, TrialState.RUNNING)
+    return [*best, *(each for each in recipes if each is not None and each not in best and each.state not in unable)]
 
 
 def folds_of_seed(plan: SearchPlan, seed: int) -> str:

@@ -67,6 +67,9 @@ class PartSpeakers:
 class SearchPlan:
     """What a run searches, on what, and how.
 
+    `model` is an architecture, or "auto" where each trial chooses one: then `space` has the choice, all settings are
+    qualified by their architecture (`spaces.several`), and `max_epochs` is the longest schedule.
+
     `space` holds the knobs, `fixed` all other settings that were changed, `defaults` every setting as it is when
     nothing is said of it, so that a run stays what it is when a later version finds better ones. `grace_epochs` is a
     number or "auto". With several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all
@@ -176,8 +179,9 @@ class SearchPlan:
     @property
     def transductive(self) -> bool:
         """True when a configuration may normalise by speaker, for which the test speakers' clips are needed."""
-        values = self.space.get(NORMALISATION, {}).get("values", ())
-        return BY_SPEAKER in (self.settings.get(NORMALISATION), *values)
+        knobs = (knob.get("values", ()) for name, knob in self.space.items() if name.endswith(NORMALISATION))
+        settings = (value for name, value in self.settings.items() if name.endswith(NORMALISATION))
+        return BY_SPEAKER in (*settings, *(value for values in knobs for value in values))
 
     def save(self, folder: Path) -> None:
         """Write `plan.json`, whole or not at all; a plan of an earlier version as that version has it."""

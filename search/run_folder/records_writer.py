@@ -15,6 +15,7 @@ from search.run_folder.records_reader import apply_event, read_records
 from search.run_folder.scoring import EARLIER_SCORING, Scoring
 from ser_core.training.report import EpochReport
 from ser_core.whole_file import defined
+from spaces.several import for_choice
 
 
 class RecordWriter:
@@ -26,12 +27,17 @@ class RecordWriter:
     """
 
     def __init__(
-        self, path: Path, *, clock: Callable[[], float] = time.time, scoring: Scoring = EARLIER_SCORING
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        scoring: Scoring | Mapping[str, Scoring] = EARLIER_SCORING,
     ) -> None:
         """Open for appending; repair a torn last line first.
 
         Args:
-            scoring: of the trials that start; runs of the finals have one fold at a time.
+            scoring: of the trials that start, or of those of each architecture; runs of the finals have one fold at a
+                time.
 
         Raises:
             ConfigError: see `read_records`.
@@ -39,7 +45,11 @@ class RecordWriter:
         """
         self.records = read_records(path)
         self._file = AppendFile(path)
-        self._clock, self.scoring = clock, scoring
+        self._clock, self._scoring = clock, scoring
+
+    def scoring_of(self, params: Mapping[str, Value]) -> Scoring:
+        """How a trial with these values is scored."""
+        return for_choice(self._scoring, params)
 
     def session(self) -> None:
         """The driver begins its work."""
@@ -47,7 +57,7 @@ class RecordWriter:
 
     def trial_started(self, trial: int, params: Mapping[str, Value], origin: str) -> None:
         """A trial was proposed; `origin` as in `TrialRecord`."""
-        self._append("trial_start", trial=trial, params=params, origin=origin, **_scored(self.scoring))
+        self._append("trial_start", trial=trial, params=params, origin=origin, **_scored(self.scoring_of(params)))
 
     def epochs(
         self, trial: int, reports: Sequence[EpochReport], *, worker: str, setup_seconds: float, precision_note: str = ""
@@ -65,7 +75,7 @@ class RecordWriter:
 
     def final_started(self, phase: Phase, trial: int, seed: int) -> None:
         """A run of the finals begins, or begins again after a failure or a death of the driver."""
-        own = replace(self.scoring, fold_epochs=0)
+        own = replace(self.scoring_of(self.records.trials[trial].params), fold_epochs=0)
         self._append("final_start", phase=phase, trial=trial, seed=seed, **_scored(own))
 
     def final_epochs(

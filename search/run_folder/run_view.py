@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.run_folder.architectures import schedules
 from search.run_folder.documents import read_insight_file, read_result_file
 from search.run_folder.paths import INSIGHT_FILE, PLAN_FILE, RECORDS_FILE, RESULT_FILE, runs_below
 from search.run_folder.plan import SearchPlan
@@ -60,8 +61,13 @@ class RunView:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs after which ASHA decides, ascending; none within a fold while the search has not found the first."""
-        budget, folds, first = self.plan.max_epochs, self.plan.folds_in_turn, self.plan.first_rung
+        """Epochs after which ASHA decides, ascending; none within a fold while the search has not found the first.
+
+        None either where architectures with schedules of their own have rungs of their own.
+        """
+        budget, folds, first = schedules(self.plan), self.plan.folds_in_turn, self.plan.first_rung
+        if not isinstance(budget, int):
+            return ()
         if first is None:
             if self.records.grace is None:
                 return fold_rungs(budget, self.plan.reduction, folds)

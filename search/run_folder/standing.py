@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
+from spaces.several import ARCHITECTURE, choice_of, for_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class Standing:
         self._records, self._known = records, 0
         self._ended: Counter[TrialState] = Counter()
         self._epochs: Counter[TrialState] = Counter()  # of the ended trials
+        self._pruned: Counter[str] = Counter()  # pruned trials by the architecture that they chose, if any
         self._best: TrialRecord | None = None  # of the ended trials
         self.update()
 
@@ -61,6 +63,7 @@ class Standing:
         for trial in ended:
             self._ended[trial.state] += 1
             self._epochs[trial.state] += len(trial.epochs)
+            self._pruned[choice_of(trial.params)] += trial.state is TrialState.PRUNED
         self._best = _better([self._best, *ended])
 
     @property
@@ -76,21 +79,22 @@ class Standing:
         """Epochs of the running trials so far."""
         return sum(len(trial.epochs) for trial in self.running)
 
-    def tally(self, max_epochs: int) -> Tally:
-        """Trials and epochs; `max_epochs` is the full budget of a trial."""
+    def tally(self, max_epochs: int | Mapping[str, int]) -> Tally:
+        """Trials and epochs; `max_epochs` is the full budget of a trial, or of one of each architecture."""
         pruned = self._ended[TrialState.PRUNED]
+        whole = sum(for_choice(max_epochs, {ARCHITECTURE: name}) * number for name, number in self._pruned.items())
         return Tally(
             running=len(self.running),
             complete=self._ended[TrialState.COMPLETE],
             pruned=pruned,
             failed=self._ended[TrialState.FAIL],
             epochs_trained=self._epochs.total() + self.epochs_running,
-            epochs_saved=max_epochs * pruned - self._epochs[TrialState.PRUNED],
+            epochs_saved=whole - self._epochs[TrialState.PRUNED],
         )
 
 
-def tally(records: RunRecords, max_epochs: int) -> Tally:
-    """Count the trials of a run and their epochs; `max_epochs` is the full budget of a trial."""
+def tally(records: RunRecords, max_epochs: int | Mapping[str, int]) -> Tally:
+    """Count the trials of a run and their epochs; `max_epochs` as in `Standing.tally`."""
     return Standing(records).tally(max_epochs)
 
 

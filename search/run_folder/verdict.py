@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from search.wording import count, is_number, signed_points
+from spaces.several import SEVERAL
 
 
 def tuning_sentence(result: Mapping[str, Any]) -> str:
@@ -16,9 +17,10 @@ def tuning_sentence(result: Mapping[str, Any]) -> str:
     tuning = result.get("tuning")
     if tuning is None:
         return ""
-    failed = f" The recipe failed: {tuning['recipe_failed']}." if tuning["recipe_failed"] else ""
+    of = f" of {result['winner']['architecture']}" if result.get("model") == SEVERAL else ""
+    failed = f" The recipe{of} failed: {tuning['recipe_failed']}." if tuning["recipe_failed"] else ""
     if tuning["challenger"] is None:
-        return f"The recipe stands: no other configuration came to the end of the finals.{failed}"
+        return f"The recipe{of} stands: no other configuration{of} came to the end of the finals.{failed}"
     if not is_number(tuning["uar_difference"]):
         return f"What tuning was worth cannot be said.{failed}"
     points, low, high = (signed_points(share) for share in (tuning["uar_difference"], *tuning["interval"]))
@@ -27,8 +29,8 @@ def tuning_sentence(result: Mapping[str, Any]) -> str:
     if tuning["recipe_stands"]:
         best = f"the best challenger, trial {tuning['challenger']},"
         luck = ", which luck explains" if tuning["uar_difference"] > 0 else ""
-        return f"The recipe stands: {best} is {points} points UAR from it {where}{luck}."
-    return f"Tuning was worth {points} points UAR over the recipe {where}.{failed}"
+        return f"The recipe{of} stands: {best} is {points} points UAR from it {where}{luck}."
+    return f"Tuning was worth {points} points UAR over the recipe{of} {where}.{failed}"
 
 
 def tuning_note(result: Mapping[str, Any]) -> str:

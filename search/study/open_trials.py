@@ -18,8 +18,10 @@ from optuna.trial import TrialState as OptunaState
 
 from search.run_folder.records import DIVERGED, TrialRecord, TrialState
 from search.run_folder.records_writer import RecordWriter
+from search.study.one_architecture import OneArchitectureSampler, OwnTrials, chosen_in_study
 from search.study.samplers import make_sampler, suggest
 from spaces.knobs import Space, Value
+from spaces.several import ARCHITECTURE, architectures_in, choice_of
 
 
 class OpenTrials:
@@ -46,6 +48,7 @@ class OpenTrials:
     ) -> None:
         self.study, self.writer, self.flush = study, writer, flush
         self.space, self._sampler, self._seed = space, sampler, seed
+        self._own_trials = {name: OwnTrials(study, name) for name in architectures_in(space)}
         self._live: dict[int, optuna.Trial] = {}
         self._reported: dict[int, int] = {}  # last epoch of each live trial that Optuna knows
 
@@ -53,11 +56,13 @@ class OpenTrials:
     def records(self) -> dict[int, TrialRecord]:
         return self.writer.records.trials
 
-    def propose(self, wanted: Mapping[str, Value] | None, origin: str) -> TrialRecord:
-        """A new trial: the values that are `wanted` and the sampler's for the other knobs, or for all of them."""
+    def propose(self, wanted: Mapping[str, Value], origin: str) -> TrialRecord:
+        """A new trial: the values that are `wanted`, its architecture among them where there are several, and the
+        sampler's for the other knobs.
+        """
         number = len(self.records)
-        self.study.sampler = self._sampler_for(number)
-        if wanted is not None:
+        self.study.sampler = self._sampler_for(number, choice_of(wanted))
+        if wanted:
             self.study.enqueue_trial(dict(wanted), user_attrs={"origin": origin})
         return self._started(self._ask(), origin)
 
@@ -99,7 +104,7 @@ class OpenTrials:
 
     def adopt(self, frozen: FrozenTrial) -> TrialRecord:
         """Start a trial that was asked for, or about to be, when the driver died: the study alone knows it."""
-        self.study.sampler = self._sampler_for(frozen.number)
+        self.study.sampler = self._sampler_for(frozen.number, chosen_in_study(frozen))
         waiting = frozen.state is OptunaState.WAITING
         trial = self._ask() if waiting else optuna.Trial(self.study, frozen._trial_id)
         self._draw_again(trial, frozen)
@@ -112,8 +117,14 @@ class OpenTrials:
             if name in frozen.params and name not in given and not frozen.distributions[name].single():
                 self.study.sampler.sample_independent(self.study, frozen, name, frozen.distributions[name])
 
-    def _sampler_for(self, number: int) -> BaseSampler:
-        return make_sampler(self._sampler, self._seed, number, self.space, self.writer.scoring.fold_epochs)
+    def _sampler_for(self, number: int, architecture: str) -> BaseSampler:
+        """The sampler of a proposal; for one of several architectures it sees that one's trials and knobs alone."""
+        fold_epochs = self.writer.scoring_of({ARCHITECTURE: architecture}).fold_epochs
+        if not architecture:
+            return make_sampler(self._sampler, self._seed, number, self.space, fold_epochs)
+        own = self.space.fixed({ARCHITECTURE: architecture})
+        sampler = make_sampler(self._sampler, self._seed, number, own, fold_epochs)
+        return OneArchitectureSampler(sampler, self._own_trials[architecture])
 
     def _ask(self) -> optuna.Trial:
         with warnings.catch_warnings():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from optuna.trial import FrozenTrial
 
@@ -13,14 +13,15 @@ from search.study.rebuild import rebuild
 from search.wording import count
 from ser_core.config import ConfigError
 from ser_core.training.report import EpochReport
+from spaces.several import for_choice
 
 
-def recover(trials: OpenTrials, asha: Asha, log: Callable[[str], None]) -> list[int]:
+def recover(trials: OpenTrials, asha: Asha | Mapping[str, Asha], log: Callable[[str], None]) -> list[int]:
     """Bring Optuna and the rungs up to what the records say, and adopt what Optuna alone knows.
 
     Args:
         trials: none of which is open yet.
-        asha: with empty rungs, or without any while the first one is to be found.
+        asha: with empty rungs, or without any while the first one is to be found; or those of each architecture.
         log: what the study had lost.
 
     Returns:
@@ -42,7 +43,7 @@ def recover(trials: OpenTrials, asha: Asha, log: Callable[[str], None]) -> list[
         number
         for number, record in trials.records.items()
         if not frozen[number].state.is_finished()
-        and not _ended(trials, asha, record, frozen[number], stopped=verdicts.get(number, 0))
+        and not _ended(trials, for_choice(asha, record.params), record, frozen[number], stopped=verdicts.get(number, 0))
     ]
     for number, trial in frozen.items():
         if number not in trials.records and not trial.state.is_finished():
@@ -76,7 +77,7 @@ def _write_down(trials: OpenTrials, frozen: FrozenTrial) -> None:
     writer.trial_ended(number, TrialState(frozen.state.name), frozen.user_attrs.get("reason", ""))
 
 
-def _fill_rungs(records: RunRecords, asha: Asha) -> dict[int, int]:
+def _fill_rungs(records: RunRecords, asha: Asha | Mapping[str, Asha]) -> dict[int, int]:
     """Fill the rungs in the order in which trials reached them -> the rung that ends each trial, 0 for none.
 
     Only the verdict on the last epochs counts: what came after an earlier one was the verdict on that.
@@ -84,7 +85,8 @@ def _fill_rungs(records: RunRecords, asha: Asha) -> dict[int, int]:
     verdicts: dict[int, int] = {}
     for number, epochs in records.arrivals:
         trial = records.trials[number]
-        verdicts[number] = asha.judge(number, trial.epochs[:epochs], trial.scoring)
+        own = for_choice(asha, trial.params)
+        verdicts[number] = own.judge(number, trial.epochs[:epochs], trial.scoring)
     return verdicts
 
 

@@ -12,11 +12,13 @@ from search.jobs import Chunk, Job, Outcome, derived_seed, inner_fold, new_repor
 from search.run_folder.records import GraceChoice, TrialRecord, TrialState, epochs_trained, failure_kind
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import GRACE_TRIALS, find_grace_epochs
+from search.study.allocation import Allocation, Luck
 from search.study.asha import Asha
 from search.study.open_trials import OpenTrials
 from search.study.recovery import recover
 from ser_core.errors import UserError
 from spaces.knobs import Space, Value
+from spaces.several import architectures_in, chosen_settings, for_choice
 
 STORM_WINDOW = 20
 """Finished trials among which failures of one kind are counted …"""
@@ -37,10 +39,12 @@ class Search:
         warm: configurations to try after those, taken from an earlier study.
         writer: the run's records, which are the source of truth.
         asha: empty rungs; they are filled from the records. Without a first rung, it is found from the first
-            `GRACE_TRIALS` trials that were trained to their end, or to that of their first fold.
+            `GRACE_TRIALS` trials that were trained to their end, or to that of their first fold. Where trials choose an
+            architecture, rungs for each, all with a first one.
         sampler: name in `search.study.samplers.SAMPLERS`.
         seed: of the run.
         fixed: settings that every trial shares, by dotted name.
+        luck: of a score, by which an architecture is given up; given where trials choose one.
         trials: number of trials to start, failed ones included.
         epochs_total: epochs over all trials after which no trial starts and none goes on; None for no limit.
         time_left: seconds until the search must end; called at every decision.
@@ -58,12 +62,13 @@ class Search:
         study: optuna.Study,
         space: Space,
         writer: RecordWriter,
-        asha: Asha,
+        asha: Asha | Mapping[str, Asha],
         sampler: str,
         seed: int,
         fixed: Mapping[str, Value],
         trials: int,
         warm: Sequence[Mapping[str, Value]] = (),
+        luck: Luck | None = None,
         epochs_total: int | None = None,
         time_left: Callable[[], float] = lambda: math.inf,
         flush: Callable[[], None] = lambda: None,
@@ -75,8 +80,11 @@ class Search:
         self._trials, self._epochs_total, self._time_left = trials, epochs_total, time_left
         self._interrupted = interrupted
         self._first = [*((params, "first") for params in space.first), *((params, "warm") for params in warm)]
+        self._allocation: Allocation | None = None
+        if luck is not None:
+            self._allocation = Allocation(architectures_in(space), self._first, self._records, luck, log)
         self._recent: deque[TrialRecord] = deque(maxlen=STORM_WINDOW)  # ended in this session
-        if asha.grace_epochs is None and writer.records.grace is not None:
+        if isinstance(asha, Asha) and asha.grace_epochs is None and writer.records.grace is not None:
             asha.place_rungs(writer.records.grace.epochs)
         self._open = OpenTrials(study, space, writer, sampler=sampler, seed=seed, flush=flush)
         self._unfinished = recover(self._open, asha, log)
@@ -104,19 +112,22 @@ class Search:
 
     def _propose(self) -> TrialRecord:
         number = len(self._records)
-        wanted, origin = self._first[number] if number < len(self._first) else (None, "sampler")
+        if self._allocation is not None:
+            return self._open.propose(*self._allocation.next(self._trials))
+        wanted, origin = self._first[number] if number < len(self._first) else ({}, "sampler")
         return self._open.propose(wanted, origin)
 
     def _job(self, record: TrialRecord) -> Job:
         seed = derived_seed(self._seed, 0, record.number)
-        first, *later = [inner_fold(number) for number in range(1, self._asha.folds + 1)]
+        asha = for_choice(self._asha, record.params)
+        first, *later = [inner_fold(number) for number in range(1, asha.folds + 1)]
         return Job(
             name=trial_name(record.number),
-            params={**self._fixed, **record.params, "seed": seed},
+            params={**chosen_settings({**self._fixed, **record.params}), "seed": seed},
             folds=first if later else "search",
             later_folds=tuple(later),
-            last_epoch=self._asha.last_epoch,
-            pauses=tuple(self._asha.rungs),
+            last_epoch=asha.last_epoch,
+            pauses=tuple(asha.rungs),
         )
 
     # -- judging -----------------------------------------------------------------------------------------------------
@@ -167,24 +178,25 @@ class Search:
 
     def _judge(self, record: TrialRecord) -> int:
         """Put a trial on the rungs that it has reached -> the rung that ends it, 0 for none."""
-        return self._asha.judge(record.number, record.epochs, record.scoring)
+        return for_choice(self._asha, record.params).judge(record.number, record.epochs, record.scoring)
 
     def _find_grace(self) -> None:
         """Place the first rungs once enough trials were trained to their end, and put all trials so far on them.
 
         Trials that are at work are judged at the rungs that they have not passed yet.
         """
-        if self._asha.grace_epochs is not None:
+        asha = self._asha
+        if not isinstance(asha, Asha) or asha.grace_epochs is not None:
             return
         whole = [trial for trial in self._records.values() if trial.state is TrialState.COMPLETE or trial.folds]
         whole = [trial for trial in whole if trial.state is not TrialState.FAIL]
         if len(whole) < GRACE_TRIALS:
             return
-        budget = self._asha.max_epochs
+        budget = asha.max_epochs
         curves = [[report.val_uar for report in trial.epochs[:budget]] for trial in whole]
         epochs, agreement = find_grace_epochs(curves, budget, whole[0].scoring.score)
         self._writer.grace_found(GraceChoice(epochs, agreement, tuple(trial.number for trial in whole)))
-        self._asha.place_rungs(epochs)
+        asha.place_rungs(epochs)
         for record in sorted(self._records.values(), key=lambda trial: (trial.ended is None, trial.number)):
             self._judge(record)
 

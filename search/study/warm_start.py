@@ -20,11 +20,12 @@ from optuna.trial import TrialState as OptunaState
 
 from search.run_folder.plan import SearchPlan, WarmStart
 from search.run_folder.run_view import RunFolderError, read_run
+from search.study.defaults import settings_of
 from search.study.storage import absolute_storage, connect_existing, without_password
-from ser_core.architectures import default_settings
 from ser_core.config import ConfigError
 from ser_core.earlier_settings import present_settings
 from spaces.knobs import Choice, Float, Int, Knob, Space, Value, knob_from_json
+from spaces.several import ARCHITECTURE, architectures_in, choice_of, chosen_with, own_values, qualified
 
 OPTION = "--warm-start"
 MOST_CONFIGURATIONS = 5
@@ -43,19 +44,20 @@ class _Earlier:
     speakers: Sequence[str] = ()
 
 
-def warm_start(text: str, space: Space, fixed: Mapping[str, Value]) -> WarmStart:
+def warm_start(text: str, space: Space, fixed: Mapping[str, Value], model: str) -> WarmStart:
     """The best configurations of the study that `text` names, each once, as far as they fit into `space`.
 
     Args:
         text: a run folder; or a storage, followed by #NAME where it holds several studies.
         space: of the new run; what its first configurations cover is left out.
         fixed: settings of the new run that are no knobs.
+        model: of the new run: of an earlier one that chose among several, the trials of this one are taken.
 
     Raises:
         ConfigError: no such study, several of them, or nothing in it that can be used.
     """
     folder = Path(text).expanduser()
-    earlier = _read_folder(folder, space) if folder.is_dir() else _read_study(text)
+    earlier = _read_folder(folder, space, model) if folder.is_dir() else _read_study(text)
     if not earlier.configurations:
         raise ConfigError(
             f"{OPTION} {earlier.source}: no trial of it ended with a score; there is nothing to take over"
@@ -96,21 +98,25 @@ def winner_of(folder: Path, model: str) -> tuple[WarmStart, Space, dict[str, Val
         raise ConfigError(f"{option}: that run has no winner yet; --resume it first")
     if run.plan.model != model:
         raise ConfigError(f"{option} is of {run.plan.model}, not of {model}; name a run of the same architecture")
-    knobs = {name: knob_from_json(knob) for name, knob in run.plan.space.items()}
-    earlier = _read_folder(folder, Space(knobs=knobs), "--configuration")
+    params = present_settings(run.result["winner"]["params"])
+    space = Space(knobs={name: knob_from_json(knob) for name, knob in run.plan.space.items()})
+    if choice := choice_of(params):  # nothing of the others is left
+        space = space.replaced({ARCHITECTURE: Choice(values=(choice,))})
+    earlier = _read_folder(folder, space, model, "--configuration")
     winner = WarmStart(
         source=earlier.source,
-        configurations=[present_settings(run.result["winner"]["params"])],
+        configurations=[params],
         corpus=earlier.corpus,
         speakers=earlier.speakers,
         alone=True,
     )
-    return winner, Space(knobs=knobs), _not_default(run.plan)
+    shared = _not_default(run.plan)
+    return winner, space, qualified(choice, own_values(choice, shared)) if choice else shared
 
 
 def _not_default(plan: SearchPlan) -> dict[str, Value]:
     """What a run's trials share and the architecture's present defaults would not give."""
-    present = default_settings(plan.model)
+    present = settings_of(plan.model, architectures_in(plan.knobs))
     return {
         name: value
         for name, value in plan.settings.items()
@@ -193,8 +199,11 @@ def _shown(value: object) -> str:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def _read_folder(folder: Path, space: Space, option: str = OPTION) -> _Earlier:
-    """A run: what its trials varied, and what they all had otherwise than by default of the knobs of `space`."""
+def _read_folder(folder: Path, space: Space, model: str, option: str = OPTION) -> _Earlier:
+    """A run: what its trials varied, and what they all had otherwise than by default of the knobs of `space`.
+
+    All of it under the names of `space`, which is of `model`.
+    """
     try:
         run = read_run(folder)
     except RunFolderError as error:
@@ -203,13 +212,28 @@ def _read_folder(folder: Path, space: Space, option: str = OPTION) -> _Earlier:
     speakers = {*run.plan.speakers.fit, *run.plan.speakers.validation}
     if before is not None and before.corpus == corpus:
         speakers |= set(before.speakers)
-    fixed = {name: value for name, value in _not_default(run.plan).items() if name in space.knobs}
+    ranked = run.records.ranked()
+    if not architectures_in(space):
+        ranked = [trial for trial in ranked if choice_of(trial.params) in ("", model)]
+    shared = _not_default(run.plan)
     return _Earlier(
         source=str(folder.resolve()),
-        configurations=[{**fixed, **trial.params} for trial in run.records.ranked()],
+        configurations=[_in_names_of(space, trial.params, shared, run.plan.model) for trial in ranked],
         corpus=corpus,
         speakers=sorted(speakers),
     )
+
+
+def _in_names_of(
+    space: Space, params: Mapping[str, Value], shared: Mapping[str, Value], model: str
+) -> dict[str, Value]:
+    """A configuration of a run of `model`, and what is `shared` by all there as far as `space` has knobs for it."""
+    choice = choice_of(params)
+    if choice:
+        params, shared = own_values(choice, params), own_values(choice, shared)
+    if architectures_in(space):
+        params, shared = chosen_with(choice or model, params), qualified(choice or model, shared)
+    return {**{name: value for name, value in shared.items() if name in space.knobs}, **params}
 
 
 def _read_study(text: str) -> _Earlier:

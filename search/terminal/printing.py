@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from search.run_folder.architectures import first_rungs, model_text, result_model, schedules
 from search.run_folder.caveat_facts import facts_of_plan, facts_of_result
 from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
@@ -85,7 +86,7 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path
     corpus, parts = plan.corpus, {"train": split.train, "validation": split.validation, "test": split.test}
     clips = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
     return {
-        "model": plan.model,
+        "model": model_text(plan, None),
         "corpus": f"{corpus.name}: {count(corpus.clips, 'clip')}, {count(corpus.speakers, 'speaker')}",
         "classes": ", ".join(manifest.classes),
         "split": f"{plan.split}: {clips} clips",
@@ -109,8 +110,15 @@ def _finals_facts(plan: SearchPlan) -> str:
 
 def _budget(plan: SearchPlan) -> str:
     """The epochs of a trial that completes."""
-    each, folds = count(plan.max_epochs, "epoch"), plan.folds_in_turn
+    epochs, folds = schedules(plan), plan.folds_in_turn
+    each = count(epochs, "epoch") if isinstance(epochs, int) else _by_architecture(epochs)
     return each if folds == 1 else f"{each} on each of {folds} inner folds, one after another"
+
+
+def _by_architecture(epochs: Mapping[str, int]) -> str:
+    """ "16 epochs (mlp) or 30 (shallow_cnn)"."""
+    parts = [f"{own:,} ({name})" for name, own in epochs.items()]
+    return f"{', '.join(parts[:-1])} or {parts[-1]} epochs" if len(parts) > 1 else f"{parts[0]} epochs"
 
 
 def _asha_facts(plan: SearchPlan) -> str:
@@ -120,6 +128,8 @@ def _asha_facts(plan: SearchPlan) -> str:
             return f"rungs at the ends of folds alone, one in {plan.reduction:g} goes on"
         return f"no rung below {count(plan.max_epochs, 'epoch')}: no trial is ended early"
     where = f"found from the first {GRACE_TRIALS} complete trials" if rung is None else f"after {count(rung, 'epoch')}"
+    if not isinstance(first := first_rungs(plan), int | None):
+        where = f"after {_by_architecture({name: own for name, own in first.items() if own is not None})}"
     return f"first rung {where}, one in {plan.reduction:g} goes on"
 
 
@@ -146,7 +156,7 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
     """The test scores with their uncertainty, what the search cost, and where everything lies."""
     test, search, corpus, split = (result[key] for key in ("test", "search", "corpus", "split"))
     console.print(
-        f"[bold]{result['model']}[/] on {plain(corpus['name'])}, split {plain(split['kind'])}"
+        f"[bold]{result_model(result)}[/] on {plain(corpus['name'])}, split {plain(split['kind'])}"
         f"{tags(facts_of_result(result))}: {count(test['clips'], 'test clip')} of {count(test['speakers'], 'speaker')}"
         f"{', test set read once' if result['test_reads'] == 1 else ''}"
     )

@@ -18,12 +18,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.run_folder.architectures import model_text, trial_epochs
 from search.run_folder.caveat_facts import facts_of_plan
 from search.run_folder.finals_rule import finalists_of
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, RunRecords, TrialRecord
 from search.run_folder.standing import Standing, Tally
 from search.wording import NONE, count, percent, printable, tags, value_text
+from spaces.several import for_choice
 
 FRAME_SECONDS = 0.25
 FRAME_SHARE = 0.02
@@ -59,7 +61,7 @@ class Progress:
         self._stage, self._detail = Stage.FEATURES, ""
         self._begun = clock()
         self._standing = Standing(records)
-        self._epochs_before = self._standing.tally(plan.trial_epochs).epochs_trained
+        self._epochs_before = self._standing.tally(trial_epochs(plan)).epochs_trained
         self._search_begun = self._begun
         self._due = -math.inf
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
@@ -111,7 +113,7 @@ class Progress:
     # -- what is shown ---------------------------------------------------------------------------------------------
 
     def _panel(self) -> Panel:
-        counted = self._standing.tally(self._plan.trial_epochs)
+        counted = self._standing.tally(trial_epochs(self._plan))
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
@@ -128,7 +130,7 @@ class Progress:
         return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
 
     def _line(self) -> str:
-        counted = self._standing.tally(self._plan.trial_epochs)
+        counted = self._standing.tally(trial_epochs(self._plan))
         best = self._standing.best
         detail = self._finals() if self._stage in (Stage.FINALS, Stage.REFIT) else self._detail
         parts = [f"[{self._stage}] {detail}".rstrip()]
@@ -177,7 +179,8 @@ class Progress:
 
     def _epochs_of(self, trial: TrialRecord) -> str:
         """How far a trial is, and in which of the folds that it trains one after another."""
-        epochs, folds = f"{len(trial.epochs)}/{self._plan.trial_epochs}", self._plan.folds_in_turn
+        whole, folds = for_choice(trial_epochs(self._plan), trial.params), self._plan.folds_in_turn
+        epochs = f"{len(trial.epochs)}/{whole}"
         return epochs if folds == 1 else f"{epochs}, fold {min(trial.folds + 1, folds)}"
 
     def _times(self, counted: Tally) -> str:
@@ -206,7 +209,7 @@ class Progress:
 
 
 def _title(plan: SearchPlan) -> str:
-    return f"{plan.model} on {printable(plan.corpus.name)}{tags(facts_of_plan(plan))}"
+    return f"{model_text(plan, None)} on {printable(plan.corpus.name)}{tags(facts_of_plan(plan))}"
 
 
 def clock_text(seconds: float) -> str:

@@ -18,7 +18,7 @@ from search.jobs import Chunk, Job, Outcome
 from search.run_folder.paths import checkpoint_file, error_file
 from search.run_folder.predictions import write_predictions
 from search.run_folder.records import DIVERGED, NO_MEMORY
-from search.workers.context import WorkerContext, job_config
+from search.workers.context import WorkerContext, full_config
 from search.workers.gpu_shares import is_out_of_memory
 from ser_core.artifact import save_model
 from ser_core.config import Config, ConfigError
@@ -138,7 +138,7 @@ class JobRun:
         return run
 
     def _train_job(self, resume: Path | None) -> Training:
-        config, device = job_config(self._context.model, self._job), self._context.device
+        config, device = full_config(self._context.model, self._job.params), self._context.device
         store, folds = self._store_of(config), self._context.folds
         first = folds[self._job.folds]
         if not self._job.later_folds:
@@ -203,7 +203,7 @@ class JobRun:
                     f"{self._job.name} trained its folds in turn, so it has the models of none but the last"
                 )
             rows, probabilities = run.predict_validation()
-            store = self._store_of(job_config(self._context.model, self._job))
+            store = self._store_of(full_config(self._context.model, self._job.params))
             write_predictions(
                 folder / self._job.predictions_file,
                 clip_ids=[store.clip_ids[row] for row in rows],

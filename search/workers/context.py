@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from search.jobs import Job
 from ser_core.architectures import default_config
 from ser_core.config import Config, FeatureConfig
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import settings_key
 from ser_core.splits import Fold
+from spaces.knobs import Value
+from spaces.several import ARCHITECTURE
 
 
 class StoreHandle(Protocol):
@@ -38,7 +39,7 @@ class WorkerContext:
 
     Attributes:
         run_folder: on storage that all nodes reach.
-        model: architecture.
+        model: architecture, of jobs that do not name their own.
         stores: `settings_key` of features that are there from the start -> where they lie.
         features: makes all others. Every store holds the development clips alone: no worker ever trains on a test clip.
         folds: "search", "refit" and `search.jobs.inner_fold` of every inner fold, rows into those stores; a search may
@@ -63,10 +64,11 @@ class WorkerContext:
         return self.features.store(settings, self.threads) if handle is None else handle.open()
 
 
-def job_config(model: str, job: Job) -> Config:
-    """The full configuration of a job.
+def full_config(model: str, params: Mapping[str, Value]) -> Config:
+    """The full configuration of a job with these settings, of the architecture that they name or else of `model`.
 
     Raises:
         ConfigError: settings that the architecture does not have or that are out of bounds.
     """
-    return default_config(model, job.params)
+    settings = dict(params)
+    return default_config(str(settings.pop(ARCHITECTURE, model)), settings)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from search.workers.context import WorkerContext
+from search.workers.context import WorkerContext, full_config
 from search.workers.placement import Node, Request, gpu_kinds, jobs_per_gpu
-from ser_core.architectures import default_config
 from ser_core.config import ConfigError
 from ser_core.splits import Fold
 from ser_core.training.folds import train_folds
 from spaces.knobs import Choice, Float, Knob, Space, Value
+from spaces.several import ARCHITECTURE, architectures_in, chosen_settings
 
 HELD_SHARE = 0.95
 """Of its share, that a worker may allocate: CUDA itself takes some beside it."""
@@ -82,7 +82,7 @@ def share_requests(
 
 
 def measure(context: WorkerContext, space: Space, fixed: Mapping[str, Value]) -> GpuMemory:
-    """Train a few steps of several configurations on this process's GPU.
+    """Train a few steps of several configurations on this process's GPU, of every architecture that there is.
 
     Raises:
         RuntimeError: no GPU here.
@@ -92,14 +92,21 @@ def measure(context: WorkerContext, space: Space, fixed: Mapping[str, Value]) ->
         raise RuntimeError(
             "a share of a GPU can be measured only where PyTorch sees one; give a number instead of auto"
         )
+    choices: list[dict[str, Value]] = [{ARCHITECTURE: name} for name in architectures_in(space)] or [{}]
+    needs = [_needs(context, space.fixed(choice), {**fixed, **choice}) for choice in choices]
+    typical, largest = (max(own) for own in zip(*needs, strict=True))
+    return GpuMemory(total=torch.cuda.mem_get_info()[1], typical=typical, largest=largest)
+
+
+def _needs(context: WorkerContext, space: Space, fixed: Mapping[str, Value]) -> tuple[float, float]:
+    """Bytes that the first configuration of a space needs, and the one that needs most."""
     typical: dict[str, Value] = dict(space.first[0]) if space.first else {}
 
     def peak(params: Mapping[str, Value]) -> float:
-        return peak_bytes(context, {**fixed, **params})
+        return peak_bytes(context, chosen_settings({**fixed, **params}))
 
     first = peak(typical)
-    _, largest = largest_configuration(space, typical, first, peak)
-    return GpuMemory(total=torch.cuda.mem_get_info()[1], typical=first, largest=largest)
+    return first, largest_configuration(space, typical, first, peak)[1]
 
 
 def largest_configuration(
@@ -137,7 +144,7 @@ def _ends(knob: Knob) -> Sequence[Value]:
 
 def peak_bytes(context: WorkerContext, params: Mapping[str, Value]) -> float:
     """Memory of this GPU at the peak of training and validating, CUDA's own included; infinite when it is too small."""
-    config = default_config(context.model, {**params, "optim.epochs": 1})
+    config = full_config(context.model, {**params, "optim.epochs": 1})
     store = context.open_store(config.features)
     rows = MEASURED_STEPS * config.optim.batch_size
     folds = [

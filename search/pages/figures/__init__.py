@@ -12,6 +12,7 @@ A module `search/pages/figures/x.py` is a figure. It holds:
   under it and the CSV file: plain values, units in the keys ("val_uar_percent"), None where there is none;
 - `figure(info, *, narrow=False) -> plotly.graph_objects.Figure`: draws. `narrow` is the phone's layout: the traces must
   be the same, as a page embeds them once and only exchanges the layout;
+- `concerns(run: RunView) -> bool`, only where a figure can never say anything of some runs: their pages go without it;
 - `info_of(runs: Sequence[RunView]) -> Info | None`, only where one figure can hold several runs: the page that compares
   runs draws it once for all of them, by the same `reading`, `table` and `figure`. Of every other figure that page
   shows one per run. A figure that says nothing about a single run has no `info`.

@@ -14,6 +14,7 @@ from search.run_folder.records import Phase, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.verdict import tuning_note, tuning_sentence
 from search.wording import count, in_percent, percent
+from spaces.several import choice_of
 
 TITLE = "Finalists: the same configurations with fresh seeds"
 SECTION, ORDER, WIDE = "Result", 20, False
@@ -22,12 +23,16 @@ EMPTY = "The finals have not begun."
 
 @dataclass(frozen=True)
 class Finalist:
-    """One configuration: its search score, and the best validation UAR of each finished seed; all in [0, 1]."""
+    """One configuration: its search score, and the best validation UAR of each finished seed; all in [0, 1].
+
+    `architecture` is the one that it chose, "" where there was no choice.
+    """
 
     trial: int
     recipe: bool
     search_uar: float
     seeds: tuple[tuple[int, float], ...]
+    architecture: str = ""
 
     @property
     def mean(self) -> float:
@@ -64,10 +69,11 @@ def info(run: RunView) -> FinalistsInfo | None:
             seeds.setdefault(final.trial, []).append((final.seed, final.value))
     if not seeds:
         return None
-    recipe = recipe_trial(run.records)
     trials = run.records.trials
+    recipes = [recipe_trial(run.records, choice) for choice in {choice_of(trials[number].params) for number in seeds}]
+    recipe_numbers = {recipe.number for recipe in recipes if recipe is not None}
     finalists = [
-        Finalist(number, recipe is not None and number == recipe.number, trials[number].value, tuple(own))
+        Finalist(number, number in recipe_numbers, trials[number].value, tuple(own), choice_of(trials[number].params))
         for number, own in seeds.items()
     ]
     return FinalistsInfo(
@@ -95,6 +101,7 @@ def table(info: FinalistsInfo) -> list[dict[str, Value | None]]:
     return [
         {
             "trial": finalist.trial,
+            **({"architecture": finalist.architecture} if finalist.architecture else {}),
             "recipe": finalist.recipe,
             "seed": seed,
             "val_uar_percent": in_percent(uar),
@@ -107,14 +114,16 @@ def table(info: FinalistsInfo) -> list[dict[str, Value | None]]:
     ]
 
 
+def _label(finalist: Finalist, *, won: bool) -> str:
+    what = " ".join(filter(None, (finalist.architecture, "recipe" if finalist.recipe else "")))
+    return f"{what + ', ' if what else ''}trial {finalist.trial}{' ★' if won else ''}"
+
+
 def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
     """A row per finalist: small circles are seeds, the diamond their mean, the hollow square the search score."""
     height = max(120 + 46 * len(info.finalists), 0 if narrow else 360)
     drawn = blank(height=height, narrow=narrow, x="best validation UAR, %")
-    rows = [
-        f"{'recipe, ' if f.recipe else ''}trial {f.trial}{' ★' if f.trial == info.winner else ''}"
-        for f in info.finalists
-    ]
+    rows = [_label(finalist, won=finalist.trial == info.winner) for finalist in info.finalists]
     marks = (
         ("score in the search", MUTED, "square-open", 11, [((0, f.search_uar),) for f in info.finalists]),
         ("one seed", BLUE, "circle", 9, [f.seeds for f in info.finalists]),

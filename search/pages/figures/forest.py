@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from search.pages.figures._intervals import Estimate, error_bars, number, value_column
 from search.pages.figures._style import BLUE, INK, ORANGE, SLATE, SURFACE, blank, plain
+from search.run_folder.architectures import model_text
 from search.run_folder.records import Value
 from search.run_folder.run_score import RunScore, run_score
 from search.run_folder.run_view import RunView
@@ -111,7 +112,10 @@ def info_of(runs: Sequence[RunView]) -> ForestInfo | None:
     results = [(run, run.result["test"]) for run in runs if run.result is not None]
     if not results:
         return None
-    rows = [Row(Kind.RUN, f"{run.plan.model} ({run.name})", _estimate(run_score(test))) for run, test in results]
+    rows = [
+        Row(Kind.RUN, f"{model_text(run.plan, run.result)} ({run.name})", _estimate(run_score(test)))
+        for run, test in results
+    ]
     rows.sort(key=lambda row: -row.uar.value)
     speakers = {int(test.get("speakers", 0)) for _, test in results}
     return ForestInfo(rows=tuple(rows), speakers=speakers.pop() if len(speakers) == 1 else 0)

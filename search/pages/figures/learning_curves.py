@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.pages.figures._style import FATES, MUTED, ORANGE, SURFACE, Fate, blank, rung_lines, thinned
+from search.run_folder.architectures import schedules
 from search.run_folder.records import TrialRecord, TrialState, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
@@ -53,7 +54,7 @@ def info(run: RunView) -> CurvesInfo | None:
     with_epochs = [trial for trial in with_epochs if trial.epochs]
     if not with_epochs:
         return None
-    best = best_trial(run.records)
+    best, epochs, folds = best_trial(run.records), schedules(run.plan), run.plan.folds_in_turn
     return CurvesInfo(
         curves=tuple(_curve(trial) for trial in thinned(with_epochs, MOST_CURVES)),
         trials=len(with_epochs),
@@ -62,7 +63,7 @@ def info(run: RunView) -> CurvesInfo | None:
         best_uar=best.value if best else float("nan"),
         rungs=run.rungs,
         max_epochs=run.plan.trial_epochs,
-        fold_ends=tuple(fold * run.plan.max_epochs for fold in range(1, run.plan.folds_in_turn)),
+        fold_ends=tuple(fold * epochs for fold in range(1, folds)) if isinstance(epochs, int) else (),
     )
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.pages.figures._style import BLUE, INK, MUTED, SKY, SLATE, SURFACE, blank, rung_lines
+from search.run_folder.architectures import trial_epochs
 from search.run_folder.records import TrialRecord, TrialState, Value
 from search.run_folder.run_view import RunView
 from search.wording import count, duration
+from spaces.several import for_choice
 
 TITLE = "Survival: trials still training after each epoch"
 SECTION, ORDER, WIDE = "Search", 30, False
@@ -59,21 +61,23 @@ def info(run: RunView) -> SurvivalInfo | None:
     trials = run.records.trials.values()
     stopped = [trial for trial in trials if trial.state is TrialState.PRUNED]
     ended = stopped + [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    pruned, lengths = ([len(trial.epochs) for trial in some] for some in (stopped, ended))
+    lengths = [len(trial.epochs) for trial in ended]
     if not lengths:
         return None
+    whole = trial_epochs(run.plan)
+    budgets = {trial.number: for_choice(whole, trial.params) for trial in stopped}
     epochs = range(1, run.plan.trial_epochs + 1)
     return SurvivalInfo(
         trained=tuple(sum(length >= epoch for length in lengths) for epoch in epochs),
-        saved=tuple(sum(length < epoch for length in pruned) for epoch in epochs),
+        saved=tuple(sum(len(trial.epochs) < epoch <= budgets[trial.number] for trial in stopped) for epoch in epochs),
         rungs=tuple(
             Rung(epoch, sum(length >= epoch for length in lengths), sum(length > epoch for length in lengths))
             for epoch in run.rungs
         ),
         trials=len(lengths),
-        pruned=len(pruned),
+        pruned=len(stopped),
         seconds_trained=sum(trial.train_seconds for trial in ended),
-        seconds_saved=sum((run.plan.trial_epochs - len(trial.epochs)) * _epoch_seconds(trial) for trial in stopped),
+        seconds_saved=sum((budgets[each.number] - len(each.epochs)) * _epoch_seconds(each) for each in stopped),
         found="" if run.records.grace is None else f" ASHA: {run.records.grace}.",
     )
 

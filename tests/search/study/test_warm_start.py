@@ -101,7 +101,7 @@ def test_the_best_of_a_run_each_once_complete_ones_first(run_maker: Callable[...
         run.start(number, params)
         run.epochs(number, [value] * (3 if state == "COMPLETE" else 1))
         run.end(number, state, "" if state == "COMPLETE" else "why")
-    warm = warm_start(str(run.folder), SPACE, {})
+    warm = warm_start(str(run.folder), SPACE, {}, "mlp")
     assert warm.configurations == [
         {"optim.batch_size": 16, "model.width": 32},
         {"optim.batch_size": 16, "model.width": 16},
@@ -114,13 +114,13 @@ def test_what_a_run_had_by_default_is_left_to_the_sampler(run_maker: Callable[..
     run = run_maker("old", model="mlp", defaults=default_settings("mlp"), trials=3).search()
     assert run.plan["defaults"]["optim.clip_norm"] == 5.0
     knobs = {"model.width": SPACE.knobs["model.width"], "optim.clip_norm": Float(low=1.0, high=10.0)}
-    found = warm_start(str(run.folder), Space(knobs=knobs), {}).configurations
+    found = warm_start(str(run.folder), Space(knobs=knobs), {}, "mlp").configurations
     assert {name for params in found for name in params} == {"model.width"}
 
 
 def test_what_a_run_had_fixed_belongs_to_its_configurations(run_maker: Callable[..., Any]) -> None:
     run = run_maker("old", fixed={"optim.epochs": 30, "model.width": 64}, trials=20).search()
-    warm = warm_start(str(run.folder), SPACE, {})
+    warm = warm_start(str(run.folder), SPACE, {}, "mlp")
     assert len(warm.configurations) == MOST_CONFIGURATIONS
     best = run.writer.records.ranked()[0]
     assert warm.configurations[0]["optim.learning_rate"] == pytest.approx(min(1e-2, best.params["optim.learning_rate"]))
@@ -156,7 +156,7 @@ def study(
 )
 def test_the_best_is_what_the_study_calls_best(direction: str, rates: list[float], tmp_path: Path) -> None:
     study(journal(tmp_path / "old.log"), direction=direction)
-    warm = warm_start(str(tmp_path / "old.log"), Space(knobs=SPACE.knobs), {})
+    warm = warm_start(str(tmp_path / "old.log"), Space(knobs=SPACE.knobs), {}, "mlp")
     assert [params["optim.learning_rate"] for params in warm.configurations] == pytest.approx(rates)
     assert warm.source == f"{tmp_path / 'old.log'}#study"
 
@@ -165,20 +165,20 @@ def test_one_of_several_studies_is_named(tmp_path: Path, postgres: str) -> None:
     for name, value in (("one", 0.4), ("two", 0.9)):
         study(postgres.replace("postgresql:", "postgresql+psycopg:"), name=name, values=(value,))
     with pytest.raises(ConfigError, match=r"holds 2 studies: one, two\. Choose one: --warm-start '.*#one'") as caught:
-        warm_start(postgres, SPACE, {})
+        warm_start(postgres, SPACE, {}, "mlp")
     assert "s3cret" not in str(caught.value)
-    warm = warm_start(f"{postgres}#two", SPACE, {})
+    warm = warm_start(f"{postgres}#two", SPACE, {}, "mlp")
     assert warm.configurations[0] == {"optim.learning_rate": pytest.approx(0.009)}
     assert "s3cret" not in warm.source
     with pytest.raises(ConfigError, match=r"holds no study 'three'; it holds one, two"):
-        warm_start(f"{postgres}#three", SPACE, {})
+        warm_start(f"{postgres}#three", SPACE, {}, "mlp")
 
 
 def test_a_journal_is_read_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "old.journal"
     study(journal(path))
     before = path.read_bytes()
-    rates = [params["optim.learning_rate"] for params in warm_start(str(path), SPACE, {}).configurations]
+    rates = [params["optim.learning_rate"] for params in warm_start(str(path), SPACE, {}, "mlp").configurations]
     assert rates == pytest.approx([0.003, 0.002, 0.009])  # the first configuration of the space covers 0.001
     assert path.read_bytes() == before
     assert not list(tmp_path.glob("*.lock"))
@@ -205,7 +205,7 @@ def test_what_cannot_be_used_is_said(make: Callable[[Path], str], message: str, 
     optuna.create_study(storage=journal(tmp_path / "two.log"), directions=["maximize", "minimize"])
     optuna.create_study(storage=journal(tmp_path / "failed.log")).add_trial(create_trial(state=TrialState.FAIL))
     with pytest.raises(ConfigError, match=message):
-        warm_start(make(tmp_path), SPACE, {})
+        warm_start(make(tmp_path), SPACE, {}, "mlp")
     assert not (tmp_path / "nothing.db").exists()
 
 
@@ -215,10 +215,10 @@ def test_nothing_in_common_and_nothing_new_are_told_apart(tmp_path: Path) -> Non
     with pytest.raises(
         ConfigError, match=r"none of its values fits.* Its knobs: optim\.learning_rate; those .*model\.depth"
     ):
-        warm_start(str(tmp_path / "old.log"), foreign, {})
+        warm_start(str(tmp_path / "old.log"), foreign, {}, "mlp")
     rates = ({"optim.learning_rate": 0.001}, {"optim.learning_rate": 0.009})
     with pytest.raises(ConfigError, match="all that fits of it are the configurations that are tried first anyway"):
-        warm_start(str(tmp_path / "old.log"), replace(SPACE, first=rates), {})
+        warm_start(str(tmp_path / "old.log"), replace(SPACE, first=rates), {}, "mlp")
 
 
 # -- in a plan ---------------------------------------------------------------------------------------------------------
