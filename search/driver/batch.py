@@ -146,8 +146,9 @@ def batch_of(options: Options, find_folds: FindFolds) -> Batch | None:
     common = {name: value for name, value in options.given().items() if not _own(name)}
     if options.split and not protocol:
         common["split"] = options.split
-    if options.data is not None:  # paths hold wherever the batch is resumed from
-        common["data"] = absolute_data(options.data)
+    for name in ("data", "test_data"):  # paths hold wherever the batch is resumed from
+        if name in common:
+            common[name] = absolute_data(common[name])
     common |= {name: common[name].expanduser().resolve() for name in PATHS & set(common)}
     _refuse_orphans(Options(**common), options.models)
     return Batch(

@@ -38,6 +38,7 @@ from search.workers.pool import Training, clear_leftovers, worker_pool
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.features.store import corpus_features
+from ser_core.several_corpora import balanced
 from ser_core.splits import Fold, Split
 from spaces.knobs import Value
 from spaces.several import ARCHITECTURE, for_choice
@@ -173,6 +174,16 @@ def training_of(run: Run, data: Data) -> Training:
     """What the workers of a run train."""
     plan = run.plan
     at_once = search_folds(plan, data)
+    folds = {
+        "search": at_once[: 1 if plan.folds == AUTO else None],
+        "refit": [data.split.refit_fold()],
+        **{inner_fold(number): [fold] for number, fold in enumerate(data.inner, 1)},
+    }
+    if plan.balance:
+        folds = {
+            name: [balanced(fold, data.manifest, plan.balance, plan.seed) for fold in own]
+            for name, own in folds.items()
+        }
     return Training(
         run_folder=run.folder,
         model=plan.model,
@@ -181,11 +192,7 @@ def training_of(run: Run, data: Data) -> Training:
         features=data.features.corpus,
         stores=data.features.early,
         development=data.split.development,
-        folds={
-            "search": at_once[: 1 if plan.folds == AUTO else None],
-            "refit": [data.split.refit_fold()],
-            **{inner_fold(number): [fold] for number, fold in enumerate(data.inner, 1)},
-        },
+        folds=folds,
         about={
             "corpus": asdict(plan.corpus),
             "split": plan.split,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args, get_origin
 
 
 class Kind(Enum):
@@ -89,3 +90,19 @@ def option(kind: Kind, panel: str, help: str, *, empty: Any = None, **about: Any
     """A dataclass field for an option that is `empty` when it is left out; `about`: see `Option`."""
     about.setdefault("again", not kind.defines)
     return field(default=empty, metadata={"option": Option(kind=kind, panel=panel, help=help, **about)})
+
+
+def fits(field_type: Any, value: object) -> bool:
+    """True for a value of a field's type; a path may be text, a real number whole, and True is no number."""
+    if isinstance(value, list):
+        return field_type == list[str] | None and all(isinstance(each, str) for each in value)
+    wanted = {get_origin(kind) or kind for kind in get_args(field_type) or (field_type,)}
+    wanted |= {str} if Path in wanted else set()
+    wanted |= {int} if float in wanted else set()
+    return type(value) in wanted or (Path in wanted and isinstance(value, Path))
+
+
+def type_words(field_type: Any) -> str:
+    """The types that a field may have, as a message names them."""
+    wanted = {str(kind) if get_origin(kind) else kind.__name__ for kind in get_args(field_type) or (field_type,)}
+    return " or ".join(sorted(wanted - {"NoneType"}))

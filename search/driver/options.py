@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from search.driver.option import Kind, Option, option
+from search.driver.option import Kind, Option, fits, option, type_words
 from search.run_folder.limits import Limits
 from search.run_folder.plan import SAMPLER_NAMES
 from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
@@ -52,7 +52,14 @@ class Options:
         Kind.PLAN,
         DATA,
         "A RAVDESS folder or zip; a CSV, TSV or JSONL manifest (path, speaker, emotion[, split]); ravdess (downloads "
-        "it); demo (a synthetic corpus).",
+        "it); demo (a synthetic corpus). Several with commas between are joined.",
+    )
+    test_data: str | None = option(
+        Kind.PLAN,
+        DATA,
+        "A corpus to test on, as for --data, of which nothing is trained on.",
+        default="",
+        means="speakers of --data",
     )
     classes: str | None = option(
         Kind.PLAN, DATA, "4, 6 or 8, or words, merged with +: happy,sad,tense=angry+fearful.", means="all"
@@ -72,6 +79,14 @@ class Options:
         "Of every fold: each has a search of its own, or (emobox, luna) the first one's winner is trained on all.",
         off="--search-once",
         means="per fold",
+    )
+    balance: str | None = option(
+        Kind.PLAN,
+        DATA,
+        "Column of the data (corpus, language, gender …) whose groups count alike in training: clips of the smaller "
+        "ones are there several times.",
+        default="",
+        means="none",
     )
     skip_bad: bool = option(
         Kind.PLAN,
@@ -240,6 +255,8 @@ class Options:
             if (texts := getattr(self, name)) is not None:
                 object.__setattr__(self, name, [present_option(text) for text in texts])
         problems = [problem for name, value in self.given().items() if (problem := OPTIONS[name].problem(value))]
+        if self.test_data and self.split:
+            problems.append(f"--test-data is all that is tested; leave --split {self.split} out")
         known = architectures()
         named = [name for model in self.models for name in (named_architectures(model) or (model,))]
         if unknown := [name for name in named if name not in (*known, SEVERAL)]:
@@ -262,8 +279,8 @@ class Options:
         for name, value in values.items():
             if name not in OPTIONS:
                 problems.append(f"unknown option {name!r}; known: {', '.join(OPTIONS)}{did_you_mean(name, OPTIONS)}")
-            elif not _fits(name, value):
-                problems.append(f"{name} must be of type {_expected(name)}; got {value!r}")
+            elif not fits(TYPES[name], value):
+                problems.append(f"{name} must be of type {type_words(TYPES[name])}; got {value!r}")
             else:
                 options[name] = Path(value) if isinstance(value, str) and name in PATHS else value
         raise_problems(problems)
@@ -312,18 +329,3 @@ TYPES: Mapping[str, Any] = MappingProxyType(get_type_hints(Options))
 _EMPTY = {item.name: item.default for item in fields(Options)}
 PATHS = frozenset(name for name, wanted in TYPES.items() if Path in get_args(wanted))
 """Options that are paths."""
-
-
-def _fits(name: str, value: object) -> bool:
-    """True for a value of the field's type; a path may be text, a real number whole, and True is no number."""
-    if isinstance(value, list):
-        return TYPES[name] == list[str] | None and all(isinstance(each, str) for each in value)
-    wanted = {get_origin(kind) or kind for kind in get_args(TYPES[name]) or (TYPES[name],)}
-    wanted |= {str} if Path in wanted else set()
-    wanted |= {int} if float in wanted else set()
-    return type(value) in wanted or (Path in wanted and isinstance(value, Path))
-
-
-def _expected(name: str) -> str:
-    wanted = {str(kind) if get_origin(kind) else kind.__name__ for kind in get_args(TYPES[name]) or (TYPES[name],)}
-    return " or ".join(sorted(wanted - {"NoneType"}))

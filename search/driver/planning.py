@@ -30,6 +30,8 @@ from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, raise_problems
 from ser_core.corpora import corpora
+from ser_core.protocols import LOGO
+from ser_core.several_corpora import CORPUS, named_corpora
 from ser_core.splits import Fold, Split, inner_folds, make_split, most_inner_folds
 from spaces.knobs import KnobError, Space, Value, knob_to_json
 from spaces.several import SEVERAL, architectures_in, is_choice, parts_of
@@ -71,13 +73,21 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     raise_problems(_choice_problems(architectures_in(space), limits, chosen["grace_epochs"]))
     early_features(model, space, fixed)  # raises for features whose settings do not fit one another
     storage = "" if options.storage is None else kept_storage(options.storage)
-    manifest = corpus_of(chosen["data"], chosen["classes"], chosen["skip_bad"], cache_dir, console)
-    split = make_split(manifest, split_kind or _default_split(manifest), chosen["seed"])
+    data, test_data = chosen["data"], chosen["test_data"]
+    manifest = corpus_of(data, test_data, chosen["classes"], chosen["skip_bad"], cache_dir, console)
+    split = make_split(manifest, split_kind or _default_split(manifest, test_data), chosen["seed"])
+    _check_balance(chosen["balance"], manifest, split)
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
     chosen["folds"] = wanted_folds(chosen["folds"], model, space, fixed, manifest, split, chosen["seed"])
-    chosen |= {"data": absolute_data(chosen["data"]), "limits": limits, "storage": storage, "warm_start": warm}
-    chosen["model"] = model
+    chosen |= {
+        "model": model,
+        "data": absolute_data(data),
+        "test_data": absolute_data(test_data),
+        "limits": limits,
+        "storage": storage,
+        "warm_start": warm,
+    }
     plan = make_plan(manifest, split, space, fixed, command=options.command(shown_location), **chosen)
     return plan, manifest, split
 
@@ -98,10 +108,11 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
     if asked := options.given(Kind.SPACE):
         changes += changed_space(old, asked, *_space(asked_model(old), options))
     skip_bad, data = options.skip_bad or old.skip_bad, options.data or old.data
+    test_data = options.test_data or old.test_data
     limits = replace(old.limits, **options.given(Kind.LIMIT))
     raise_problems(limits.problems() + _choice_problems(architectures_in(old.knobs), limits, old.grace_epochs))
     if not changes:
-        manifest = corpus_of(data, old.classes, skip_bad, cache_dir, console)
+        manifest = corpus_of(data, test_data, old.classes, skip_bad, cache_dir, console)
         split = make_split(manifest, old.split, old.seed)
         plan = replace(
             old,
@@ -109,6 +120,7 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
             **_parts(manifest, split, old.folds, old.seed, old.finals_rule),
             skip_bad=skip_bad,
             data=absolute_data(data),
+            test_data=absolute_data(test_data),
             limits=limits,
             storage=old.storage if options.storage is None else kept_storage(options.storage),
             versions=library_versions(),
@@ -216,13 +228,25 @@ def shown_location(text: str) -> str:
 
 def absolute_data(data: str) -> str:
     """Paths in a plan hold wherever the run is resumed from."""
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() and data not in corpora() else data
+
+    def absolute(each: str) -> str:
+        path = Path(each).expanduser()
+        return str(path.resolve()) if path.exists() and each not in corpora() else each
+
+    return ",".join(map(absolute, named_corpora(data))) if data else data
 
 
-def _default_split(manifest: Manifest) -> str:
-    """The parts that a manifest brings, else speakers kept apart."""
+def _default_split(manifest: Manifest, test_data: str) -> str:
+    """The test corpus where there is one, the parts that a manifest brings, else speakers kept apart."""
+    if test_data:
+        return f"{LOGO}:{CORPUS}:{manifest.column(CORPUS)[-1]}"
     return "manifest" if any(clip.part is not None for clip in manifest.clips) else "speaker"
+
+
+def _check_balance(column: str, manifest: Manifest, split: Split) -> None:
+    """Raise `ConfigError` or `CorpusError` for a column that does not divide the clips that are trained on."""
+    if column and len(set(manifest.column(column)[split.train].tolist())) < 2:
+        raise ConfigError(f"--balance {column}: all clips to train on have the same {column}; leave it out")
 
 
 def default_folder(plan: SearchPlan) -> Path:

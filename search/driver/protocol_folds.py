@@ -9,8 +9,9 @@ from rich.console import Console
 
 from search.driver.options import OPTIONS, Options
 from ser_core.clips import Manifest
-from ser_core.corpora import load_corpus, progress_bars
+from ser_core.corpora import progress_bars
 from ser_core.protocols import fold_names
+from ser_core.several_corpora import load_corpora, named_corpora
 from ser_core.split_rules import SplitError
 from ser_core.splits import make_split
 
@@ -23,14 +24,17 @@ def cache_folder(options: Options) -> Path:
     return options.cache_dir or user_cache_path("ser-search")
 
 
-def corpus_of(data: str, classes: str | None, skip_bad: bool, cache_dir: Path, console: Console) -> Manifest:
-    """The corpus, with bars on the console while it is read.
+def corpus_of(
+    data: str, test_data: str, classes: str | None, skip_bad: bool, cache_dir: Path, console: Console
+) -> Manifest:
+    """The corpus, or several as one of which `test_data` is the last, with bars on the console while they are read.
 
     Raises:
-        CorpusError: see `load_corpus`.
+        CorpusError: see `load_corpora`.
     """
+    names = [*named_corpora(data), *([test_data] if test_data else [])]
     with progress_bars(console) as progress:
-        return load_corpus(data, skip_bad=skip_bad, classes=classes, cache_dir=cache_dir, progress=progress)
+        return load_corpora(names, skip_bad=skip_bad, classes=classes, cache_dir=cache_dir, progress=progress)
 
 
 def checked_folds(protocol: str, options: Options, console: Console) -> tuple[str, ...]:
@@ -41,7 +45,7 @@ def checked_folds(protocol: str, options: Options, console: Console) -> tuple[st
         SplitError: a corpus that the protocol is not for; all of its folds that cannot be made are in the message.
     """
     options.check_complete()
-    manifest = corpus_of(str(options.data), options.classes, options.skip_bad, cache_folder(options), console)
+    manifest = corpus_of(str(options.data), "", options.classes, options.skip_bad, cache_folder(options), console)
     names = fold_names(protocol, manifest)
     problems = []
     for name in names:

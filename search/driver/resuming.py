@@ -16,7 +16,7 @@ from ser_core.architectures import default_config
 from spaces.knobs import Space, Value, knob_to_json
 from spaces.several import architectures_in, merged, own_values
 
-_COMPARED_ELSEWHERE = ("data", "skip_bad", "model")
+_COMPARED_ELSEWHERE = ("data", "test_data", "skip_bad", "model")
 """Options that only choose clips, where the corpus itself is compared, and the model, which stands first."""
 
 

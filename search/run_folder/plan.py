@@ -74,7 +74,8 @@ class SearchPlan:
     nothing is said of it, so that a run stays what it is when a later version finds better ones. `grace_epochs` is a
     number or "auto". With several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all
     side by side, or with "auto" one after another for as long as it survives. `score` is a name in
-    `search.run_folder.scoring.STATISTICS`.
+    `search.run_folder.scoring.STATISTICS`. `test_data` is the corpus that is tested, the last of those in `corpus`,
+    or ""; `balance` a column whose groups count alike in training, or "".
 
     A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
     of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
@@ -110,6 +111,8 @@ class SearchPlan:
     final_folds: Sequence[Sequence[str]] = ()
     score: str = EARLIER_SCORE
     warm_start: WarmStart | None = None
+    test_data: str = ""
+    balance: str = ""
     storage: str = ""
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -249,7 +252,7 @@ class SearchPlan:
     def differences(self, other: SearchPlan) -> list[str]:
         """Where another plan asks for another search, one line each; limits, storage and wording apart."""
         mine, its = asdict(self), asdict(other)
-        ignored = {"limits", "command", "versions", "data", "storage"}
+        ignored = {"limits", "command", "versions", "data", "test_data", "storage"}
         lines = []
         for name in mine:
             if name not in ignored and json.dumps(mine[name]) != json.dumps(its[name]):
@@ -292,8 +295,15 @@ class WarmStart:
 
     def tested_on(self, corpus: str, speakers: Iterable[str]) -> WarmStart:
         """The same for a run whose test speakers, of `corpus`, are these."""
-        heard = set(self.speakers) & set(speakers) if corpus == self.corpus else set()
+        tuned_on = {_with_corpus(self.corpus, speaker) for speaker in self.speakers}
+        heard = {speaker for speaker in speakers if _with_corpus(corpus, speaker) in tuned_on}
         return replace(self, test_speakers=sorted(heard))
+
+
+def _with_corpus(corpus: str, speaker: str) -> str:
+    """A speaker's name beside other corpora, which speakers of several joined corpora have anyway."""
+    joined = "+" in corpus and speaker.startswith(tuple(f"{name}/" for name in corpus.split("+")))
+    return speaker if joined else f"{corpus}/{speaker}"
 
 
 def _check_knob(place: str, values: Mapping[str, Any]) -> None:
@@ -304,7 +314,10 @@ def _check_knob(place: str, values: Mapping[str, Any]) -> None:
     typed(kind, values, place)
 
 
-_UNSAID_EARLY: Mapping[str, Any] = {"finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {}}
+_UNSAID_EARLY: Mapping[str, Any] = {
+    "finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {},
+    "test_data": "", "balance": "",
+}  # fmt: skip
 """Keys that plans of early versions lack, and what the plan of such a run has of them."""
 
 _NOT_KEPT_EARLY: Mapping[str, Any] = {
