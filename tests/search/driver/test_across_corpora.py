@@ -1,0 +1,118 @@
+"""Training on one corpus and testing on another: what is planned, refused, resumed, and done."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+from typer.testing import CliRunner
+
+from search.driver.options import Options
+from search.driver.planning import prepare
+from search.run import app
+from search.run_folder.plan import WarmStart
+from ser_core.clips import CorpusError
+from ser_core.config import ConfigError
+
+Corpus = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Makes a manifest of speakers who are happy at 400 Hz and sad at 150 Hz, as a model can tell."""
+    folder, rng = tmp_path_factory.mktemp("corpora"), np.random.default_rng(0)
+
+    def make(name: str, speakers: int, words: tuple[str, ...] = ("happy", "sad")) -> Path:
+        rows = []
+        for speaker in range(speakers):
+            for word in words:
+                for take in range(2):
+                    pitch_hz = {"happy": 400, "sad": 150}.get(word, 250) * (1 + 0.05 * rng.normal())
+                    tone = np.sin(2 * np.pi * pitch_hz * np.arange(8_000) / 16_000) + 0.1 * rng.normal(size=8_000)
+                    path = folder / f"{name}-{speaker}-{word}-{take}.wav"
+                    soundfile.write(path, 0.3 * tone, 16_000)
+                    rows.append([path.name, str(speaker), word, name])
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["path", "speaker", "emotion", "language"], *rows])
+        return folder / f"{name}.csv"
+
+    return make
+
+
+def planned(cache: Path, **options: Any) -> Any:
+    asked = Options(model="mlp", **{name: str(value) for name, value in options.items()})
+    return prepare(asked, None, cache, Console(quiet=True))
+
+
+def test_the_test_corpus_is_tested_and_nothing_else(made: Corpus, cache: Path, tmp_path: Path) -> None:
+    here, there = made("here", 6, ("happy", "sad", "calm")), made("there", 3)
+    plan, manifest, split = planned(cache, data=here, test_data=there)
+    assert plan.split == "logo:corpus:there"
+    assert plan.corpus.name == "here+there"
+    assert manifest.classes == ("happy", "sad")
+    assert plan.speakers.test == ["there/0", "there/1", "there/2"]
+    assert {name[:5] for name in (*plan.speakers.fit, *plan.speakers.validation)} == {"here/"}
+    assert plan.test_data == str(there)
+    plan.save(tmp_path)
+    again, _, same = prepare(Options(resume=tmp_path), type(plan).load(tmp_path), cache, Console(quiet=True))
+    assert again.differences(plan) == []
+    np.testing.assert_array_equal(same.test, split.test)
+
+
+def test_several_corpora_are_one_and_may_be_left_out_in_turn(made: Corpus, cache: Path) -> None:
+    data = f"{made('one', 4)},{made('two', 3)}"
+    plan, manifest, _ = planned(cache, data=data, split="logo:language:two", balance="speaker")
+    assert plan.data == data
+    assert {name.partition("/")[0] for name in plan.speakers.test} == {"two"}
+    assert len(manifest.clips) == 28
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(
+        app, ["--model", "mlp", "--data", data, "--cache-dir", str(cache), "--split", "logo:corpus", "--dry-run"]
+    )
+    assert result.exit_code == 0, result.output
+    assert [f"logo:corpus:{name}" in result.output for name in ("one", "two")] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"split": "speaker"}, ConfigError, "--test-data is all that is tested; leave --split speaker out"),
+        ({"balance": "corpus"}, ConfigError, "--balance corpus: all clips to train on have the same corpus"),
+        ({"balance": "age"}, CorpusError, r"has no column 'age'; it has speaker, emotion, gender, corpus, language"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    made: Corpus, cache: Path, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        planned(cache, data=made("this", 5), test_data=made("that", 3), **options)
+
+
+def test_speakers_are_recognised_in_joined_corpora() -> None:
+    warm = WarmStart(source="runs/x", configurations=[{}], corpus="ravdess", speakers=["01", "02"])
+    assert warm.tested_on("ravdess", ["02", "03"]).test_speakers == ["02"]
+    assert warm.tested_on("ravdess+urdu", ["ravdess/02", "urdu/01"]).test_speakers == ["ravdess/02"]
+    assert warm.tested_on("urdu", ["01"]).test_speakers == []
+    joined = replace(warm, corpus="ravdess+urdu", speakers=["ravdess/01", "urdu/M1"])
+    assert joined.tested_on("urdu", ["M1", "M2"]).test_speakers == ["M1"]
+
+
+@pytest.mark.slow  # two runs, each with a Ray of its own
+def test_each_corpus_is_tested_by_models_of_the_other(made: Corpus, cache: Path, tmp_path: Path) -> None:
+    data = f"{made('left', 5)},{made('right', 4)},{made('more', 3)}"
+    quick = ["--trials", "2", "--max-epochs", "2", "--finalists", "1", "--seeds", "1", "--concurrency", "1"]
+    call = ["--model", "mlp", "--data", data, "--cache-dir", cache, "--split", "logo:corpus", "--balance", "corpus"]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*map(str, call), *quick, "--run-dir", str(tmp_path / "logo")])
+    assert done.exit_code == 0, done.output
+    document = json.loads((tmp_path / "logo" / "protocol.json").read_text())
+    numbers = document["models"]["mlp"]
+    assert [fold["split"] for fold in numbers["folds"]] == [f"logo:corpus:{name}" for name in ("left", "more", "right")]
+    assert numbers["pooled"]["speakers"] == 12
+    assert numbers["pooled"]["uar"]["mean"] > 0.8  # tones of the same moods
