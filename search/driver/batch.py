@@ -13,9 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from search.driver.locations import absolute_data, shown_location
 from search.driver.option import Kind
 from search.driver.options import OPTIONS, PATHS, Options
-from search.driver.planning import absolute_data, own_options, shown_location
+from search.driver.planning import own_options
 from search.run_folder.paths import BATCH_FILE, PLAN_FILE, RESULT_FILE
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError

@@ -83,8 +83,7 @@ class Options:
     balance: str | None = option(
         Kind.PLAN,
         DATA,
-        "Column of the data (corpus, language, gender …) whose groups count alike in training: clips of the smaller "
-        "ones are there several times.",
+        "Column (corpus, language, gender …) whose groups count alike in training: small ones are there repeatedly.",
         default="",
         means="none",
     )

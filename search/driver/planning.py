@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from search.driver.locations import absolute_data, kept_storage, shown_location
 from search.driver.option import Kind
 from search.driver.options import OPTIONS, Options
 from search.driver.protocol_folds import corpus_of
@@ -24,14 +24,12 @@ from search.run_folder.limits import Limits
 from search.run_folder.plan import FINALS_RULES, CorpusFacts, PartSpeakers, SearchPlan, SkippedFile, WarmStart
 from search.run_folder.rungs import AUTO, default_grace_epochs
 from search.study.defaults import settings_of
-from search.study.storage import absolute_storage, without_password
 from search.study.warm_start import warm_start, winner_of
 from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, raise_problems
-from ser_core.corpora import corpora
 from ser_core.protocols import LOGO
-from ser_core.several_corpora import CORPUS, named_corpora
+from ser_core.several_corpora import CORPUS
 from ser_core.splits import Fold, Split, inner_folds, make_split, most_inner_folds
 from spaces.knobs import KnobError, Space, Value, knob_to_json
 from spaces.several import SEVERAL, architectures_in, is_choice, parts_of
@@ -215,27 +213,6 @@ def asked_model(plan: SearchPlan) -> str:
     return f"{SEVERAL}:{','.join(architectures_of(plan))}" if is_choice(plan.model) else plan.model
 
 
-def kept_storage(text: str) -> str:
-    """A storage as a plan keeps it: found from anywhere, and without a password."""
-    return without_password(absolute_storage(text, OPTIONS["storage"].flag))
-
-
-def shown_location(text: str) -> str:
-    """A storage, followed or not by #NAME of a study, without its password."""
-    location, mark, name = text.partition("#")
-    return without_password(location) + mark + name
-
-
-def absolute_data(data: str) -> str:
-    """Paths in a plan hold wherever the run is resumed from."""
-
-    def absolute(each: str) -> str:
-        path = Path(each).expanduser()
-        return str(path.resolve()) if path.exists() and each not in corpora() else each
-
-    return ",".join(map(absolute, named_corpora(data))) if data else data
-
-
 def _default_split(manifest: Manifest, test_data: str) -> str:
     """The test corpus where there is one, the parts that a manifest brings, else speakers kept apart."""
     if test_data:
@@ -247,12 +224,6 @@ def _check_balance(column: str, manifest: Manifest, split: Split) -> None:
     """Raise `ConfigError` or `CorpusError` for a column that does not divide the clips that are trained on."""
     if column and len(set(manifest.column(column)[split.train].tolist())) < 2:
         raise ConfigError(f"--balance {column}: all clips to train on have the same {column}; leave it out")
-
-
-def default_folder(plan: SearchPlan) -> Path:
-    """Where a run lies when --run-dir does not say."""
-    split = plan.split.replace(":", "")
-    return Path("runs") / f"{plan.model}-{plan.corpus.name}-{split}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def own_options(options: Options, model: str) -> Options:

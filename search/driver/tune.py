@@ -12,8 +12,9 @@ from rich.console import Console
 from search.driver.batch import Batch, asks_for_batch, batch_of, default_batch_folder, run_batch
 from search.driver.batch_summary import sum_up
 from search.driver.feature_facts import feature_facts
+from search.driver.locations import default_folder
 from search.driver.options import Options
-from search.driver.planning import default_folder, prepare
+from search.driver.planning import prepare
 from search.driver.preflight import check_folder, check_machine, check_resumption, check_weights
 from search.driver.protocol_folds import cache_folder, checked_folds
 from search.driver.user_errors import USER_ERRORS, explained

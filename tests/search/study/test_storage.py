@@ -16,8 +16,9 @@ from rich.console import Console
 from sqlalchemy import create_engine, make_url, text
 from typer.testing import CliRunner
 
+from search.driver.locations import shown_location
 from search.driver.options import Options
-from search.driver.planning import prepare, shown_location
+from search.driver.planning import prepare
 from search.run import app
 from search.run_folder.plan import SearchPlan
 from search.study.storage import absolute_storage, check_place, connect, open_study, sole_writer, without_password
