@@ -60,7 +60,7 @@ class Contestant:
         return find_spec(self.package) is None
 
 
-def _ours(sampler: str, *, early_stopping: bool = True, finals: bool = False) -> MakeSource:
+def _ours(sampler: str, *, early_stopping: bool = True, finals: bool = False, all_trials: bool = False) -> MakeSource:
     def make(objective: Objective, seed: int, writer: RecordWriter, budget: int) -> JobSource:
         epochs = objective.max_epochs
         grace = default_grace_epochs(epochs) if early_stopping else epochs
@@ -73,6 +73,7 @@ def _ours(sampler: str, *, early_stopping: bool = True, finals: bool = False) ->
             seed=seed,
             fixed={},
             trials=10**9,  # the budget ends the search
+            all_trials=all_trials,
             epochs_total=budget - FINALISTS * SEEDS * epochs if finals else None,
         )
         return Chain(_with_finals(search, epochs, seed, writer)) if finals else search
@@ -163,6 +164,9 @@ CONTESTANTS: Mapping[str, Contestant] = {
         ),
         Contestant(name="random", title="random search", make=_ours("random", early_stopping=False)),
         Contestant(name="random-asha", title="random search, our ASHA", make=_ours("random"), peer=False),
+        Contestant(
+            name="ours-all", title="ours, to the end of the budget", make=_ours(SAMPLER, all_trials=True), peer=False
+        ),
         Contestant(name="ours-gp", title="ours, curve-gp", make=_ours("curve-gp"), peer=False),
     )
 }

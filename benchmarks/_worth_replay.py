@@ -17,6 +17,7 @@ from _objectives import Objective
 from _worth_table import RECIPE, TruthTable
 from _worth_variance import Estimate, validation_scores
 
+from search.run_folder.prospect import LUCK
 from search.run_folder.records import RunRecords
 from search.simulation.curve_tables import Curve
 from search.study.curve_gp.sampler import posterior_means
@@ -95,23 +96,33 @@ def finals_lengths() -> int:
 
 def _concluded(table: TruthTable, procedure: Procedure, fold: int, seed: int, workers: int, full_lengths: int) -> int:
     """The configuration that a search and its finals end with."""
-    objective = _objective(table, fold, in_turn=procedure.in_turn, recipe_first=True)
+    objective = objective_of(table, fold, in_turn=procedure.in_turn, recipe_first=True)
     budget = (full_lengths - finals_lengths()) * table.header.epochs
     meter = run(CONTESTANTS[procedure.contestant], objective, workers=workers, seed=seed, budget=budget)
-    ranked = _ranked(meter.records, objective, by_mean=procedure.by_mean)
-    found = dict.fromkeys(table.nearest(params) for params in ranked)  # a configuration of the table once
-    finalists = [RECIPE, *[number for number in found if number != RECIPE][:FINALISTS]]
-    return final_winner(table, fold, finalists)
+    return final_winner(table, fold, finalists_of(table, _ranked(meter.records, objective, by_mean=procedure.by_mean)))
+
+
+def finalists_of(table: TruthTable, ranked: Sequence[Mapping[str, Value]]) -> list[int]:
+    """The recipe and the best other configurations of a search, each of the table's once."""
+    found = dict.fromkeys(table.nearest(params) for params in ranked)
+    return [RECIPE, *[number for number in found if number != RECIPE][:FINALISTS]]
 
 
 def final_winner(table: TruthTable, fold: int, finalists: Sequence[int]) -> int:
-    """The finalist with the best mean of best epochs over inner folds; of equals the earlier, so the recipe stands.
+    """The finalist with the best mean of best epochs over inner folds, if it leads the recipe beyond luck.
 
     A run trains each finalist anew. A table holds one training on each inner fold, so the last folds are taken, which
-    fewest trials have reached.
+    fewest trials have reached. Nor does it hold predictions, from which a run has the error of a lead: here it comes
+    from how much all configurations' leads differ between inner folds.
+
+    Args:
+        finalists: the recipe first.
     """
-    means = table.inner[list(finalists), fold, -SEEDS:].max(axis=-1).mean(axis=1)
-    return finalists[int(means.argmax())]
+    leads = table.inner[:, fold].max(axis=-1) - table.inner[RECIPE, fold].max(axis=-1)  # (configurations, inner)
+    others = np.arange(len(leads)) != RECIPE
+    luck = np.sqrt(leads[others].var(axis=1, ddof=1).mean() / SEEDS)
+    means = leads[list(finalists), -SEEDS:].mean(axis=1)
+    return finalists[int(means.argmax())] if means.max() > LUCK * luck else RECIPE
 
 
 def _ranked(records: RunRecords, objective: Objective, *, by_mean: bool) -> list[Mapping[str, Value]]:
@@ -175,8 +186,8 @@ def _gains(table: TruthTable, procedure: str, score_name: str, score: np.ndarray
 
 def _gain(table: TruthTable, procedure: str, score_name: str, refit: str, chosen: np.ndarray, *, guarded: bool) -> Gain:
     """The gain of what was chosen, (folds, searches) numbers of configurations."""
-    folds, recipe = np.arange(len(chosen))[:, None], _worth(table, "end")[RECIPE]
-    points = _worth(table, refit)[chosen, folds] - recipe[:, None]
+    folds, recipe = np.arange(len(chosen))[:, None], worth(table, "end")[RECIPE]
+    points = worth(table, refit)[chosen, folds] - recipe[:, None]
     return Gain(
         procedure=procedure,
         score=score_name,
@@ -187,7 +198,7 @@ def _gain(table: TruthTable, procedure: str, score_name: str, refit: str, chosen
     )
 
 
-def _worth(table: TruthTable, refit: str) -> np.ndarray:
+def worth(table: TruthTable, refit: str) -> np.ndarray:
     """Test UAR in points of a refit, mean over its seeds: (configurations, folds)."""
     if refit == "end":
         return 100 * table.test[..., -1].mean(axis=2)
@@ -209,11 +220,11 @@ def _over_folds(points: np.ndarray, seed: int = 0) -> Estimate:
 def _searched(table: TruthTable, contestant: str, fold: int, seed: int, workers: int, full_lengths: int) -> int:
     """The configuration that a search of one outer fold ends with."""
     budget = full_lengths * table.header.epochs
-    meter = run(CONTESTANTS[contestant], _objective(table, fold), workers=workers, seed=seed, budget=budget)
+    meter = run(CONTESTANTS[contestant], objective_of(table, fold), workers=workers, seed=seed, budget=budget)
     return table.nearest(meter.incumbent(budget))
 
 
-def _objective(table: TruthTable, fold: int, *, in_turn: bool = False, recipe_first: bool = False) -> Objective:
+def objective_of(table: TruthTable, fold: int, *, in_turn: bool = False, recipe_first: bool = False) -> Objective:
     """What a search sees of one outer fold, of the recorded configuration that lies nearest.
 
     Args:

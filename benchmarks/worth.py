@@ -4,6 +4,7 @@
     python benchmarks/worth.py variance T.jsonl     what there is to find: configuration, speakers, luck; knob by knob
     python benchmarks/worth.py choose T.jsonl       what each score to choose by would gain after random search
     python benchmarks/worth.py replay T.jsonl       what our search and its peers gain, on a simulated clock
+    python benchmarks/worth.py stop T.jsonl         what it costs and saves to end searches with nothing to gain
 
 A truth table (benchmarks/truth/) holds each configuration's learning curves on speaker-disjoint inner folds, on the
 split's own validation speakers, and on the test speakers after a refit, for several outer folds. Recording goes on
@@ -24,6 +25,7 @@ import torch
 from _contestants import CONTESTANTS
 from _worth_record import Recording, record
 from _worth_replay import PROCEDURES, Gain, choice_gains, procedure_gain, search_gains
+from _worth_stop import stopping
 from _worth_table import Truth, TruthHeader, TruthTable
 from _worth_variance import Estimate, agreement, knob_effects, take_apart
 from platformdirs import user_cache_path
@@ -135,6 +137,18 @@ def show_replay(given: argparse.Namespace) -> None:
     _show_gains(table, gains)
 
 
+def show_stopping(given: argparse.Namespace) -> None:
+    """The command `stop`."""
+    table = TruthTable.read(given.table)
+    shown = _table(table, "its test UAR", "end early", "epochs trained", "gain at the end", "gain, ended early")
+    for row in stopping(table, seeds=given.seeds, workers=given.workers, full_lengths=given.trials):
+        shown.add_row(
+            f"recipe of rank {row.rank:.0%}", f"{row.recipe:.1f}", f"{row.stopped:.0%}", f"{row.epochs:.0%}",
+            f"{row.whole:+.1f}", f"{row.early:+.1f}",
+        )  # fmt: skip
+    CONSOLE.print(shown)
+
+
 def show_recorded(given: argparse.Namespace) -> None:
     """Without a command: the tables of the repository, taken apart."""
     for path in sorted(TRUTH_FOLDER.glob("*.jsonl")):
@@ -194,13 +208,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=",".join(DEFAULT_CONTESTANTS),
         help=f"some of {', '.join(PROCEDURES)}, and of search_quality.py's",
     )
-    replay.add_argument("--seeds", type=int, default=10, help="searches on each outer fold (default: 10)")
-    replay.add_argument("--workers", type=int, default=8, help="at once (default: 8)")
-    replay.add_argument(
-        "--trials", type=int, default=30, help="budget in trials of full length, finals included (default: 30)"
-    )
     replay.set_defaults(command=show_replay)
-    for reader in (apart, choices, replay):
+    stop = commands.add_parser("stop", help="end searches with nothing to gain")
+    stop.set_defaults(command=show_stopping)
+    for search in (replay, stop):
+        search.add_argument("--seeds", type=int, default=10, help="searches on each outer fold (default: 10)")
+        search.add_argument("--workers", type=int, default=8, help="at once (default: 8)")
+        search.add_argument(
+            "--trials", type=int, default=30, help="budget in trials of full length, finals included (default: 30)"
+        )
+    for reader in (apart, choices, replay, stop):
         reader.add_argument("table", type=Path, help="a truth table")
 
     given = parser.parse_args(arguments)

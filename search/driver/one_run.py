@@ -228,6 +228,7 @@ def search_of(
         trials=plan.limits.trials,
         warm=plan.warm_start.configurations if plan.warm_start is not None else (),
         luck=_luck(plan, search_folds(plan, data)) if ARCHITECTURE in plan.space else None,
+        all_trials=plan.limits.all_trials,
         epochs_total=plan.limits.epochs_total,
         time_left=search_clock(plan, run.writer.records, concurrency),
         flush=flush,

@@ -15,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 from search.driver.option import Kind, Option, fits, option, type_words
 from search.run_folder.limits import Limits
 from search.run_folder.plan import SAMPLER_NAMES
+from search.run_folder.prospect import ENOUGH_TRIALS
 from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
 from search.run_folder.scoring import DEFAULT_SCORE, LAST_EPOCHS, STATISTICS
 from ser_core.architectures import architectures
@@ -115,6 +116,15 @@ class Options:
         searches=True,
         extends=True,
     )
+    all_trials: bool = option(
+        Kind.LIMIT,
+        SEARCH,
+        f"Go on when {ENOUGH_TRIALS} trials are no better than the recipe but for luck, which else ends a search with "
+        f"--folds {AUTO}.",
+        empty=False,
+        searches=True,
+        extends=True,
+    )
     max_epochs: int | None = option(
         Kind.SPACE,
         SEARCH,
@@ -182,8 +192,8 @@ class Options:
         SEARCH,
         f"Score trials over so many folds of the speakers that do not test, trained side by side; {AUTO}: over up to "
         "five, one after another for as long as ASHA lets a trial go on.",
-        default=1,
-        means="1, the split's own validation part",
+        means=f"{AUTO}; 1, the split's own validation part, where that came with the data, where speakers are mixed, "
+        "and for one trial",
         least=1,
     )
     score: str | None = option(

@@ -77,7 +77,10 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     _check_balance(chosen["balance"], manifest, split)
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
-    chosen["folds"] = wanted_folds(chosen["folds"], model, space, fixed, manifest, split, chosen["seed"])
+    asked = options.folds
+    if asked is None and (limits.trials == 1 or split.kind == "manifest"):
+        asked = 1  # a single trial is compared with none; whoever names validation speakers wants to be judged on them
+    chosen["folds"] = wanted_folds(asked, model, space, fixed, manifest, split, chosen["seed"])
     chosen |= {
         "model": model,
         "data": absolute_data(data),
@@ -131,7 +134,7 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
 
 
 def wanted_folds(
-    asked: int | str,
+    asked: int | str | None,
     model: str,
     space: Space,
     fixed: Mapping[str, Value],
@@ -139,14 +142,14 @@ def wanted_folds(
     split: Split,
     seed: int,
 ) -> int | str:
-    """The number of inner folds as a plan keeps it, from what was asked for.
+    """The number of inner folds as a plan keeps it, from what was asked for; None for one after another, if possible.
 
     Raises:
         ConfigError: neither a number nor `AUTO`; folds one after another that cannot be had.
     """
-    if str(asked).isdecimal():
+    if asked is not None and str(asked).isdecimal():
         return int(asked)
-    if asked != AUTO:
+    if asked not in (None, AUTO):
         raise ConfigError(f"--folds must be a whole number of at least 1, or {AUTO}; got {asked}")
     problems = []
     name = "optim.early_stop_epochs"
@@ -161,8 +164,9 @@ def wanted_folds(
             f"--folds {AUTO} needs at least two speakers besides the test speakers, and a split that keeps "
             f"speakers apart; use --folds 1"
         )
-    raise_problems(problems)
-    return AUTO
+    if asked is not None:
+        raise_problems(problems)
+    return 1 if problems else AUTO
 
 
 def _check_configuration(options: Options) -> None:

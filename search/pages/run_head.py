@@ -142,14 +142,16 @@ def _cost_tiles(run: RunView) -> tuple[Tile, ...]:
         "failed": counted.failed,
     }
     started = f"{sum(states.values()):,}"
+    gave_up = bool(run.result and run.result["search"].get("nothing_to_gain"))
+    notes = [f"{number:,} {word}" for word, number in states.items() if number]
     saved = f"{counted.epochs_saved:,} saved by ASHA ({100 * counted.saved_share:.0f} %)"
     seconds = run.result["search"]["wall_seconds"] if run.result else run.records.seconds
     overhead = run.result["search"].get("overhead_seconds_per_trial") if run.result else None
     return (
         Tile(
             "Trials",
-            started if run.result else f"{started} of {run.plan.limits.trials:,}",
-            " · ".join(f"{number:,} {word}" for word, number in states.items() if number),
+            started if run.result and not gave_up else f"{started} of {run.plan.limits.trials:,}",
+            " · ".join([*notes, *(["nothing to gain: none leads the recipe beyond luck"] if gave_up else [])]),
         ),
         Tile("Epochs trained", f"{counted.epochs_trained:,}", saved),
         Tile(

@@ -126,6 +126,7 @@ class _SearchCost:
     best: _Best | None
     wall_seconds: float
     overhead_seconds_per_trial: Number = None
+    nothing_to_gain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ class Limits:
         trials: to start, failed ones included.
         hours: wall time of the whole job, the finals included; None for no limit.
         epochs_total: epochs over all trials of the search; None for no limit.
+        all_trials: start them all, even when those so far say that there is nothing to gain.
         concurrency: trials at once; 0 for as many as fit.
         gpus_per_trial: None for one where the cluster has any, else none; "auto" for a share that is measured.
     """
@@ -22,6 +23,7 @@ class Limits:
     trials: int = 50
     hours: float | None = None
     epochs_total: int | None = None
+    all_trials: bool = False
     address: str | None = None
     concurrency: int = 0
     cpus_per_trial: float = 1.0

@@ -193,6 +193,8 @@ class SearchPlan:
             for name, value in asdict(self).items()
             if name not in _UNSAID_EARLY or (value and value != _UNSAID_EARLY[name])
         }
+        if not self.limits.all_trials:
+            del values["limits"]["all_trials"]
         write_whole(folder / PLAN_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod

@@ -1,11 +1,12 @@
-"""What a run came to, in words: what tuning was worth over the recipe."""
+"""What a run came to, in words: what tuning was worth over the recipe, and why the search ended early."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from search.wording import count, is_number, signed_points
+from search.run_folder.prospect import LUCK, Prospect
+from search.wording import count, is_number, points, signed_points
 from spaces.several import SEVERAL
 
 
@@ -23,14 +24,24 @@ def tuning_sentence(result: Mapping[str, Any]) -> str:
         return f"The recipe{of} stands: no other configuration{of} came to the end of the finals.{failed}"
     if not is_number(tuning["uar_difference"]):
         return f"What tuning was worth cannot be said.{failed}"
-    points, low, high = (signed_points(share) for share in (tuning["uar_difference"], *tuning["interval"]))
+    lead, low, high = (signed_points(share) for share in (tuning["uar_difference"], *tuning["interval"]))
     edges = f"95 % interval {low} to {high}" if is_number(tuning["interval"][0]) else "no interval"
     where = f"on {count(tuning['speakers'], 'validation speaker')} ({edges})"
     if tuning["recipe_stands"]:
         best = f"the best challenger, trial {tuning['challenger']},"
         luck = ", which luck explains" if tuning["uar_difference"] > 0 else ""
-        return f"The recipe{of} stands: {best} is {points} points UAR from it {where}{luck}."
-    return f"Tuning was worth {points} points UAR over the recipe{of} {where}.{failed}"
+        return f"The recipe{of} stands: {best} is {lead} points UAR from it {where}{luck}."
+    return f"Tuning was worth {lead} points UAR over the recipe{of} {where}.{failed}"
+
+
+def prospect_sentence(found: Prospect, started: int, asked: int) -> str:
+    """Why a search ends before all of its trials."""
+    lead, luck = signed_points(found.lead), points(LUCK * found.luck)
+    return (
+        f"The search ends after {started} of {count(asked, 'trial')}: none leads the recipe by more than luck "
+        f"explains. Trial {found.best} comes closest, with {lead} points UAR over the folds that both trained; luck "
+        f"alone makes up to {luck}. --all-trials starts them all."
+    )
 
 
 def tuning_note(result: Mapping[str, Any]) -> str:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 import optuna
 
 from search.jobs import Chunk, Job, Outcome, derived_seed, inner_fold, new_reports
+from search.run_folder.prospect import prospect
 from search.run_folder.records import GraceChoice, TrialRecord, TrialState, epochs_trained, failure_kind
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import GRACE_TRIALS, find_grace_epochs
 from search.study.allocation import Allocation, Luck
+from search.run_folder.verdict import prospect_sentence
 from search.study.asha import Asha
 from search.study.open_trials import OpenTrials
 from search.study.recovery import recover
@@ -46,11 +48,12 @@ class Search:
         fixed: settings that every trial shares, by dotted name.
         luck: of a score, by which an architecture is given up; given where trials choose one.
         trials: number of trials to start, failed ones included.
+        all_trials: start them all, also when there is nothing to gain, see `search.run_folder.prospect`.
         epochs_total: epochs over all trials after which no trial starts and none goes on; None for no limit.
         time_left: seconds until the search must end; called at every decision.
         flush: called after the study changed, to bring it to disk.
         interrupted: True as soon as the search is to stop where it is.
-        log: for what had to be mended of an earlier session.
+        log: for what had to be mended of an earlier session, and why a search ends early.
 
     Raises:
         ConfigError: a study whose trials differ from the records.
@@ -69,6 +72,7 @@ class Search:
         trials: int,
         warm: Sequence[Mapping[str, Value]] = (),
         luck: Luck | None = None,
+        all_trials: bool = False,
         epochs_total: int | None = None,
         time_left: Callable[[], float] = lambda: math.inf,
         flush: Callable[[], None] = lambda: None,
@@ -78,6 +82,7 @@ class Search:
         self._writer, self._asha = writer, asha
         self._seed, self._fixed = seed, fixed
         self._trials, self._epochs_total, self._time_left = trials, epochs_total, time_left
+        self._all_trials, self._log, self._told = all_trials, log, False
         self._interrupted = interrupted
         self._first = [*((params, "first") for params in space.first), *((params, "warm") for params in warm)]
         self._allocation: Allocation | None = None
@@ -106,7 +111,7 @@ class Search:
         self._check_storm()
         if self._unfinished:
             return self._job(self._records[self._unfinished.pop(0)])
-        if len(self._records) >= self._trials or self._budget_end():
+        if len(self._records) >= self._trials or self._budget_end() or self._nothing_to_gain():
             return None
         return self._job(self._propose())
 
@@ -206,6 +211,17 @@ class Search:
         if self._time_left() <= 0:
             return True
         return self._epochs_total is not None and self._epochs >= self._epochs_total
+
+    def _nothing_to_gain(self) -> bool:
+        """True while the trials so far say so. Those at work may still prove it wrong."""
+        if self._all_trials or self._allocation is not None:  # several recipes are judged by their architectures
+            return False
+        found = prospect(self._writer.records)
+        hopeless = found is not None and found.nothing_to_gain
+        if found is not None and hopeless and not found.running and not self._told:
+            self._told = True
+            self._log(prospect_sentence(found, len(self._records), self._trials))
+        return hopeless
 
     def _check_storm(self) -> None:
         failed = [trial for trial in self._recent if trial.state is TrialState.FAIL]

@@ -12,6 +12,7 @@ import pytest
 from _contestants import SEEDS
 from _worth_record import Recording, record
 from _worth_replay import PROCEDURES, choice_gains, finals_lengths, procedure_gain, search_gains
+from _worth_stop import stopping
 from _worth_table import UNIT, Truth, TruthHeader, TruthTable, header_line, truth_line
 from _worth_variance import agreement, between_groups, components, final_scores, knob_effects, take_apart
 
@@ -217,3 +218,17 @@ def test_a_recording_begins_with_the_recipe_and_goes_on_where_it_stopped(recordi
     assert whole.test.shape == (2, 1, 2, 2)
     with pytest.raises(ConfigError, match="was recorded otherwise"):
         record(replace(recording, header=replace(recording.header, seed=1)), in_two, count=2, progress=lambda _: None)
+
+
+def test_searches_end_early_behind_a_good_recipe_and_go_on_behind_a_poor_one(tmp_path: Path) -> None:
+    worth = np.linspace(0.2, 0.6, 45)
+    rng = np.random.default_rng(0)
+    table = made(tmp_path / "t.jsonl", worth, configurations=45, told=1.0)
+    noisy = np.repeat(table.inner[:, :, :1], SEEDS + 2, axis=2) + rng.normal(0, 0.02, (45, 3, SEEDS + 2, 1))
+    table = replace(table, header=replace(table.header, inner=SEEDS + 2), inner=noisy)
+    best, *_, poor = stopping(table, seeds=1, workers=1, full_lengths=60)
+    assert (best.rank, best.recipe) == (0.0, pytest.approx(60.0))
+    assert best.stopped > 0.5
+    assert best.epochs < 0.9
+    assert (poor.stopped, poor.epochs) == (0.0, 1.0)
+    assert poor.whole == poor.early > 5

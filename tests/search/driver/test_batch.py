@@ -23,7 +23,9 @@ from search.run_folder.predictions import read_predictions
 from ser_core.config import ConfigError
 from ser_core.protocols import PUBLISHED_FOLDS
 
-QUICK = ["--trials", "2", "--max-epochs", "2", "--finalists", "1", "--seeds", "1", "--concurrency", "1"]
+QUICK = [
+    "--trials", "2", "--max-epochs", "2", "--folds", "1", "--finalists", "1", "--seeds", "1", "--concurrency", "1",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

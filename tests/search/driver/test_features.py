@@ -25,10 +25,11 @@ from ser_core.features.transforms import settings_key
 from tests.search.driver.test_planning import plan_for
 
 
+@pytest.mark.slow
 def test_a_search_over_a_real_number_that_decides_the_features(tmp_path: Path, cache: Path) -> None:
     run = search.tune(
         model="mlp", data="demo", run_dir=tmp_path / "run", cache_dir=cache, quiet=True, trials=4, max_epochs=3,
-        finalists=1, seeds=1, concurrency=2, set_=["features.n_mels=16", "features.n_mfcc=8"],
+        finalists=1, seeds=1, folds=1, concurrency=2, set_=["features.n_mels=16", "features.n_mfcc=8"],
         space=["features.window_ms=20:60"],
     )  # fmt: skip
     trials = read_records(tmp_path / "run" / RECORDS_FILE).trials.values()

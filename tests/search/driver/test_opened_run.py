@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Run:
     """A small run on the demo corpus, made once; not to be changed."""
     return search.tune(
         model="mlp", data="demo", classes="neutral,angry,sad", trials=4, max_epochs=3, grace_epochs=1, finalists=1,
-        seeds=2, concurrency=1, set_=["features.clip_seconds=1.4"], cache_dir=str(cache),
+        seeds=2, folds=1, concurrency=1, set_=["features.clip_seconds=1.4"], cache_dir=str(cache),
         run_dir=tmp_path_factory.mktemp("runs") / "small", quiet=True,
     )  # fmt: skip
 

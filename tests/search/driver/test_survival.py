@@ -265,11 +265,11 @@ def check_finals(folder: Path, plan: Mapping[str, Any], lines: list[Event]) -> N
     assert not (folder / "checkpoints").exists()
 
 
-def demo(cache: Path, folder: Path, trials: int, epochs: int) -> list[object]:
+def demo(cache: Path, folder: Path, trials: int, epochs: int, folds: object = 1) -> list[object]:
     """Options of a run whose longer trials take a few seconds, so that there are checkpoints."""
     return [
         "--model", "mlp", "--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache, "--run-dir", folder,
-        "--trials", trials, "--max-epochs", epochs, "--finalists", 2, "--seeds", 2,
+        "--trials", trials, "--max-epochs", epochs, "--folds", folds, "--finalists", 2, "--seeds", 2,
     ]  # fmt: skip
 
 
@@ -279,7 +279,7 @@ def test_a_run_that_is_stopped_and_killed_again_and_again_ends_like_any_other(tm
 
     def session(until: Callable[[], bool], *signals: signal.Signals, to_group: bool = False) -> tuple[str, int]:
         resume = ["--resume", folder, "--cache-dir", cache]
-        driver = Driver(*(resume if snapshots else demo(cache, folder, trials=14, epochs=300)))
+        driver = Driver(*(resume if snapshots else demo(cache, folder, trials=14, epochs=200, folds="auto")))
         driver.wait_for(until)
         ending = driver.end(*signals, to_group=to_group)
         snapshots.append(checkpoints(folder))

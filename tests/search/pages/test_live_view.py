@@ -319,10 +319,11 @@ def test_the_driver_takes_an_old_request_away_and_notices_a_new_one(
     assert Interruption(tmp_path, lambda: True)()
 
 
+@pytest.mark.slow
 def test_the_button_stops_a_real_search_as_ctrl_c_does(open_page: Open, tmp_path: Path, cache: Path) -> None:
     folder = tmp_path / "run"
     data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
-    options = ["--model", "mlp", *data, "--trials", 500, "--max-epochs", 6, "--run-dir", folder]
+    options = ["--model", "mlp", *data, "--trials", 500, "--max-epochs", 6, "--folds", 1, "--run-dir", folder]
     driver = subprocess.Popen(
         [sys.executable, str(REPOSITORY / "search" / "run.py"), *map(str, options)], stdout=subprocess.PIPE, text=True
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -13,19 +14,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from search.run_folder.prospect import ENOUGH_TRIALS
 from search.run_folder.records import TrialState
 from search.run_folder.rungs import fold_rungs, rung_epochs
 from search.run_folder.scoring import STATISTICS, Scoring
 from search.simulation.curve_tables import Curve, drawn
 from search.study.asha import Asha
-from spaces.knobs import Value
+from spaces.knobs import Space, Value
 from tests.search.simulated import simulated_search
 from tests.search.studies import study_of
-from tests.search.study.searches import MAX_EPOCHS, check_agreement, finish, make_search
+from tests.search.study.searches import MAX_EPOCHS, SPACE, check_agreement, finish, make_search
 from tests.search.study.test_golden_searches import TABLE, rounded
 from tests.search.study.test_recovery import Killed, kill_after, same_trials
 
 FOLDS = 5
+BEST = {"optim.learning_rate": 10**-1.8, "optim.batch_size": 16}
 GOLDEN = Path(__file__).with_name("golden_folds.json")
 
 
@@ -130,3 +133,41 @@ def test_a_search_over_folds_proposes_and_judges_as_it_did_when_it_was_first_wri
     assert found == json.loads(GOLDEN.read_text(encoding="utf-8"))
     assert {trial.state for trial in records.trials.values()} == {TrialState.COMPLETE, TrialState.PRUNED}
     assert {trial.folds for trial in records.trials.values()} >= {0, 1, 2, FOLDS}
+
+
+def endless(folder: Path, **options: Any) -> Any:
+    """A search of 60 trials whose recipe is the best there is, on folds that differ."""
+    return search_of(folder, 3, "best-third", space=Space(knobs=SPACE.knobs, first=(BEST,)), trials=60, **options)
+
+
+def test_a_search_with_nothing_to_gain_ends_early_and_says_why(tmp_path: Path) -> None:
+    said: list[str] = []
+    search, writer = endless(tmp_path / "run", log=said.append)
+    finish(search, writer)
+    started = len(writer.records.trials)
+    assert started == 1 + ENOUGH_TRIALS
+    assert [line.partition(":")[0] for line in said] == [f"The search ends after {started} of 60 trials"]
+    assert endless(tmp_path / "run")[0].next_job() is None  # resumed, it knows
+    assert endless(tmp_path / "run", all_trials=True)[0].next_job() is not None
+
+
+def test_a_search_that_may_still_find_something_goes_on(tmp_path: Path) -> None:
+    """The recipe is one of the worst here."""
+    worst = {"optim.learning_rate": 1e-1, "optim.batch_size": 16}
+    search, writer = search_of(
+        tmp_path / "run", 3, "best-third", space=Space(knobs=SPACE.knobs, first=(worst,)), trials=30
+    )  # fmt: skip
+    finish(search, writer)
+    assert len(writer.records.trials) == 30
+
+
+def test_a_search_that_was_killed_ends_early_like_one_that_was_not(tmp_path: Path) -> None:
+    for steps in (0, 7, 40, 90):
+        search, writer = endless(tmp_path / "killed")
+        kill_after(search, writer, steps)
+        with contextlib.suppress(Killed):
+            finish(search, writer)
+            writer.close()
+    finish(*endless(tmp_path / "killed"))
+    finish(*endless(tmp_path / "unbroken"))
+    assert same_trials(study_of(tmp_path / "killed"), study_of(tmp_path / "unbroken"))

@@ -39,7 +39,7 @@ def write_corpus(folder: Path, test_seed: int) -> Path:
 
 def job(corpus: Path, folder: Path, cache: Path) -> tuple[list[Any], dict[str, Any]]:
     """Everything that search, finals and refit did, and the result of a whole job."""
-    options = ["--trials", 4, "--max-epochs", 4, "--finalists", 2, "--seeds", 2, "--concurrency", 1]
+    options = ["--trials", 4, "--max-epochs", 4, "--finalists", 2, "--seeds", 2, "--concurrency", 1, "--folds", 1]
     arguments = ["--model", "mlp", "--data", corpus, "--cache-dir", cache, "--run-dir", folder, *options]
     done = CliRunner().invoke(app, list(map(str, arguments)))
     assert done.exit_code == 0, done.output

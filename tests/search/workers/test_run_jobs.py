@@ -151,6 +151,7 @@ def kill(chunk: Chunk) -> None:
     os.kill(int(chunk.worker.rpartition(":")[2]), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_job_that_loses_every_worker_fails_and_says_so(ray_here: None, tmp_path: Path) -> None:
     source = Jobs(
         [job("doomed", last_epoch=10_000), job("after")],
@@ -174,6 +175,7 @@ def test_a_worker_that_dies_between_two_jobs_costs_neither(ray_here: None, tmp_p
     assert source.last("one").worker != source.last("two").worker
 
 
+@pytest.mark.slow
 def test_a_worker_without_its_device_is_replaced(ray_here: None, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("needs a machine without a GPU, where every use of one fails, as after an illegal access")

@@ -1,0 +1,85 @@
+"""Whether a search may still find something: the trials so far against the recipe, fold by fold.
+
+A search that began with a good recipe can spend all of its budget on configurations that are no better. Where trials
+train one fold after another, every fold is a pair of scores on the same speakers, and how much such pairs differ says
+what luck alone would do. When enough trials have ended, and none of them leads the recipe by more than that, no further
+one is started.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean
+
+from search.run_folder.finals_rule import recipe_trial
+from search.run_folder.records import RunRecords, TrialRecord, TrialState
+from search.run_folder.scoring import STATISTICS
+
+ENOUGH_TRIALS = 20
+"""Trials beside the recipe after whose end a search may be given up."""
+LUCK = 1.96
+"""Standard errors up to which a lead counts as luck."""
+_LEAST_FREEDOM = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What trials so far say about finding something better than the recipe.
+
+    Attributes:
+        trials: that have ended, the recipe and failed ones apart. running: that have not.
+        best: number of the one whose lead over the recipe is largest against luck.
+        lead: its mean UAR less the recipe's, over the folds that both completed.
+        luck: standard error of such a lead; NaN before enough pairs of folds.
+    """
+
+    trials: int
+    running: int
+    best: int
+    lead: float
+    luck: float
+
+    @property
+    def nothing_to_gain(self) -> bool:
+        """True when enough trials have ended and no lead lies above luck."""
+        return self.trials >= ENOUGH_TRIALS and self.lead <= LUCK * self.luck
+
+
+def prospect(records: RunRecords) -> Prospect | None:
+    """What there is to say; None before the recipe has completed all folds, or without folds one after another.
+
+    The standard error of a lead over k folds is s / sqrt(k), with s the pooled standard deviation of a trial's leads
+    over its own folds, as in an analysis of variance with the trials as groups.
+    """
+    recipe = recipe_trial(records)
+    if recipe is None or recipe.state is not TrialState.COMPLETE or recipe.folds < 2:
+        return None
+    standard = fold_scores(recipe)
+    others = [trial for trial in records.trials.values() if trial is not recipe and trial.state is not TrialState.FAIL]
+    leads = {
+        trial.number: [own - its for own, its in zip(fold_scores(trial), standard, strict=False)]
+        for trial in others
+        if trial.folds
+    }
+    squares = sum((lead - fmean(own)) ** 2 for own in leads.values() for lead in own)
+    freedom = sum(len(own) - 1 for own in leads.values())
+    if freedom < _LEAST_FREEDOM:
+        return None
+    spread = math.sqrt(squares / freedom)
+    running = sum(trial.state is TrialState.RUNNING for trial in others)
+    best = max(leads, key=lambda number: fmean(leads[number]) * math.sqrt(len(leads[number])))
+    return Prospect(
+        trials=len(others) - running,
+        running=running,
+        best=best,
+        lead=fmean(leads[best]),
+        luck=spread / math.sqrt(len(leads[best])),
+    )
+
+
+def fold_scores(trial: TrialRecord) -> list[float]:
+    """The score of each complete fold by itself."""
+    statistic, each = STATISTICS[trial.scoring.score], trial.scoring.fold_epochs
+    curves = (trial.epochs[fold * each : (fold + 1) * each] for fold in range(trial.folds))
+    return [statistic([report.val_uar for report in curve]) for curve in curves]
