@@ -13,8 +13,8 @@ from search.run_folder.prospect import prospect
 from search.run_folder.records import GraceChoice, TrialRecord, TrialState, epochs_trained, failure_kind
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import GRACE_TRIALS, find_grace_epochs
-from search.study.allocation import Allocation, Luck
 from search.run_folder.verdict import prospect_sentence
+from search.study.allocation import Allocation, Luck
 from search.study.asha import Asha
 from search.study.open_trials import OpenTrials
 from search.study.recovery import recover
@@ -214,7 +214,7 @@ class Search:
 
     def _nothing_to_gain(self) -> bool:
         """True while the trials so far say so. Those at work may still prove it wrong."""
-        if self._all_trials or self._allocation is not None:  # several recipes are judged by their architectures
+        if self._all_trials:
             return False
         found = prospect(self._writer.records)
         hopeless = found is not None and found.nothing_to_gain
