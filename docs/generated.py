@@ -96,10 +96,21 @@ def _space(name: str) -> str:
 
 
 def corpora_known() -> str:
-    """Every corpus that is known by name, with licence and citation."""
+    """Every corpus that is known by name: what it is, its languages and licence, where it is, and whom to cite."""
     modules = {name: corpus_module(name) for name in corpora()}
-    rows = [(f"`{name}`", module.LICENCE, module.CITATION) for name, module in modules.items()]
-    return _table(("corpus", "licence", "source"), rows)
+    rows = [(f"`{name}`", _title(module), _languages(module), module.LICENCE) for name, module in modules.items()]
+    cited = "\n".join(f"- `{name}`, from <{module.SOURCE}>: {module.CITATION}" for name, module in modules.items())
+    table = _table(("corpus", "what it is", "languages", "licence"), rows)
+    return f"{table}\n\nWhere they are, and whom to cite:\n\n{cited}"
+
+
+def _title(module: Any) -> str:
+    """The first line of a module's docstring, without its full stop."""
+    return str(module.__doc__).partition("\n")[0].rstrip(".")
+
+
+def _languages(module: Any) -> str:
+    return ", ".join(sorted({said.language for said in module.EXAMPLES.values() if said.language})) or "none"
 
 
 def columns() -> str:

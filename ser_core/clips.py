@@ -145,7 +145,7 @@ class Manifest:
     synthetic: bool = False
     licence: str = ""
     citation: str = ""
-    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not self.clips:

@@ -8,7 +8,7 @@ from pathlib import Path
 from search.driver.options import OPTIONS
 from search.run_folder.plan import SearchPlan
 from search.study.storage import absolute_storage, without_password
-from ser_core.corpora import corpora
+from ser_core.corpora import corpora, named_corpus
 from ser_core.several_corpora import named_corpora
 
 
@@ -27,8 +27,11 @@ def absolute_data(data: str) -> str:
     """Paths in a plan hold wherever the run is resumed from."""
 
     def absolute(each: str) -> str:
-        path = Path(each).expanduser()
-        return str(path.resolve()) if path.exists() and each not in corpora() else each
+        name, text = named_corpus(each)
+        path = Path(text).expanduser()
+        if each in corpora() or not path.exists():
+            return each
+        return f"{name}:{path.resolve()}" if name else str(path.resolve())
 
     return ",".join(map(absolute, named_corpora(data))) if data else data
 

@@ -2,17 +2,27 @@
 
 A module `ser_core/corpora/x.py` makes corpus `x` known to `--data`, by name and as a folder or zip. It holds:
 
-- `CITATION`, `LICENCE`; `SYNTHETIC`: True for audio that no person spoke;
-- `labels(file) -> Labels | None`: what a file's path (relative, `/` between folders) says; None for a file of the
-  corpus that is not for this task; raises `BadName` with the reason;
+- `CITATION`, `LICENCE`; `SYNTHETIC`: True for audio that no person spoke; `SOURCE`: the address where it is offered;
+- `EMOTIONS`: code -> word, None for what is left out;
+- `labels(file) -> Labels | None`: what a file's path (relative, `/` between folders) says, mostly a
+  `ser_core.corpora._names.Names`; None for a file of the corpus that is not for this task; raises `BadName` with the
+  reason;
 - `EXAMPLES`: path -> the `Labels` expected for it, from which the contract test makes audio;
-- `obtain(cache_dir, progress) -> folder`: downloads or makes the corpus unless `cache_dir` has it.
+- `obtain(cache_dir, progress) -> folder`: downloads or makes the corpus unless `cache_dir` has it; mostly
+  `ser_core.corpora._source.elsewhere`, which says where to get it.
+
+It may hold:
+
+- `TABLE`: reads labels that lie beside the audio (`ser_core.corpora._tables.Table`); then `EXAMPLE_TABLES`, path ->
+  text, are what the contract test writes;
+- `FOLDS`: protocol -> test speakers of each published fold.
 """
 
 from __future__ import annotations
 
 import logging
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -23,9 +33,10 @@ from ser_core.corpora._archive import unpacked_zip
 from ser_core.corpora._check import check_audio, problems
 from ser_core.corpora._manifest import MANIFEST_SUFFIXES, scan_manifest
 from ser_core.corpora._progress import Progress, progress_bars, silent
+from ser_core.corpora._recognition import Recognised, recognise
 from ser_core.corpora._scan import AUDIO_SUFFIXES, Corpus, Scan, scan_folder
 
-__all__ = ["Progress", "corpora", "corpus_module", "load_corpus", "progress_bars"]
+__all__ = ["Progress", "corpora", "corpus_module", "load_corpus", "named_corpus", "progress_bars", "recognised"]
 
 REPORTED_FILES = 20
 """Bad files that an error lists by name; the rest is counted."""
@@ -61,7 +72,8 @@ def load_corpus(
 
     Args:
         where: name of a corpus (`ravdess` downloads it, `demo` makes it; `./demo` is a folder), a folder, a zip of one,
-            or a manifest (.csv, .tsv, .jsonl).
+            or a manifest (.csv, .tsv, .jsonl). `emodb:FOLDER` names the corpus that a folder or zip holds, which is
+            else recognised by the names of its files.
         skip_bad: leave bad files out and list them in `Manifest.skipped`, instead of raising.
         classes: see `Manifest.with_classes`.
         cache_dir: for what is downloaded, made, unpacked and remembered.
@@ -112,15 +124,16 @@ def _scan(where: str, cache_dir: Path, progress: Progress) -> tuple[str, Scan]:
     if where in corpora():
         module = corpus_module(where)
         return where, scan_folder(module, module.obtain(cache_dir, progress))
-    path = Path(where).expanduser()
+    name, text = named_corpus(where)
+    path = Path(text).expanduser()
     if path.is_dir():
-        return _scan_known(path, where)
+        return _scan_below(path, where, name)
     if not path.is_file():
         raise CorpusError(
             f"--data {where}: no such file or folder, and no corpus of that name ({', '.join(corpora())})"
         )
     if path.suffix.lower() == ".zip":
-        return _scan_known(unpacked_zip(path, cache_dir, progress), where)
+        return _scan_below(unpacked_zip(path, cache_dir, progress), where, name)
     if path.suffix.lower() in MANIFEST_SUFFIXES:
         return path.stem, scan_manifest(path, {name: corpus_module(name) for name in corpora()})
     raise CorpusError(
@@ -129,24 +142,53 @@ def _scan(where: str, cache_dir: Path, progress: Progress) -> tuple[str, Scan]:
     )
 
 
-def _scan_known(root: Path, where: str) -> tuple[str, Scan]:
-    """The corpus that knows most of the files in a folder."""
-    scans = {name: scan_folder(corpus_module(name), root) for name in corpora()}
-    name = max(scans, key=lambda name: len(scans[name].clips))
-    scan = scans[name]
-    if not scan.clips:
-        other_task = max(other.left_out for other in scans.values())
-        archives = sorted(path.name for path in root.glob("*.zip"))
-        raise CorpusError(
-            f"--data {where}: no {' or '.join(AUDIO_SUFFIXES)} file there has a name that a known corpus uses "
-            f"({', '.join(corpora())}). "
-            + (f"{other_task} files are of another task, such as song. " if other_task else "")
-            + (f"For the archives in it, pass one of {', '.join(archives)}. " if archives else "")
-            + "For another corpus, write a manifest with the columns path, speaker, emotion"
-        )
+def named_corpus(where: str) -> tuple[str | None, str]:
+    """`emodb:FOLDER` as ("emodb", "FOLDER"); anything else as (None, where)."""
+    name, colon, text = where.partition(":")
+    return (name, text) if colon and text and name in corpora() else (None, where)
+
+
+def recognised(root: Path, names: Iterable[str] = ()) -> dict[str, Recognised]:
+    """What every corpus, or those named, makes of file names below a folder, the one that knows most of them first."""
+    return recognise(root, {name: corpus_module(name) for name in names or corpora()})
+
+
+def _scan_below(root: Path, where: str, name: str | None) -> tuple[str, Scan]:
+    """The clips of a corpus below its folder, by its name or else of the corpus that knows most of the files there."""
+    name = _checked_name(root, where, name)
+    scan = scan_folder(corpus_module(name), root)
     if scan.left_out:
         _log.warning("%s: left out %d files that are not speech clips of %s", where, scan.left_out, name)
     return name, scan
+
+
+def _checked_name(root: Path, where: str, name: str | None) -> str:
+    """The corpus named, or the one that knows most of the files' names; a warning says how many where not all."""
+    found = list(recognised(root, [name] if name else ()).items())
+    first, best = found[0]
+    if not best.clips:
+        raise CorpusError(_nothing_known(root, where, name, best.left_out))
+    if len(found) > 1 and found[1][1].clips == best.clips:
+        second = found[1][0]
+        raise CorpusError(
+            f"--data {where}: its files could be {first}'s or {second}'s, whose names {best.clips} of them have: pass "
+            f"--data {first}:{where} or --data {second}:{where}"
+        )
+    if best.share < 1:
+        known = best.clips + best.left_out
+        _log.warning("%s: taken for %s, whose names %d of %d audio files have", where, first, known, best.files)
+    return first
+
+
+def _nothing_known(root: Path, where: str, name: str | None, left_out: int) -> str:
+    archives = sorted(path.name for path in root.glob("*.zip"))
+    known = f"{name} uses" if name else f"a known corpus uses ({', '.join(corpora())})"
+    return (
+        f"--data {where}: no {' or '.join(AUDIO_SUFFIXES)} file there has a name that {known}. "
+        + (f"{left_out} files are of another task, such as song. " if left_out else "")
+        + (f"For the archives in it, pass one of {', '.join(archives)}. " if archives else "")
+        + "For another corpus, write a manifest with the columns path, speaker, emotion"
+    )
 
 
 def _bad_files(where: str, bad: tuple[SkippedFile, ...], total: int) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ser_core.clips import Clip, SkippedFile
 from ser_core.corpora._progress import Progress
+from ser_core.corpora._tables import Row, Table
 
 AUDIO_SUFFIXES = (".wav", ".flac")
 COLUMNS = ("language", "session")
@@ -26,7 +27,8 @@ class BadName(ValueError):
 class Labels:
     """What a file name says. `clip_id` is unique in the corpus: two files with the same one are copies.
 
-    `language` is an ISO 639-1 code, `session` a recording session's name; both become columns of the manifest.
+    `language` is an ISO 639-1 code, `session` a recording session's name; both become columns of the manifest, as does
+    all of `further`. `part` is that of the corpus's own split.
     """
 
     clip_id: str
@@ -35,15 +37,24 @@ class Labels:
     gender: str | None
     language: str = ""
     session: str = ""
+    part: str | None = None
+    further: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What becomes columns of the manifest."""
+        return {name: getattr(self, name) for name in COLUMNS} | dict(self.further)
 
 
 class Corpus(Protocol):
-    """What a corpus module holds; see `ser_core.corpora`."""
+    """What a corpus module must hold; see `ser_core.corpora` for what it may hold."""
 
     CITATION: str
     LICENCE: str
     SYNTHETIC: bool
-    EXAMPLES: dict[str, Labels]
+    SOURCE: str
+    EXAMPLES: Mapping[str, Labels]
+    EMOTIONS: Mapping[str, str | None]
 
     def labels(self, file: PurePosixPath) -> Labels | None: ...
 
@@ -71,9 +82,10 @@ def scan_folder(corpus: Corpus, root: Path) -> Scan:
     """Find the clips of `corpus` at any depth below `root`; copies of a clip count once, the shallowest first."""
     found: dict[str, tuple[Path, Labels]] = {}
     problems, left_out = [], 0
+    labels = labels_below(corpus, root)
     for path in sorted(audio_files(root), key=lambda path: (len(path.parts), path.as_posix())):
         try:
-            said = corpus.labels(PurePosixPath(path.relative_to(root).as_posix()))
+            said = labels(PurePosixPath(path.relative_to(root).as_posix()))
         except BadName as error:
             problems.append(SkippedFile(path=path, reason=str(error)))
             continue
@@ -82,13 +94,55 @@ def scan_folder(corpus: Corpus, root: Path) -> Scan:
         else:
             found.setdefault(said.clip_id, (path, said))
     ordered = [found[clip_id] for clip_id in sorted(found)]
-    columns = columns_of_clips({name: getattr(said, name) for name in COLUMNS} for _, said in ordered)
+    columns = columns_of_clips(said.columns for _, said in ordered)
     return Scan(clips=tuple(map(_clip, ordered)), columns=columns, problems=tuple(problems), left_out=left_out)
 
 
 def _clip(found: tuple[Path, Labels]) -> Clip:
     path, said = found
-    return Clip(clip_id=said.clip_id, path=path, speaker=said.speaker, emotion=said.emotion, gender=said.gender)
+    return Clip(
+        clip_id=said.clip_id,
+        path=path,
+        speaker=said.speaker,
+        emotion=said.emotion,
+        gender=said.gender,
+        part=said.part,
+    )
+
+
+def labels_below(corpus: Corpus, root: Path) -> Callable[[PurePosixPath], Labels | None]:
+    """The `labels` of a corpus whose folder is `root`, with what its tables there say.
+
+    Raises:
+        CorpusError: the corpus has tables, which are not there.
+    """
+    table: Table | None = getattr(corpus, "TABLE", None)
+    if table is None:
+        return corpus.labels
+    rows, emotions = table(root), corpus.EMOTIONS
+
+    def labels(file: PurePosixPath) -> Labels | None:
+        said = corpus.labels(file)
+        if said is None:
+            return None
+        if said.clip_id not in rows:
+            raise BadName(f"no line of {' or '.join(table.files)} is about {said.clip_id}")
+        row = rows[said.clip_id]
+        return None if row is None else _with_row(said, row, emotions)
+
+    return labels
+
+
+def _with_row(said: Labels, row: Row, emotions: Mapping[str, str | None]) -> Labels | None:
+    known = dict(row)
+    code = known.pop("emotion")
+    if code not in emotions:
+        raise BadName(f"unknown emotion {code!r}: expected {', '.join(emotions)}")
+    word = emotions[code]
+    if word is None:
+        return None
+    own = {name: known.pop(name) for name in ("speaker", "gender", "part") if name in known}
+    return replace(said, emotion=word, **own, further=known)
 
 
 def columns_of_clips(rows: Iterable[Mapping[str, str]]) -> dict[str, np.ndarray]:

@@ -25,6 +25,7 @@ CITATION = (
 )
 LICENCE = "CC BY-NC-SA 4.0"
 SYNTHETIC = False
+SOURCE = "https://zenodo.org/records/1188976"
 
 ARCHIVE_URL = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip?download=1"
 ARCHIVE_MD5 = "bc696df654c87fed845eb13823edef8a"
@@ -44,13 +45,13 @@ SPEAKERS = tuple(f"{actor:02d}" for actor in range(1, 25))
 
 EXAMPLES = {
     "Actor_01/03-01-05-02-01-01-01.wav": Labels(
-        clip_id="03-01-05-02-01-01-01", speaker="01", emotion="angry", gender="male"
+        clip_id="03-01-05-02-01-01-01", speaker="01", emotion="angry", gender="male", language="en"
     ),
     "audio_speech_actors_01-24/Actor_20/03-01-08-01-02-02-20.flac": Labels(
-        clip_id="03-01-08-01-02-02-20", speaker="20", emotion="surprised", gender="female"
+        clip_id="03-01-08-01-02-02-20", speaker="20", emotion="surprised", gender="female", language="en"
     ),
     "03-01-01-01-01-01-24.wav": Labels(
-        clip_id="03-01-01-01-01-01-24", speaker="24", emotion="neutral", gender="female"
+        clip_id="03-01-01-01-01-01-24", speaker="24", emotion="neutral", gender="female", language="en"
     ),
 }
 
@@ -73,7 +74,7 @@ def labels(file: PurePosixPath) -> Labels | None:
     if (modality, channel) != ("03", "01"):
         return None
     gender = "male" if int(actor) % 2 else "female"
-    return Labels(clip_id=file.stem, speaker=actor, emotion=EMOTIONS[emotion], gender=gender)
+    return Labels(clip_id=file.stem, speaker=actor, emotion=EMOTIONS[emotion], gender=gender, language="en")
 
 
 def obtain(cache_dir: Path, progress: Progress) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,47 +13,131 @@ import pytest
 import soundfile
 
 from ser_core import corpora as package
-from ser_core.clips import CorpusError
+from ser_core.clips import CorpusError, emotion_word
 from ser_core.corpora import corpora, corpus_module
+from ser_core.corpora._scan import BadName, Corpus, labels_below
 from ser_core.split_rules import SplitError
 from ser_core.splits import make_split
 
 
-@pytest.mark.parametrize("name", corpora())
-def test_examples_are_read_from_names_and_from_folders(name: str, tmp_path: Path, write_audio, load) -> None:
+def write_examples(name: str, root: Path, write_audio) -> Corpus:
+    """Audio and tables as the corpus's module gives examples of them."""
     module = corpus_module(name)
+    for file in module.EXAMPLES:
+        write_audio(root / file)
+    for file, text in getattr(module, "EXAMPLE_TABLES", {}).items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(text, encoding="utf-8")
+    return module
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("name", corpora())
+def test_examples_are_read_from_folders_recognised_or_named(
+    name: str, named: bool, tmp_path: Path, write_audio, load
+) -> None:
+    module = write_examples(name, tmp_path / "corpus", write_audio)
     assert len(module.EXAMPLES) >= 2
+    labels = labels_below(module, tmp_path / "corpus")
     for file, expected in module.EXAMPLES.items():
-        assert module.labels(PurePosixPath(file)) == expected
-        write_audio(tmp_path / "corpus" / file)
-    manifest = load(tmp_path / "corpus")
+        assert labels(PurePosixPath(file)) == expected
+    manifest = load(f"{name}:{tmp_path / 'corpus'}" if named else tmp_path / "corpus")
     assert manifest.corpus == name
     assert [clip.clip_id for clip in manifest.clips] == sorted(said.clip_id for said in module.EXAMPLES.values())
-    for clip in manifest.clips:
+    for row, clip in enumerate(manifest.clips):
         said = next(said for said in module.EXAMPLES.values() if said.clip_id == clip.clip_id)
         assert (clip.speaker, clip.emotion, clip.gender) == (said.speaker, said.emotion, said.gender)
+        assert clip.part == said.part
+        for column, value in said.columns.items():
+            assert not value or manifest.column(column)[row] == value
 
 
 @pytest.mark.parametrize("name", corpora())
 def test_a_corpus_says_whose_it_is(name: str, tmp_path: Path, write_audio, load) -> None:
-    module = corpus_module(name)
-    for file in module.EXAMPLES:
-        write_audio(tmp_path / "corpus" / file)
+    module = write_examples(name, tmp_path / "corpus", write_audio)
     manifest = load(tmp_path / "corpus")
     assert manifest.citation == module.CITATION
     assert manifest.licence == module.LICENCE
     assert manifest.citation
     assert manifest.licence
+    assert module.SOURCE
     assert manifest.synthetic is module.SYNTHETIC
 
 
+@pytest.mark.parametrize("name", corpora())
+def test_labels_are_words_that_other_corpora_use_too(name: str) -> None:
+    module = corpus_module(name)
+    words = [word for word in getattr(module, "EMOTIONS", {}).values() if word is not None]
+    words += [said.emotion for said in module.EXAMPLES.values()]
+    assert all(emotion_word(word) == word for word in words)
+
+
+@pytest.mark.parametrize("name", corpora())
+def test_the_examples_are_of_no_other_corpus(name: str) -> None:
+    for file in corpus_module(name).EXAMPLES:
+        for other in set(corpora()) - {name}:
+            with pytest.raises(BadName):
+                corpus_module(other).labels(PurePosixPath(file))
+
+
+@pytest.mark.parametrize("name", sorted(set(corpora()) - {"demo", "ravdess"}))
+def test_a_corpus_that_is_not_downloaded_says_where_it_is(name: str, load) -> None:
+    with pytest.raises(CorpusError) as caught:
+        load(name)
+    assert f"Get it from {corpus_module(name).SOURCE}, unpack it, and pass --data {name}:FOLDER" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in corpora() if hasattr(corpus_module(name), "TABLE")])
+def test_labels_in_tables_must_be_there(name: str, tmp_path: Path, write_audio, load) -> None:
+    module = write_examples(name, tmp_path / "corpus", write_audio)
+    for file in module.EXAMPLE_TABLES:
+        (tmp_path / "corpus" / file).unlink()
+    with pytest.raises(CorpusError, match="where this corpus keeps its labels: pass the folder that holds both"):
+        load(tmp_path / "corpus")
+    for file in module.EXAMPLE_TABLES:
+        (tmp_path / "corpus" / file).write_text("nothing,of,use\n1,2,3\n")
+    with pytest.raises(CorpusError, match=r"no line of .* is about|has no column"):
+        load(tmp_path / "corpus")
+
+
+def test_a_folder_of_files_that_two_corpora_know_must_be_named(tmp_path: Path, write_audio, load) -> None:
+    write_audio(tmp_path / "both" / "03a01Fa.wav")
+    write_audio(tmp_path / "both" / "1001_DFA_ANG_XX.wav")
+    with pytest.raises(
+        CorpusError, match=r"could be cremad's or emodb's, whose names 1 of them have: pass --data crem"
+    ):
+        load(tmp_path / "both")
+    assert load(f"emodb:{tmp_path / 'both'}", skip_bad=True).corpus == "emodb"
+
+
+def test_a_folder_that_is_not_all_of_one_corpus_is_said(tmp_path: Path, write_audio, load, caplog) -> None:
+    for name in ("03a01Fa", "03a01Wa", "hello"):
+        write_audio(tmp_path / "most" / f"{name}.wav")
+    load(tmp_path / "most", skip_bad=True)
+    assert "taken for emodb, whose names 2 of 3 audio files have" in caplog.text
+
+
+def test_a_folder_of_another_corpus_than_named_is_refused(tmp_path: Path, write_audio, load) -> None:
+    write_audio(tmp_path / "corpus" / "03a01Fa.wav")
+    with pytest.raises(CorpusError, match=r"no \.wav or \.flac file there has a name that cremad uses"):
+        load(f"cremad:{tmp_path / 'corpus'}")
+
+
+@pytest.mark.skipif("SER_URDU" not in os.environ, reason="SER_URDU does not name a folder with the URDU corpus")
+def test_the_real_urdu_is_read_whole(load) -> None:
+    manifest = load(os.environ["SER_URDU"])
+    assert (manifest.corpus, len(manifest.clips)) == ("urdu", 400)
+    assert len(set(manifest.speakers.tolist())) == 29
+    assert Counter(clip.emotion for clip in manifest.clips) == dict.fromkeys(("angry", "happy", "neutral", "sad"), 100)
+
+
 def test_unknown_corpus() -> None:
-    with pytest.raises(CorpusError, match=r"unknown corpus 'emodb'; known: demo, ravdess"):
-        corpus_module("emodb")
+    with pytest.raises(CorpusError, match=r"unknown corpus 'emo-db'; known: aesdd, .* urdu"):
+        corpus_module("emo-db")
 
 
 def test_nothing_there(tmp_path: Path, load) -> None:
-    with pytest.raises(CorpusError, match=r"no such file or folder, and no corpus of that name \(demo, ravdess\)"):
+    with pytest.raises(CorpusError, match=r"no such file or folder, and no corpus of that name \(aesdd, .* urdu\)"):
         load(tmp_path / "missing")
 
 

@@ -176,7 +176,7 @@ BAD_LINES = {
     '{"path": "a.wav", "speaker": "ann", "emotion": "sad"}': "line 6 of list.jsonl: a.wav is listed twice",
     '{"path": "c.wav", "speaker": "ann", "emotion": "sad", "split": "eval"}': "split must be train, .*; got 'eval'",
     '{"wav": "c.wav", "spk": "p", "emo": "sad", "start_time": 1, "end_time": 2}': "c.wav: 1 to 2 s: the file ends",
-    '{"dataset": "emodb", "wav": "c.wav", "emo": "sad"}': "line 9 of list.jsonl: no speaker",
+    '{"dataset": "own", "wav": "c.wav", "emo": "sad"}': "line 9 of list.jsonl: no speaker",
 }
 
 
