@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ser_core import models
-from ser_core.config import Config, ConfigError, Value
+from ser_core.config import Config, ConfigError, FeatureConfig, Value
 from ser_core.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -79,14 +79,27 @@ def without_pretrained(config: Config) -> Config:
     return replace(config, model=module.without_pretrained(config.model))
 
 
+def feature_maps(features: FeatureConfig) -> int:
+    """Maps of equal size that lie side by side along the bins: a spectrogram and its derivatives, or layers.
+
+    Raises:
+        PretrainedError: layers of an encoder whose configuration cannot be had.
+    """
+    if features.kind != "encoder_stats":
+        return 1 + features.deltas
+    from ser_core.modules.encoder_families import encoder_facts  # loads torch
+
+    return encoder_facts(features.encoder).states
+
+
 def build_model(config: Config, *, frames: int, bins: int, classes: int) -> nn.Module:
     """The architecture's module for clips of (frames, bins) and that many classes, on the CPU.
 
     Raises:
         ConfigError: an input that the architecture cannot take.
-        PretrainedError: weights that cannot be loaded.
+        PretrainedError: weights that cannot be loaded, or an encoder whose configuration cannot be had.
     """
     module, sizes = architecture(config.architecture), {"frames": frames, "bins": bins, "classes": classes}
     if getattr(module, "TAKES_MAPS", False):
-        sizes["maps"] = 1 + config.features.deltas
+        sizes["maps"] = feature_maps(config.features)
     return module.build(config.model, **sizes)

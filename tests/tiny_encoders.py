@@ -21,18 +21,25 @@ _CONVOLUTIONS = {
 
 
 def save_tiny_encoder(
-    folder: Path, family: str = "wav2vec2", *, layers: int = 2, seed: int = 0, **settings: object
+    folder: Path,
+    family: str = "wav2vec2",
+    *,
+    layers: int = 2,
+    seed: int = 0,
+    scrambled: bool = True,
+    **settings: object,
 ) -> PreTrainedModel:
-    """Save a checkpoint of the family (`model_type`), feature extractor included; no weight is zero.
+    """Save a checkpoint of the family (`model_type`), feature extractor included.
 
     Args:
+        scrambled: no weight is zero, so that none can be swapped unnoticed; else those that training begins with.
         settings: of the configuration; of families that take samples also `stable`, for the layer norms of the large
             encoders, and `do_normalize`.
     """
     torch.manual_seed(seed)
     model, extractor = _MAKERS[family](layers, settings)
     with torch.no_grad():
-        for weight in model.parameters():
+        for weight in model.parameters() if scrambled else ():
             weight.normal_(0, 0.1)
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)

@@ -24,6 +24,10 @@ def as_float(values: np.ndarray) -> np.ndarray:
     return floats / FULL_SCALE if values.dtype == np.int16 else floats
 
 
+STILL_HALF = 1e-3
+"""The same of frames in half precision, whose steps are up to this share of a value."""
+
+
 @dataclass(frozen=True)
 class Normalisation:
     """Mean and standard deviation of every bin, (bins,) float32 each; a deviation of 0 is stored as 1."""
@@ -46,7 +50,8 @@ def normalisation_of(frames: np.ndarray, offsets: np.ndarray, rows: np.ndarray) 
         count, total, squares = count + len(clip), total + clip.sum(axis=0), squares + np.square(clip).sum(axis=0)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    std[std < STILL * np.maximum(1, np.abs(mean))] = 1
+    still = STILL_HALF * np.abs(mean) if frames.dtype == np.float16 else STILL * np.maximum(1, np.abs(mean))
+    std[std <= still] = 1
     return Normalisation(mean.astype(np.float32), std.astype(np.float32))
 
 

@@ -9,7 +9,7 @@ A module `ser_core/models/x.py` makes architecture `x`. It holds:
   frames before padding, and returns logits (batch, classes). The module may have an attribute `explained_by`, the
   method of `ser_core.modules.explain` that shows where it looks; gradient times input stands in for one that has none;
 - optionally `TAKES_MAPS = True`: `build` then also takes `maps`, how many maps of equal size lie side by side along the
-  bins: a spectrogram and its time derivatives (`features.deltas`);
+  bins: a spectrogram and its time derivatives (`features.deltas`), or the layers of an encoder (kind encoder_stats);
 - optionally `features_for(config, features) -> FeatureConfig`: where the model's settings decide about the features
   (an encoder whose lower layers are frozen stores their output);
 - optionally `takes_raw_features(config) -> bool`: True where features must not be normalised per bin;

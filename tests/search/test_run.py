@@ -191,7 +191,7 @@ def test_all_architectures_take_what_concerns_them(tmp_path: Path, cache: Path) 
     plans = result.output.split("Dry run: nothing is trained")[1:]
     assert len(plans) == len(architectures())
     assert [("model.size=tiny" in plan, "model.pretrained=none" in plan) for plan in plans] == [
-        (model == "ast", model in ("ast", "attn_crnn", "resnet18")) for model in architectures()
+        (model == "ast", model in ("ast", "attn_crnn", "finetune", "probe", "resnet18")) for model in architectures()
     ]
     result = invoke("--model", "all", "--data", "demo", "--cache-dir", cache, "--dry-run", "--set", "model.nothing=1")
     assert result.exit_code == 2

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ser_core.architectures import build_model, default_config
-from ser_core.config import CLIP_VECTORS, Config
+from ser_core.architectures import build_model, default_config, feature_maps
+from ser_core.config import CLIP_VECTORS, ENCODER_KINDS, Config
 
 SMALL = {"ast": {"model.size": "tiny"}}
 """Settings that keep an architecture small; those not named are tried as they are."""
@@ -17,17 +19,23 @@ CLASSES = 4
 
 
 class SmallModels:
-    """Modules over small inputs, without pretrained weights."""
+    """Modules over small inputs, without pretrained weights, or over a tiny encoder."""
+
+    def __init__(self, encoder: Path) -> None:
+        self.encoder = encoder
 
     def config(self, name: str) -> Config:
         """The architecture's defaults, small, from random weights."""
         plain = default_config(name, SMALL.get(name))
+        if plain.features.kind in ENCODER_KINDS:
+            return default_config(name, {**SMALL.get(name, {}), "model.pretrained": str(self.encoder)})
         has_pretrained = any(item.name == "pretrained" for item in fields(plain.model))
         return plain.with_params({"model.pretrained": "none"}) if has_pretrained else plain
 
     def shape(self, name: str) -> tuple[int, int]:
         """(frames, bins) to try it with."""
-        return (1, 24) if self.config(name).features.kind in CLIP_VECTORS else (70, 40)
+        features = self.config(name).features
+        return (1, 24 * feature_maps(features)) if features.kind in CLIP_VECTORS else (70, 40)
 
     def build(self, name: str, seed: int = 0) -> nn.Module:
         """The module with the weights of `seed`."""
@@ -46,6 +54,6 @@ class SmallModels:
 
 
 @pytest.fixture(scope="session")
-def small() -> SmallModels:
+def small(tiny_encoder: Callable[..., Path]) -> SmallModels:
     """Small modules and batches of any architecture."""
-    return SmallModels()
+    return SmallModels(tiny_encoder(stable=True))

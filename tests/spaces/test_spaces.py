@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import random
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
 import torch
 
 import spaces
-from ser_core.architectures import architectures, build_model, default_config
-from ser_core.config import Config
+from ser_core.architectures import architectures, build_model, default_config, feature_maps
+from ser_core.config import CLIP_VECTORS, ENCODER_KINDS, Config
 from spaces import space_for
 from spaces.common import COMMON
 from spaces.knobs import Choice, Float, Int, Knob, KnobError, Space, Value
 
 SMALL = {"ast": {"model.size": "tiny"}}
 """Settings outside the space that keep an architecture small enough for a test."""
-SHAPES = {"mlp": (1, 24)}
-"""Architecture -> (frames, bins) where it does not take (64, 40)."""
 
 
 def value_at(knob: Knob, share: float) -> Value:
@@ -50,18 +49,23 @@ def tried(space: Space) -> list[dict[str, Value]]:
     return [params_at(space, shares) for shares in corners + points] + [dict(params) for params in space.first]
 
 
-def configured(model: str, params: dict[str, Value]) -> Config:
+def configured(model: str, params: dict[str, Value], encoder: Path | str = "none") -> Config:
+    """The architecture from random weights, or over a tiny encoder where it needs one."""
     config = default_config(model, {**SMALL.get(model, {}), **params})
-    return config.with_params({"model.pretrained": "none"}) if "model.pretrained" in config.params() else config
+    if "model.pretrained" not in config.params():
+        return config
+    if config.features.kind in ENCODER_KINDS:
+        return default_config(model, {**SMALL.get(model, {}), **params, "model.pretrained": str(encoder)})
+    return config.with_params({"model.pretrained": "none"})
 
 
 @pytest.mark.parametrize("model", architectures())
-def test_every_point_is_a_configuration_that_runs(model):
-    frames, bins = SHAPES.get(model, (64, 40))
+def test_every_point_is_a_configuration_that_runs(model, tiny_encoder):
     for params in tried(space_for(model)):
-        config = configured(model, params)
+        config = configured(model, params, tiny_encoder())
         assert {name: config.params()[name] for name in params} == params
-        width = bins * (1 + config.features.deltas)
+        frames, bins = (1, 24) if config.features.kind in CLIP_VECTORS else (64, 40)
+        width = bins * feature_maps(config.features)
         module = build_model(config, frames=frames, bins=width, classes=3).eval()
         with torch.inference_mode():
             logits = module(torch.randn(2, frames, width), torch.tensor([frames, 1]))

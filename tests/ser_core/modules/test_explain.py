@@ -26,6 +26,7 @@ METHODS = {
     "attn_crnn": FrameAttention,
     "cnn_lstm": GradCam,
     "mlp": GradientInput,
+    "probe": GradientInput,
     "resnet18": GradCam,
     "shallow_cnn": GradCam,
 }
