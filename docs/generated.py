@@ -104,6 +104,17 @@ def corpora_known() -> str:
     return f"{table}\n\nWhere they are, and whom to cite:\n\n{cited}"
 
 
+def emobox_folds() -> str:
+    """Of every corpus with folds of EmoBox: how many, and the speakers that each tests."""
+    folds = {name: getattr(corpus_module(name), "FOLDS", {}).get("emobox", ()) for name in corpora()}
+    rows = [
+        (f"`{name}`", f"{len(own)}", "; ".join(", ".join(speakers) for speakers in own))
+        for name, own in folds.items()
+        if own
+    ]
+    return _table(("corpus", "folds", "test speakers"), rows)
+
+
 def _title(module: Any) -> str:
     """The first line of a module's docstring, without its full stop."""
     return str(module.__doc__).partition("\n")[0].rstrip(".")
@@ -144,7 +155,19 @@ def changelog() -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
-    for part in (options, settings, models, spaces, corpora_known, columns, figures, readme, contributing, changelog)
+    for part in (
+        options,
+        settings,
+        models,
+        spaces,
+        corpora_known,
+        emobox_folds,
+        columns,
+        figures,
+        readme,
+        contributing,
+        changelog,
+    )
 }
 
 

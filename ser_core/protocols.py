@@ -1,6 +1,6 @@
 """Protocols: several splits of one corpus, its folds, that test every speaker once between them.
 
-    emobox, luna        the published folds of RAVDESS
+    emobox, luna        published folds, which each corpus's module lists
     kfold:K             K groups of speakers, as alike in clips, classes and genders as can be
     loso                one speaker at a time
     logo:COLUMN         one group of a column at a time: a language, a session, a gender
@@ -19,16 +19,11 @@ from ser_core.speaker_groups import balanced_groups
 from ser_core.split_rules import SplitError, some
 from ser_core.suggestions import did_you_mean
 
-PUBLISHED_FOLDS = {
-    # Ma et al. 2024, "EmoBox", arXiv 2406.07162; data/ravdess/fold_* of its repository
-    "emobox": ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)),
-    # Luna-Jiménez et al. 2021, Sensors 21(22) 7665, subject-wise 5-fold
-    "luna": ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22)),
-}
-"""Test actors of RAVDESS per fold, as published."""
+PUBLISHED = ("emobox", "luna")
+"""Protocols whose folds papers publish."""
 
 KFOLD, LOSO, LOGO = "kfold", "loso", "logo"
-PROTOCOL_NAMES = (*PUBLISHED_FOLDS, f"{KFOLD}:K", LOSO, f"{LOGO}:COLUMN")
+PROTOCOL_NAMES = (*PUBLISHED, f"{KFOLD}:K", LOSO, f"{LOGO}:COLUMN")
 """As messages name them."""
 
 
@@ -37,7 +32,7 @@ def is_protocol(split: str) -> bool:
     name, _, rest = split.partition(":")
     if name in (KFOLD, LOGO):
         return ":" not in rest
-    return split in (*PUBLISHED_FOLDS, LOSO)
+    return split in (*PUBLISHED, LOSO)
 
 
 def fold_names(protocol: str, manifest: Manifest) -> tuple[str, ...]:
@@ -48,12 +43,38 @@ def fold_names(protocol: str, manifest: Manifest) -> tuple[str, ...]:
         CorpusError: no such column.
     """
     name, _, rest = protocol.partition(":")
-    if name in PUBLISHED_FOLDS:
-        return tuple(f"{name}:{number}" for number in range(1, len(PUBLISHED_FOLDS[name]) + 1))
+    if name in PUBLISHED:
+        return tuple(f"{name}:{number}" for number in range(1, len(published_folds(name, manifest)) + 1))
     if name == KFOLD:
         return tuple(f"{protocol}:{number}" for number in range(1, _fold_count(rest, manifest) + 1))
     words = _speakers(manifest) if name == LOSO else sorted(set(_column(manifest, rest).tolist()))
     return tuple(f"{protocol}:{word}" for word in words)
+
+
+def published_folds(protocol: str, manifest: Manifest) -> tuple[tuple[str, ...], ...]:
+    """Test speakers of each fold that a protocol publishes for the corpus of these speakers.
+
+    Raises:
+        SplitError: a corpus that it publishes none for, or speakers who are missing or others'.
+    """
+    from ser_core.corpora import corpora, corpus_module  # loads torch, which lists of protocols do not need
+
+    known: dict[str, tuple[tuple[str, ...], ...]] = {
+        name: folds[protocol] for name in corpora() if protocol in (folds := getattr(corpus_module(name), "FOLDS", {}))
+    }
+    speakers = set(manifest.speakers.tolist())
+    for folds in known.values():
+        if {speaker for fold in folds for speaker in fold} == speakers:
+            return folds
+    shared = {name: len(speakers & {speaker for fold in folds for speaker in fold}) for name, folds in known.items()}
+    likely = manifest.corpus if manifest.corpus in known else max(shared, key=lambda name: shared[name])
+    wanted = {speaker for fold in known[likely] for speaker in fold}
+    others = "" if protocol != "emobox" else ". EmoBox divides other corpora by clips, so that speakers are mixed"
+    raise SplitError(
+        f"split {protocol} is defined for {', '.join(known)}; {manifest.corpus} lacks "
+        f"{some(sorted(wanted - speakers)) or 'none'} of {likely}'s speakers and has others: "
+        f"{some(sorted(speakers - wanted)) or 'none'}. Use --split speaker or {KFOLD}:K{others}"
+    )
 
 
 def tested_rows(manifest: Manifest, fold: str, seed: int) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ser_core.clips import Manifest
-from ser_core.protocols import KFOLD, LOGO, LOSO, PROTOCOL_NAMES, PUBLISHED_FOLDS, tested_rows
+from ser_core.protocols import KFOLD, LOGO, LOSO, PROTOCOL_NAMES, PUBLISHED, published_folds, tested_rows
 from ser_core.speaker_groups import drawn_groups
 from ser_core.split_rules import SplitError, check_classes, check_recordings, check_speakers, some
 
@@ -20,7 +20,7 @@ SINGLE_SPLITS = ("speaker", "manifest", "random")
 SPEAKER_SHARES = (0.70, 0.15, 0.15)
 RANDOM_SHARES = (0.80, 0.10, 0.10)
 PUBLISHED_VALIDATION = 4
-"""Validation actors, which neither names: half female, half male, drawn from the others."""
+"""Validation actors of RAVDESS, which neither names: half female, half male, drawn from the others."""
 MOST_INNER_FOLDS = 5
 """Of the development speakers, where nothing asks for another number."""
 
@@ -120,9 +120,9 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
         kind: "speaker" (disjoint speakers, about 70/15/15 by clips, classes and genders balanced as well as speakers
             allow), "random" (80/10/10 by clips, classes balanced, speakers shared), "manifest" (the parts that the
             clips bring; without validation, it is taken from the train speakers), or a fold of a protocol: "emobox:1"
-            to "emobox:6" and "luna:1" to "luna:5" (RAVDESS), "kfold:5:2" (the second of five groups of speakers tests,
-            see `balanced_groups`), "loso:ANN" (she does), "logo:language:de" (clips of that language do). Of the last
-            three, some of the other speakers validate.
+            or "luna:1" (as published for some corpora), "kfold:5:2" (the second of five groups of speakers tests, see
+            `balanced_groups`), "loso:ANN" (she does), "logo:language:de" (clips of that language do). Some of the
+            other speakers validate.
         seed: of every draw.
 
     Raises:
@@ -141,7 +141,7 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
         parts = _at_random(by_id, seed)
     elif kind == "manifest":
         parts = _as_given(by_id, seed)
-    elif name in PUBLISHED_FOLDS:
+    elif name in PUBLISHED:
         parts = _published(by_id, name, fold, seed)
     elif (tested := tested_rows(by_id, kind, seed)) is not None:
         parts = _but_tested(by_id, tested, seed)
@@ -188,17 +188,12 @@ def _at_random(manifest: Manifest, seed: int) -> np.ndarray:
 
 
 def _published(manifest: Manifest, name: str, fold: str, seed: int) -> np.ndarray:
-    folds = PUBLISHED_FOLDS[name]
+    folds = published_folds(name, manifest)
     if fold not in map(str, range(1, len(folds) + 1)):
         raise SplitError(f"split {name} has folds 1 to {len(folds)}, as in {name}:1; got {name}:{fold}")
-    speakers = set(manifest.speakers.tolist())
-    if speakers != set(_RAVDESS_SPEAKERS):
-        missing, foreign = sorted(set(_RAVDESS_SPEAKERS) - speakers), sorted(speakers - set(_RAVDESS_SPEAKERS))
-        raise SplitError(
-            f"split {name} is defined for RAVDESS, whose speakers are 01 to 24; {manifest.corpus} lacks "
-            f"{some(missing) or 'none'} and has others: {some(foreign) or 'none'}. Use --split speaker"
-        )
-    tested = {f"{actor:02d}" for actor in folds[int(fold) - 1]}
+    tested = set(folds[int(fold) - 1])
+    if set(manifest.speakers.tolist()) != set(_RAVDESS_SPEAKERS):
+        return _but_tested(manifest, np.isin(manifest.speakers, sorted(tested)), seed)
     part_of = {actor: "test" if actor in tested else "train" for actor in _RAVDESS_SPEAKERS}
     generator = np.random.default_rng(seed)
     for parity in (0, 1):  # actors with even numbers are female

@@ -20,8 +20,9 @@ from search.driver.planning import own_options
 from search.run_folder.paths import BATCH_FILE, PLAN_FILE, RESULT_FILE
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError
+from ser_core.corpora.ravdess import FOLDS
 from ser_core.json_document import DocumentError, read_object, typed
-from ser_core.protocols import PROTOCOL_NAMES, PUBLISHED_FOLDS, is_protocol
+from ser_core.protocols import PROTOCOL_NAMES, PUBLISHED, is_protocol
 from ser_core.whole_file import write_whole
 from spaces.several import SEVERAL, is_choice
 
@@ -116,7 +117,7 @@ class Batch:
             kept: _Kept = typed(_Kept, read_object(path))
             if kept.protocol and not is_protocol(kept.protocol):
                 raise DocumentError(f"protocol must be one of {', '.join(PROTOCOL_NAMES)}; got {kept.protocol!r}")
-            published = len(PUBLISHED_FOLDS.get(kept.protocol, ()))
+            published = len(FOLDS.get(kept.protocol, ()))  # a batch of an earlier version does not list its folds
             folds = kept.folds or tuple(f"{kept.protocol}:{number}" for number in range(1, published + 1))
             if kept.protocol and not folds:
                 raise DocumentError(f"it names no folds of {kept.protocol}")
@@ -168,10 +169,10 @@ def _check_search(options: Options, protocol: str) -> None:
             f"--search-per-fold and --search-once are for every fold of a protocol, --split "
             f"{', '.join(PROTOCOL_NAMES)}; got --split {options.split or 'nothing'}"
         )
-    if options.search_per_fold is False and protocol not in PUBLISHED_FOLDS:
+    if options.search_per_fold is False and protocol not in PUBLISHED:
         raise ConfigError(
             f"--search-once tunes on the speakers besides the first fold's, whom the other folds test; it is for "
-            f"{' and '.join(PUBLISHED_FOLDS)}, of which such scores are published, and not for {protocol}. Search per "
+            f"{' and '.join(PUBLISHED)}, of which such scores are published, and not for {protocol}. Search per "
             f"fold; or search nothing: --configuration RUN takes the winner of a search on other data, --trials 1 "
             f"--finalists 1 the model's recipe"
         )

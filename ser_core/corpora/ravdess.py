@@ -43,6 +43,26 @@ EMOTIONS = {
 SPEAKERS = tuple(f"{actor:02d}" for actor in range(1, 25))
 """Speaker names are the actor numbers as file names write them."""
 
+FOLDS = {
+    # Ma et al. 2024, "EmoBox", arXiv 2406.07162: test speakers of each fold, from data/ravdess of its repository
+    "emobox": (
+        ("01", "11", "20", "21"),
+        ("04", "10", "12", "14"),
+        ("08", "09", "19", "23"),
+        ("03", "05", "07", "24"),
+        ("02", "15", "16", "18"),
+        ("06", "13", "17", "22"),
+    ),
+    # Luna-Jiménez et al. 2021, Sensors 21(22) 7665, subject-wise 5-fold
+    "luna": (
+        ("02", "05", "14", "15", "16"),
+        ("03", "06", "07", "13", "18"),
+        ("10", "11", "12", "19", "20"),
+        ("08", "17", "21", "23", "24"),
+        ("01", "04", "09", "22"),
+    ),
+}
+
 EXAMPLES = {
     "Actor_01/03-01-05-02-01-01-01.wav": Labels(
         clip_id="03-01-05-02-01-01-01", speaker="01", emotion="angry", gender="male", language="en"

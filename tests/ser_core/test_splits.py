@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_core.clips import Clip, Manifest, order_classes
-from ser_core.protocols import PUBLISHED_FOLDS
+from ser_core.corpora.ravdess import FOLDS
 from ser_core.split_rules import SplitError
 from ser_core.splits import Split, inner_folds, make_split, most_inner_folds
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
-PUBLISHED = [f"{name}:{fold}" for name, folds in PUBLISHED_FOLDS.items() for fold in range(1, len(folds) + 1)]
+PUBLISHED = [f"{name}:{fold}" for name, folds in FOLDS.items() for fold in range(1, len(folds) + 1)]
 
 
 def manifest_of(clips: list[Clip]) -> Manifest:
@@ -118,16 +118,16 @@ def test_published_folds(kind: str, seed: int) -> None:
     manifest = ravdess()
     split = make_split(manifest, kind, seed)
     name, fold = kind.split(":")
-    assert speakers(manifest, split.test) == {f"{actor:02d}" for actor in PUBLISHED_FOLDS[name][int(fold) - 1]}
+    assert speakers(manifest, split.test) == set(FOLDS[name][int(fold) - 1])
     validation = speakers(manifest, split.validation)
     assert sum(int(actor) % 2 for actor in validation) == 2
     assert len(validation) == 4
     assert split.speaker_independent
 
 
-@pytest.mark.parametrize("name", PUBLISHED_FOLDS)
+@pytest.mark.parametrize("name", FOLDS)
 def test_published_folds_test_every_actor_once(name: str) -> None:
-    assert sorted(actor for fold in PUBLISHED_FOLDS[name] for actor in fold) == list(range(1, 25))
+    assert sorted(actor for fold in FOLDS[name] for actor in fold) == [f"{actor:02d}" for actor in range(1, 25)]
 
 
 @pytest.mark.parametrize("kind", ["emobox:0", "emobox:7", "emobox:", "emobox", "luna:6", "luna:1.0"])
@@ -136,9 +136,10 @@ def test_a_fold_that_was_not_published_is_refused(kind: str) -> None:
         make_split(ravdess(), kind, 0)
 
 
-def test_published_folds_are_for_ravdess_only() -> None:
-    manifest = manifest_of([clip for name in ("01", "02", "ann") for clip in clips_of(name)])
-    with pytest.raises(SplitError, match=r"defined for RAVDESS.*lacks 03, 04.*and has others: ann"):
+def test_published_folds_are_for_the_speakers_of_their_corpora_only() -> None:
+    manifest = manifest_of([clip for name in ("01", "02", "20", "ann") for clip in clips_of(name)])
+    expected = r"defined for cafe, .*ravdess, .* lacks 03, 04.* of ravdess's speakers and has others: ann.*mixed"
+    with pytest.raises(SplitError, match=expected):
         make_split(manifest, "emobox:1", 0)
 
 

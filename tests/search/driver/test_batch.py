@@ -21,7 +21,7 @@ from search.driver.options import Options
 from search.run import app
 from search.run_folder.predictions import read_predictions
 from ser_core.config import ConfigError
-from ser_core.protocols import PUBLISHED_FOLDS
+from ser_core.corpora.ravdess import FOLDS
 
 QUICK = [
     "--trials", "2", "--max-epochs", "2", "--folds", "1", "--finalists", "1", "--seeds", "1", "--concurrency", "1",
@@ -85,8 +85,8 @@ def test_every_fold_of_a_protocol_with_one_search(corpus: Path, cache: Path, tmp
 
 def check_folds(folder: Path, plans: list[dict[str, Any]], numbers: dict[str, Any]) -> None:
     """Every speaker is tested once, in the published fold, and the pooled scores are those of all predictions."""
-    tested = [sorted(map(int, plan["speakers"]["test"])) for plan in plans]
-    assert tested == [sorted(fold) for fold in PUBLISHED_FOLDS["luna"]]
+    tested = [sorted(plan["speakers"]["test"]) for plan in plans]
+    assert tested == [sorted(fold) for fold in FOLDS["luna"]]
     parts = [read_predictions(folder / f"fold-{fold}" / "final/test_predictions.csv") for fold in range(1, 6)]
     labels = np.concatenate([part.labels for part in parts])
     told = np.concatenate([part.probabilities[0].argmax(axis=1) for part in parts])
