@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from search.run_folder.architectures import architectures_of
 from search.run_folder.plan import SearchPlan, WarmStart
 from search.run_folder.run_view import RunFolderError, read_run
 from search.study.defaults import settings_of
@@ -116,7 +117,7 @@ def winner_of(folder: Path, model: str) -> tuple[WarmStart, Space, dict[str, Val
 
 def _not_default(plan: SearchPlan) -> dict[str, Value]:
     """What a run's trials share and the architecture's present defaults would not give."""
-    present = settings_of(plan.model, architectures_in(plan.knobs))
+    present = settings_of(plan.model, architectures_of(plan) if ARCHITECTURE in plan.space else ())
     return {
         name: value
         for name, value in plan.settings.items()

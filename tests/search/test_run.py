@@ -57,12 +57,16 @@ def invoke(*arguments: object) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, list(map(str, arguments)))
 
 
-def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
+def read_study(folder: Path) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    return optuna.load_study(study_name=folder.name, storage=storage)
+
+
+def check_whole(folder: Path, model: str, trials: int, architecture: str = "") -> dict[str, Any]:
     """The study, the records, the result and the model folder of a finished run agree."""
     result = json.loads((folder / "result.json").read_text())
     records = read_records(folder / "records.jsonl")
-    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
-    study = optuna.load_study(study_name=folder.name, storage=storage)
+    study = read_study(folder)
     states = [records.trials[number].state for number in range(trials)]
     assert [trial.state.name for trial in study.trials] == [state.name for state in states]
     assert TrialState.RUNNING not in states
@@ -75,7 +79,7 @@ def check_whole(folder: Path, model: str, trials: int) -> dict[str, Any]:
     assert not (parts[0] & parts[1] | parts[1] & parts[2] | parts[0] & parts[2])
     winner = result["winner"]
     assert winner["precision_note"] in ("", *records.precision_notes())
-    assert load_model(folder / winner["models"][0]).config.architecture == model
+    assert load_model(folder / winner["models"][0]).config.architecture == (architecture or model)
     seeds = json.loads((folder / "final" / "ensemble.json").read_text())["members"]
     assert [f"final/{member['folder']}" for member in seeds] == winner["models"]
     assert load_predictor(folder / "final").classes == tuple(result["corpus"]["classes"])
@@ -115,6 +119,27 @@ def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache
         check_resumption_of_a_finished_run(folder, cache, result)
     assert "synthetic corpus" in " ".join(out.split())
     assert "test set read once" in " ".join(out.split())
+
+
+def test_one_search_chooses_between_two_architectures(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "run"
+    options = ["--set", "shallow_cnn/features.clip_seconds=1.4", "--set", "shallow_cnn/model.width=12"]
+    data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
+    out = run("--model", "auto:mlp,shallow_cnn", *data, *QUICK, *options, "--run-dir", folder)
+    winner = json.loads((folder / "result.json").read_text())["winner"]
+    result = check_whole(folder, "auto", trials=3, architecture=winner["architecture"])
+    assert f"auto ({winner['architecture']}) on demo" in " ".join(out.split())
+    study = read_study(folder)
+    assert [trial.params["architecture"] for trial in study.trials[:2]] == ["mlp", "shallow_cnn"]
+    for trial in study.trials:
+        own = f"{trial.params['architecture']}/"
+        assert all(name == "architecture" or name.startswith(own) for name in trial.params)
+    assert result["search"]["epochs_without_pruning"] == 9
+    assert winner["params"]["architecture"] == winner["architecture"]
+    card = (folder / winner["models"][0] / "README.md").read_text()
+    assert f"# auto ({winner['architecture']}) for speech emotion recognition" in card
+    assert "| `optim.learning_rate` |" in card
+    assert "Architectures: where the time went" in (folder / "dashboard.html").read_text()
 
 
 def check_resumption_of_a_finished_run(folder: Path, cache: Path, result: dict[str, Any]) -> None:

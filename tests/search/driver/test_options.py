@@ -62,6 +62,8 @@ def test_only_what_was_not_left_out_is_given() -> None:
             r"(?s)trials must be of type int.*set_ must be of type list\[str\]; got 'a=1'",
         ),
         ({"model": "mpl"}, "unknown model 'mpl'; known: ast, .*, or all. Did you mean mlp?"),
+        ({"model": "auto:mlp,cnn"}, "unknown architectures cnn; known: ast, .*, auto, or all"),
+        ({"model": "auto:mlp"}, "--model auto chooses among two architectures or more; got auto:mlp"),
         ({"trials": 0, "seed": -1, "hours": 0.0}, "(?s)--trials must be at least 1; got 0.*--hours.*--seed must be at"),
         ({"concurrency": 0}, "--concurrency must be at least 1; got 0"),
         ({"gpus_per_trial": -0.5}, "--gpus-per-trial must be at least 0; got -0.5"),

@@ -40,6 +40,7 @@ from search.run_folder.plan import SearchPlan
 from search.run_folder.predictions import write_predictions
 from search.run_folder.records import FinalRun, Phase, RunRecords, Session, TrialRecord, TrialState
 from search.run_folder.records_writer import RecordWriter
+from search.study.defaults import settings_of
 from ser_core.architectures import default_config
 from ser_core.artifact import save_model
 from ser_core.clips import Clip, Manifest
@@ -202,6 +203,60 @@ def test_a_challenger_needs_a_lead_beyond_luck(tmp_path: Path, right: dict[str, 
     assert choice.lead is not None
     assert choice.lead.difference.value == pytest.approx(sum(right.values()) / 80 - 0.5)
     assert choice.lead.is_luck == (winner == 0)
+
+
+SPACE_OF_TWO = {"architecture": {"type": "choice", "values": ["mlp", "shallow_cnn"], "when": None}}
+PLAN_OF_TWO: dict[str, Any] = {
+    "model": "auto", "space": SPACE_OF_TWO, "fixed": {"mlp/optim.epochs": 5, "shallow_cnn/optim.epochs": 8},
+    "defaults": settings_of("auto", ("mlp", "shallow_cnn")), "max_epochs": 8,
+}  # fmt: skip
+
+
+def of(architecture: str, record: TrialRecord, **changes: Any) -> TrialRecord:
+    return replace(record, params={"architecture": architecture}, **changes)
+
+
+def test_finalists_of_several_architectures_meet_the_recipe_of_each() -> None:
+    records = records_of(
+        of("mlp", recipe(TrialState.PRUNED, 0.1)),
+        of("shallow_cnn", trial(1, TrialState.COMPLETE, 0.6), origin="first"),
+        of("shallow_cnn", trial(2, TrialState.COMPLETE, 0.7)),
+        of("shallow_cnn", trial(3, TrialState.COMPLETE, 0.8)),
+        of("mlp", trial(4, TrialState.COMPLETE, 0.65)),
+    )
+    numbers = [[t.number for t in choose_finalists(plan_of(finalists=n), records)] for n in (1, 2, 3)]
+    assert numbers == [[3, 1], [3, 2, 1], [3, 2, 4, 1, 0]]
+
+
+def test_the_best_mean_decides_the_architecture_and_its_own_recipe_is_met_within_it(tmp_path: Path) -> None:
+    """Trial 3 has the best mean, and its lead over its own recipe is luck; each job has its architecture's schedule."""
+    for seed, speakers in enumerate(("ab", "cd"), 1):
+        for number in (1, 3):
+            write_run(tmp_path, number, seed, speakers, dict.fromkeys("abcd", 10 + (number == 3 and seed == 1)))
+    finals = [final(number, seed, 0.5 + number / 100) for number in (0, 1, 3, 4) for seed in (1, 2)]
+    finals = [replace(run, epochs=epochs(0.53)) if run.trial == 4 else run for run in finals]
+    records = records_of(
+        of("mlp", recipe(TrialState.COMPLETE, 0.5)),
+        of("shallow_cnn", trial(1, TrialState.COMPLETE, 0.6), origin="first"),
+        of("shallow_cnn", trial(3, TrialState.COMPLETE, 0.8)),
+        of("mlp", trial(4, TrialState.COMPLETE, 0.65)),
+        finals=finals,
+    )
+    choice, last_epoch = chosen(tmp_path, records, **PLAN_OF_TWO)
+    assert [t.number for t in choice.finalists] == [3, 4, 1, 0]
+    assert (choice.winner, choice.recipe, choice.challenger, last_epoch) == (1, 1, 3, 8)
+    writer = RecordWriter(tmp_path / "again.jsonl")
+    writer.records.trials = records.trials
+    jobs = FinalJobs(
+        phase=Phase.FINALIST, trials=choice.finalists, plan=plan_of(**PLAN_OF_TWO, seeds=1), writer=writer,
+        last_epoch={"mlp": 5, "shallow_cnn": 8},
+    )  # fmt: skip
+    found = [job for job in iter(jobs.next_job, None) if isinstance(job, Job)]
+    assert [(job.name[9:14], job.last_epoch, job.params["architecture"]) for job in found] == [
+        ("00003", 8, "shallow_cnn"), ("00004", 5, "mlp"), ("00001", 8, "shallow_cnn"), ("00000", 5, "mlp")
+    ]  # fmt: skip
+    assert all(job.params["optim.epochs"] == job.last_epoch for job in found)
+    assert not any("/" in name for job in found for name in job.params)
 
 
 def test_a_lead_without_an_interval_is_judged_by_itself(tmp_path: Path) -> None:

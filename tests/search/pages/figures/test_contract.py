@@ -32,6 +32,7 @@ from search.run_folder.records import TrialState
 from search.run_folder.run_view import RunFolderError, RunView, read_run
 from search.run_folder.standing import best_trial, tally
 from search.study.asha import Asha
+from tests.search.several_runs import made_of_several
 
 MODULES = {module.__name__.rpartition(".")[2]: module for module in figure_modules() if hasattr(module, "info")}
 """All that a page of one run shows."""
@@ -53,6 +54,12 @@ def unpruned(run_maker: Callable[..., Any]) -> RunView:
     maker = run_maker("unpruned", trials=15)
     maker.asha = Asha(maker.max_epochs, maker.max_epochs, 3)
     return view(maker.search().finish())
+
+
+@pytest.fixture
+def several(run_maker: Callable[..., Any]) -> RunView:
+    """A search that chose between two architectures, for the figure that compares them."""
+    return view(made_of_several(run_maker))
 
 
 @pytest.fixture
@@ -83,8 +90,9 @@ def small(run_maker: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
-def test_contract(module: ModuleType, finished: RunView, unpruned: RunView) -> None:
-    check_contract(module, module.info(unpruned if module is MODULES["rank_agreement"] else finished))
+def test_contract(module: ModuleType, finished: RunView, unpruned: RunView, several: RunView) -> None:
+    other = {"rank_agreement": unpruned, "architectures": several}
+    check_contract(module, module.info(other.get(module.__name__.rpartition(".")[2], finished)))
 
 
 def test_contract_of_the_figure_that_needs_several_runs(run_maker: Callable[..., Any]) -> None:
