@@ -210,6 +210,7 @@ def read_test(folder: Path) -> Predictions:
         probabilities=read.probabilities[:, order],
         speakers=read.speakers[order],
         genders=read.genders[order],
+        groups={name: values[order] for name, values in read.groups.items()},
     )
 
 

@@ -82,19 +82,17 @@ class Options:
         means="per fold",
     )
     balance: str | None = option(
+        Kind.PLAN, DATA, "Column, such as corpus, whose groups count alike in training.", default="", means="none"
+    )
+    groups: str | None = option(
         Kind.PLAN,
         DATA,
-        "Column (corpus, language, gender …) whose groups count alike in training: small ones are there repeatedly.",
+        "Further columns by whose groups test clips are scored: age,accent.",
         default="",
-        means="none",
+        means="gender, language, corpus, session, where known",
     )
     skip_bad: bool = option(
-        Kind.PLAN,
-        DATA,
-        "Leave unusable files out and list them in result.json.",
-        empty=False,
-        default=False,
-        again=True,
+        Kind.PLAN, DATA, "Leave unusable files out; result.json lists them.", empty=False, default=False, again=True
     )
     trials: int | None = option(
         Kind.LIMIT, SEARCH, "Trials to start.", default=_LIMITS.trials, least=1, searches=True, extends=True

@@ -19,6 +19,7 @@ from search.driver.protocol_folds import corpus_of
 from search.driver.resuming import changed_options, changed_space
 from search.driver.several import chosen_among, known_settings, resolve_several
 from search.driver.space import early_features, resolve_space
+from search.finals.group_scores import named_columns
 from search.run_folder.architectures import architectures_of, model_text
 from search.run_folder.limits import Limits
 from search.run_folder.plan import FINALS_RULES, CorpusFacts, PartSpeakers, SearchPlan, SkippedFile, WarmStart
@@ -75,6 +76,7 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     manifest = corpus_of(data, test_data, chosen["classes"], chosen["skip_bad"], cache_dir, console)
     split = make_split(manifest, split_kind or _default_split(manifest, test_data), chosen["seed"])
     _check_balance(chosen["balance"], manifest, split)
+    named_columns(chosen["groups"], manifest)  # raises for a column that is not there
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
     asked = options.folds

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from search.finals.finalists import FinalChoice, check_refits
+from search.finals.group_scores import named_columns
 from search.finals.insight import write_insight
 from search.finals.result import make_result
 from search.finals.test_set import ledger_readings, read_test_set
@@ -56,7 +57,10 @@ def conclude(
     config = default_config(*configuration_of(plan, records.trials[choice.winner].params))
     store = features(config.features)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    test = read_test_set(folder, models, manifest, split, store, allow_second=allow_second, device=device)
+    groups = named_columns(plan.groups, manifest)
+    test = read_test_set(
+        folder, models, manifest, split, store, groups=groups, allow_second=allow_second, device=device
+    )
     readings = len(ledger_readings(folder))
     tuning = tuning_numbers(plan, records, choice)
     result = make_result(plan, records, choice, test, tuning=tuning, readings=readings, models=models)

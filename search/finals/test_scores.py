@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from search.finals.group_scores import group_numbers
 from search.run_folder.predictions import Predictions, of_default_model
 from ser_core.metrics.calibration import expected_calibration_error, reliability
 from ser_core.metrics.scores import Interval, Scores, bootstrap_interval, per_class_intervals, scores
@@ -70,6 +71,7 @@ def score_test(test: Predictions) -> dict[str, Any]:
         **_class_numbers(test, predictions, each, classes),
         "per_speaker": _speaker_numbers(test, predictions, len(classes)),
         "per_gender": _gender_numbers(test, predictions, len(classes)),
+        "per_group": group_numbers(test),
         "calibration": _calibration_numbers(test),
         "confusion": np.sum([score.confusion for score in each], axis=0).tolist(),
         "confusion_note": f"counts summed over {len(each)} seed(s); a row per true class, a column per predicted one",

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from search.finals.finalists import FinalsError
+from search.finals.group_scores import groups_of
 from search.run_folder.append_file import AppendFile
 from search.run_folder.paths import LEDGER_FILE, PREDICTIONS_FILE
-from search.run_folder.predictions import Predictions, prediction_table, write_table
+from search.run_folder.predictions import GROUP, Predictions, prediction_table, write_table
 from ser_core.artifact import load_model, weights_sha256
 from ser_core.clips import Manifest
 from ser_core.features.store import FeatureStore
@@ -30,6 +31,7 @@ def read_test_set(
     split: Split,
     store: FeatureStore,
     *,
+    groups: Sequence[str],
     allow_second: bool,
     device: str,
 ) -> Predictions:
@@ -42,6 +44,7 @@ def read_test_set(
     Args:
         folders: model folders relative to `run_folder`, one per seed.
         store: features of the whole manifest, made with the models' own settings.
+        groups: columns of the manifest that are kept with the predictions.
         allow_second: read again although the ledger holds another reading.
 
     Raises:
@@ -76,6 +79,7 @@ def read_test_set(
         genders=np.array([manifest.clips[row].gender or "" for row in split.test]),
         clip_ids=test.clip_ids,
         probabilities=probabilities,
+        groups=groups_of(manifest, split.test, groups),
     )
     _write_predictions(run_folder / PREDICTIONS_FILE, result)
     return result
@@ -119,7 +123,12 @@ def _write_predictions(path: Path, result: Predictions) -> None:
             labels=result.labels,
             probabilities=probabilities,
             classes=result.classes,
-            facts={"speaker": result.speakers, "gender": result.genders, "seed": seed},
+            facts={
+                "speaker": result.speakers,
+                "gender": result.genders,
+                **{f"{GROUP}{name}": values for name, values in result.groups.items()},
+                "seed": seed,
+            },
         )
         for seed, probabilities in enumerate(result.probabilities, 1)
     ]

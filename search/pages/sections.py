@@ -21,7 +21,7 @@ from ser_core.whole_file import defined
 COMPARED_SECTIONS = ("Result", "Search")
 """Sections whose figures are worth comparing with those of another run."""
 
-TEST_FIGURES = ("speaker_scores", "confusion", "recall", "reliability")
+TEST_FIGURES = ("speaker_scores", "groups", "confusion", "recall", "reliability")
 TEST_FIGURES_OF_ALL = ("forest", "differences")
 """Figures of the test alone, which show nothing of the search that led there."""
 

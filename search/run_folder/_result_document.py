@@ -69,6 +69,29 @@ class _GenderScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Group:
+    clips: int
+    speakers: int
+    uar: _OneScore
+    war: _OneScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class _GroupDifference:
+    group: str
+    uar: Number
+    interval: Sequence[Number]
+    p_holm: Number
+    shown: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Groups:
+    groups: Mapping[str, _Group]
+    differences: Sequence[_GroupDifference]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Bin:
     low: float
     high: float
@@ -96,6 +119,7 @@ class _Test:
     per_class_precision: Mapping[str, _Score] = field(default_factory=dict)
     per_speaker: Mapping[str, _SpeakerScores] = field(default_factory=dict)
     per_gender: Mapping[str, _GenderScores] = field(default_factory=dict)
+    per_group: Mapping[str, _Groups] = field(default_factory=dict)
     calibration: _Calibration | None = None
     ensemble: _Ensemble | None = None
 
@@ -175,6 +199,8 @@ def result_rules(result: Result) -> list[tuple[bool, str]]:
     scores = (test.uar, test.war, test.macro_f1, *of_classes, *scored)
     bounds = [*(each.interval for each in scores), *(each.interval for each in bins)]
     ensemble, tuning = test.ensemble, result.tuning
+    bounds += [each.interval for column in test.per_group.values() for each in column.differences]
+    bounds += [own.uar.interval for column in test.per_group.values() for own in column.groups.values()]
     bounds += [each.interval for each in (ensemble.scores if ensemble is not None else ())]
     bounds += [tuning.interval] if tuning is not None else []
     size = len(test.confusion)

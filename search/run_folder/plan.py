@@ -75,7 +75,8 @@ class SearchPlan:
     number or "auto". With several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all
     side by side, or with "auto" one after another for as long as it survives. `score` is a name in
     `search.run_folder.scoring.STATISTICS`. `test_data` is the corpus that is tested, the last of those in `corpus`,
-    or ""; `balance` a column whose groups count alike in training, or "".
+    or ""; `balance` a column whose groups count alike in training, or ""; `groups` further columns by which test
+    clips are scored.
 
     A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
     of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
@@ -113,6 +114,7 @@ class SearchPlan:
     warm_start: WarmStart | None = None
     test_data: str = ""
     balance: str = ""
+    groups: str = ""
     storage: str = ""
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -318,7 +320,7 @@ def _check_knob(place: str, values: Mapping[str, Any]) -> None:
 
 _UNSAID_EARLY: Mapping[str, Any] = {
     "finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {},
-    "test_data": "", "balance": "",
+    "test_data": "", "balance": "", "groups": "",
 }  # fmt: skip
 """Keys that plans of early versions lack, and what the plan of such a run has of them."""
 

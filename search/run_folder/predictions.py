@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ _WORDS = ("clip_id", "speaker", "gender", "emotion", "predicted")
 """Columns that are text, also where all that stands there are digits."""
 PREFIX = "p_"
 """Before the name of a class, it heads the column of its probabilities."""
+GROUP = "group:"
+"""Before the name of a column of the data, it heads what the clips have there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,6 +29,7 @@ class Predictions:
         labels: (clips,) class indices.
         probabilities: (runs, clips, classes) float, a run per seed.
         speakers, genders: (clips,) names; "" where the file does not say.
+        groups: column of the data -> (clips,) str, by which clips are grouped; "" where unknown.
     """
 
     classes: tuple[str, ...]
@@ -35,6 +38,7 @@ class Predictions:
     probabilities: np.ndarray
     speakers: np.ndarray
     genders: np.ndarray
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def prediction_table(
@@ -85,7 +89,9 @@ def read_predictions(path: Path) -> Predictions:
         ConfigError: no such file, or one that is not a table of predictions.
     """
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_WORDS, str), keep_default_na=False)
+        header = pd.read_csv(path, nrows=0).columns
+        words = (*_WORDS, *(name for name in header if name.startswith(GROUP)))
+        table = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False)
         classes = tuple(name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX))
         seeds = table["seed"] if "seed" in table else pd.Series(1, index=table.index)
         runs = [own for _, own in table.groupby(seeds, sort=True)]
@@ -102,6 +108,7 @@ def read_predictions(path: Path) -> Predictions:
             probabilities=np.stack([own[[PREFIX + word for word in classes]].to_numpy(float) for own in runs]),
             speakers=_column(first, "speaker"),
             genders=_column(first, "gender"),
+            groups={name.removeprefix(GROUP): _column(first, name) for name in words if name.startswith(GROUP)},
         )
     except FileNotFoundError as error:
         raise ConfigError(
@@ -133,6 +140,11 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
         probabilities=np.concatenate([part.probabilities for part in parts], axis=1),
         speakers=np.concatenate([part.speakers for part in parts]),
         genders=np.concatenate([part.genders for part in parts]),
+        groups={
+            name: np.concatenate([part.groups[name] for part in parts])
+            for name in first.groups
+            if all(name in part.groups for part in parts)
+        },
     )
 
 

@@ -16,7 +16,7 @@ from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.run_score import run_score
 from search.run_folder.rungs import GRACE_TRIALS
-from search.run_folder.verdict import tuning_sentence
+from search.run_folder.verdict import group_sentences, tuning_sentence
 from search.wording import caveats, count, duration, interval, percent, printable, tags
 from ser_core.clips import Manifest
 from ser_core.splits import SINGLE_SPLITS, Split
@@ -171,6 +171,8 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
     console.print(table)
     if verdict := tuning_sentence(result):
         console.print(plain(verdict), highlight=False)
+    for sentence in group_sentences(test):
+        console.print(plain(sentence), highlight=False)
     counts = search["trials"]
     console.print(
         f"{count(counts['complete'], 'trial')} complete, {counts['pruned']:,} pruned, {counts['failed']:,} failed; "

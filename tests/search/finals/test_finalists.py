@@ -399,23 +399,23 @@ def test_the_test_set_is_read_once_and_the_ledger_says_so(
     trained: tuple[Path, Manifest, Split, FeatureStore],
 ) -> None:
     folder, manifest, split, store = trained
-    first = read_test_set(folder, ["final/seed-1"], manifest, split, store, allow_second=False, device="cpu")
+    first = read_test_set(folder, ["final/seed-1"], manifest, split, store, groups=(), allow_second=False, device="cpu")
     assert first.probabilities.shape == (1, 24, 2)
     assert set(first.speakers) == {"s2", "s3"}
-    again = read_test_set(folder, ["final/seed-1"], manifest, split, store, allow_second=False, device="cpu")
+    again = read_test_set(folder, ["final/seed-1"], manifest, split, store, groups=(), allow_second=False, device="cpu")
     assert np.array_equal(first.probabilities, again.probabilities)
     assert len(readings_of(folder)) == 1  # the same predictions: a repetition after a crash, no second look
     with pytest.raises(FinalsError, match=r"read 1 time\(s\) before.*--allow-second-test-read"):
-        read_test_set(folder, ["final/seed-2"], manifest, split, store, allow_second=False, device="cpu")
+        read_test_set(folder, ["final/seed-2"], manifest, split, store, groups=(), allow_second=False, device="cpu")
     assert len(readings_of(folder)) == 1
-    read_test_set(folder, ["final/seed-2"], manifest, split, store, allow_second=True, device="cpu")
+    read_test_set(folder, ["final/seed-2"], manifest, split, store, groups=(), allow_second=True, device="cpu")
     assert [reading["models"] for reading in readings_of(folder)] == [["final/seed-1"], ["final/seed-2"]]
 
 
 def test_predictions_and_scores_agree(trained: tuple[Path, Manifest, Split, FeatureStore]) -> None:
     folder, manifest, split, store = trained
     models = ["final/seed-1", "final/seed-2"]
-    test = read_test_set(folder, models, manifest, split, store, allow_second=False, device="cpu")
+    test = read_test_set(folder, models, manifest, split, store, groups=(), allow_second=False, device="cpu")
     numbers = numbers_of(test)
     with (folder / "final/test_predictions.csv").open() as file:
         rows = list(csv.DictReader(file))

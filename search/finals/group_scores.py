@@ -1,0 +1,101 @@
+"""Who is served worse: scores of each group of test clips, and how far each lies from all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from search.run_folder.predictions import Predictions, of_default_model
+from ser_core.clips import CorpusError, Manifest
+from ser_core.metrics.groups import group_difference
+from ser_core.metrics.paired import SIGNIFICANCE, holm
+from ser_core.metrics.scores import bootstrap_interval, scores
+
+USUAL_COLUMNS = ("language", "corpus", "session")
+"""Columns by which test clips are grouped wherever the data have them, beside gender."""
+MOST_GROUPS = 30
+"""Of a column that the user names."""
+
+
+def named_columns(groups: str, manifest: Manifest) -> tuple[str, ...]:
+    """The columns by which test clips are grouped: the usual ones that there are, and those named with commas between.
+
+    Raises:
+        CorpusError: a column that the corpus does not have, or one of too many values.
+    """
+    asked = [name.strip() for name in groups.split(",") if name.strip()]
+    for name in asked:
+        values = set(manifest.column(name).tolist()) - {""}
+        if len(values) > MOST_GROUPS:
+            raise CorpusError(
+                f"--groups {name}: at most {MOST_GROUPS} groups can be compared; there are {len(values)}: write ranges "
+                f"such as 20-29 into the data"
+            )
+    usual = [name for name in USUAL_COLUMNS if name in manifest.columns]
+    return tuple(dict.fromkeys(name for name in (*usual, *asked) if name != "gender"))
+
+
+def groups_of(manifest: Manifest, rows: np.ndarray, columns: Sequence[str]) -> dict[str, np.ndarray]:
+    """Column -> value of each of the rows (rows,) str, "" where unknown."""
+    return {name: manifest.column(name)[rows].astype(str) for name in columns}
+
+
+def group_numbers(test: Predictions) -> dict[str, Any]:
+    """Column -> scores of its groups, and the differences, as `result.json` holds them; columns of one group left out.
+
+    All are scores of the default model. UAR is over the classes that a group has. A difference is that of a group from
+    all clips of other groups, over the classes of both; p-values are corrected for the groups of a column (Holm). Of
+    two groups the worse one alone has a difference. The worst comes first.
+    """
+    predictions = of_default_model(test).argmax(axis=1)
+    columns = {"gender": test.genders, **test.groups}
+    return {
+        name: _column_numbers(test, predictions, values)
+        for name, values in columns.items()
+        if len(set(values.tolist()) - {""}) > 1
+    }
+
+
+def _column_numbers(test: Predictions, predictions: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    names = sorted(set(values.tolist()) - {""})
+    groups = {name: _group_numbers(test, predictions, values == name) for name in names}
+    known = values != ""
+    found = {
+        name: group_difference(
+            test.labels[known], predictions[known], test.speakers[known], values[known] == name, len(test.classes)
+        )
+        for name in names
+    }
+    worst_first = sorted(names, key=lambda name: (np.isnan(found[name].value), found[name].value))
+    compared = worst_first[:1] if len(names) == 2 else worst_first
+    tested = [name for name in compared if not np.isnan(found[name].p_value)]
+    corrected = dict(zip(tested, holm([found[name].p_value for name in tested]), strict=True))
+    differences = [
+        {
+            "group": name,
+            "uar": found[name].value,
+            "interval": [found[name].interval.low, found[name].interval.high],
+            "p": found[name].p_value,
+            "p_holm": corrected.get(name, np.nan),
+            "shown": corrected.get(name, 1.0) < SIGNIFICANCE,
+        }
+        for name in compared
+    ]
+    return {"groups": groups, "differences": differences}
+
+
+def _group_numbers(test: Predictions, predictions: np.ndarray, rows: np.ndarray) -> Mapping[str, Any]:
+    labels, classes = test.labels[rows], len(test.classes)
+    own = scores(labels, predictions[rows], classes)
+    intervals = bootstrap_interval(labels, predictions[rows], test.speakers[rows], classes)
+    return {
+        "clips": int(rows.sum()),
+        "speakers": len(set(test.speakers[rows].tolist())),
+        "classes": len(set(labels.tolist())),
+        **{
+            name: {"value": getattr(own, name), "interval": [intervals[name].low, intervals[name].high]}
+            for name in ("uar", "war")
+        },
+    }
