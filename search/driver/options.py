@@ -56,11 +56,7 @@ class Options:
         "it); demo (a synthetic corpus). Several with commas between are joined.",
     )
     test_data: str | None = option(
-        Kind.PLAN,
-        DATA,
-        "A corpus to test on, as for --data, of which nothing is trained on.",
-        default="",
-        means="speakers of --data",
+        Kind.PLAN, DATA, "A corpus to test on, of which nothing is trained on.", default="", means="speakers of --data"
     )
     classes: str | None = option(
         Kind.PLAN, DATA, "4, 6 or 8, or words, merged with +: happy,sad,tense=angry+fearful.", means="all"
@@ -85,11 +81,7 @@ class Options:
         Kind.PLAN, DATA, "Column, such as corpus, whose groups count alike in training.", default="", means="none"
     )
     groups: str | None = option(
-        Kind.PLAN,
-        DATA,
-        "Further columns by whose groups test clips are scored: age,accent.",
-        default="",
-        means="gender, language, corpus, session, where known",
+        Kind.PLAN, DATA, "Columns by which test clips are scored beside language, corpus …: age,accent.", default=""
     )
     skip_bad: bool = option(
         Kind.PLAN, DATA, "Leave unusable files out; result.json lists them.", empty=False, default=False, again=True

@@ -75,8 +75,7 @@ class SearchPlan:
     number or "auto". With several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all
     side by side, or with "auto" one after another for as long as it survives. `score` is a name in
     `search.run_folder.scoring.STATISTICS`. `test_data` is the corpus that is tested, the last of those in `corpus`,
-    or ""; `balance` a column whose groups count alike in training, or ""; `groups` further columns by which test
-    clips are scored.
+    or ""; `balance` a column whose groups count alike in training, or ""; `groups` columns to score by.
 
     A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
     of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
