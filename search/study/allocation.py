@@ -77,7 +77,13 @@ class _Account:
 
     @property
     def committed(self) -> float:
-        """Seconds that are spent, and that trials at work can be expected to spend, each as many as the ended ones."""
+        """Seconds that are spent, and that trials at work can be expected to spend, each as many as the ended ones.
+
+        Infinite while the first trial is at work, since nothing is known of what it will take: otherwise a dear
+        architecture, which has spent nothing yet, would be given every worker.
+        """
+        if self.running and not self.ended:
+            return math.inf
         usual = self.seconds / self.ended if self.ended else 0.0
         return self.seconds + sum(max(usual, _seconds(trial)) for trial in self.running)
 
