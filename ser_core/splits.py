@@ -132,7 +132,8 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
     """
     if len(manifest.classes) < 2:
         raise SplitError(f"at least two classes are needed; every clip of {manifest.corpus} is {manifest.classes[0]}")
-    order = np.argsort([clip.clip_id for clip in manifest.clips], kind="stable")
+    ids = [clip.clip_id for clip in manifest.clips]
+    order = np.array(sorted(range(len(ids)), key=ids.__getitem__))
     by_id = manifest.take(order)
     name, _, fold = kind.partition(":")
     if kind == "speaker":

@@ -31,6 +31,7 @@ from typing import cast
 from ser_core.clips import CorpusError, Manifest, SkippedFile, order_classes
 from ser_core.corpora._archive import unpacked_zip
 from ser_core.corpora._check import check_audio, problems
+from ser_core.corpora._folders import scan_listed_folder
 from ser_core.corpora._manifest import MANIFEST_SUFFIXES, scan_manifest
 from ser_core.corpora._progress import Progress, progress_bars, silent
 from ser_core.corpora._recognition import Recognised, recognise
@@ -72,7 +73,8 @@ def load_corpus(
 
     Args:
         where: name of a corpus (`ravdess` downloads it, `demo` makes it; `./demo` is a folder), a folder, a zip of one,
-            or a manifest (.csv, .tsv, .jsonl). `emodb:FOLDER` names the corpus that a folder or zip holds, which is
+            or a manifest (.csv, .tsv, .jsonl); a folder may bring a list of its own (`ser_core.corpora._folders`).
+            `emodb:FOLDER` names the corpus that a folder or zip holds, which is
             else recognised by the names of its files.
         skip_bad: leave bad files out and list them in `Manifest.skipped`, instead of raising.
         classes: see `Manifest.with_classes`.
@@ -127,7 +129,8 @@ def _scan(where: str, cache_dir: Path, progress: Progress) -> tuple[str, Scan]:
     name, text = named_corpus(where)
     path = Path(text).expanduser()
     if path.is_dir():
-        return _scan_below(path, where, name)
+        listed = None if name else scan_listed_folder(path, _known())
+        return (path.resolve().name, listed) if listed else _scan_below(path, where, name)
     if not path.is_file():
         raise CorpusError(
             f"--data {where}: no such file or folder, and no corpus of that name ({', '.join(corpora())})"
@@ -135,11 +138,15 @@ def _scan(where: str, cache_dir: Path, progress: Progress) -> tuple[str, Scan]:
     if path.suffix.lower() == ".zip":
         return _scan_below(unpacked_zip(path, cache_dir, progress), where, name)
     if path.suffix.lower() in MANIFEST_SUFFIXES:
-        return path.stem, scan_manifest(path, {name: corpus_module(name) for name in corpora()})
+        return path.stem, scan_manifest(path, _known())
     raise CorpusError(
         f"--data {where}: expected a folder, a .zip or a manifest ({', '.join(MANIFEST_SUFFIXES)}); "
         f"got a {path.suffix or 'nameless kind of'} file"
     )
+
+
+def _known() -> dict[str, Corpus]:
+    return {name: corpus_module(name) for name in corpora()}
 
 
 def named_corpus(where: str) -> tuple[str | None, str]:

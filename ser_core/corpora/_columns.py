@@ -73,7 +73,7 @@ class Columns:
 
     def further(self, cells: Mapping[str, Any]) -> dict[str, str]:
         """What becomes a column of the manifest: text and numbers of the columns that have no meaning here."""
-        texts = {}
+        texts: dict[str, str] = {}
         for name in self.unused:
             value = cells.get(name)
             if isinstance(value, str) or type(value) in (int, float):
@@ -123,6 +123,6 @@ def cell_text(column: str, value: Any) -> str:
     if not isinstance(value, str) and type(value) not in (int, float):
         raise BadName(f"{column} must be text or a number; got {type(value).__name__} {str(value)[:40]!r}")
     text = str(value).strip()
-    if _IMPOSSIBLE.search(text):
+    if "\0" in text or not (text.isascii() or _IMPOSSIBLE.search(text) is None):
         raise BadName(f"{column} holds a character that no text may hold: {text[:40]!r}")
     return text

@@ -12,11 +12,12 @@ Columns `path, speaker, emotion` and optionally `gender` and `split`, in any ord
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,12 +25,12 @@ from typing import Any
 from ser_core.clips import Clip, CorpusError, SkippedFile, emotion_word
 from ser_core.corpora._columns import Columns, columns_of, warn_of_unused
 from ser_core.corpora._identities import check_identities, is_number
-from ser_core.corpora._scan import COLUMNS, BadName, Corpus, Scan, columns_of_clips
+from ser_core.corpora._scan import COLUMNS, BadName, ColumnsOfClips, Corpus, Scan
 from ser_core.corpora._segments import file_seconds, span_of
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 
-_PARTS = {
+PARTS = {
     "train": "train",
     "training": "train",
     "dev": "validation",
@@ -50,6 +51,8 @@ _GENDERS = {
 _log = logging.getLogger(__name__)
 
 Cells = Mapping[str, Any]
+Rows = Iterable[tuple[int | str, Columns, Cells]]
+"""Where each line is (its number in the manifest, or that and the name of another file), its columns, and its cells."""
 
 
 def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
@@ -63,34 +66,56 @@ def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
         CorpusError: a file that is not text, lacks a column, holds no line, or writes one speaker or emotion in two
             ways.
     """
+    return scan_rows(path, path.parent, manifest_rows(path), known)
+
+
+def manifest_rows(path: Path) -> Rows:
+    """The lines of a manifest, by its suffix.
+
+    Raises:
+        CorpusError: a file that lacks a column, or a line that is no JSON object.
+    """
+    return _json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path)
+
+
+def scan_rows(path: Path, folder: Path, rows: Rows, known: Mapping[str, Corpus], *, upwards: bool = False) -> Scan:
+    """The clips that lines name; see `scan_manifest`.
+
+    Args:
+        path: names the lines in messages.
+        folder: where relative audio paths start.
+        rows: the lines; read once, and none of them kept.
+        upwards: audio paths may start in any folder above, too.
+    """
+    clips: dict[str, Clip] = {}
+    problems, genders, unused = [], Counter[str](), set[str]()
+    further = ColumnsOfClips()
+    read = _ClipReader(folder, known)
     try:
-        rows = list(_json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path))
+        for number, columns, cells in _without_collector(rows):
+            row: Mapping[str, str] = {}
+            unused.update(columns.unused)
+            try:
+                row = columns.row(cells)
+                clip = read(row, upwards=upwards or columns.chosen.get("path") == "wav")
+                if clip.clip_id in clips:
+                    raise BadName(f"{clip.shown} is listed twice")
+                further.add(len(clips), {name: row[name] for name in COLUMNS if name in row} | columns.further(cells))
+                clips[clip.clip_id] = clip
+                genders[row.get("gender", "").lower()] += 1
+            except BadName as error:
+                place = number if isinstance(number, str) else f"{number} of {path.name}"
+                file = Path(row["path"]) if row.get("path") else path
+                problems.append(SkippedFile(path=file, reason=f"line {place}: {error}"))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path} is not a table in UTF-8 text ({error}): save it as UTF-8") from error
-    if not rows:
+    if not clips and not problems:
         raise CorpusError(f"{path} lists no clips")
-    warn_of_unused(path, {name for _, columns, _ in rows for name in columns.unused})
-    clips: dict[str, Clip] = {}
-    further, problems = [], []
-    length = lru_cache(maxsize=64)(file_seconds)  # neighbouring lines name parts of one file
-    genders: Counter[str] = Counter()
-    for number, columns, cells in rows:
-        row: Mapping[str, str] = {}
-        try:
-            row = columns.row(cells)
-            clip = _clip(row, path.parent, known, length, upwards=columns.chosen.get("path") == "wav")
-            if clip.clip_id in clips:
-                raise BadName(f"{clip.shown} is listed twice")
-            clips[clip.clip_id] = clip
-            further.append({name: row[name] for name in COLUMNS if name in row} | columns.further(cells))
-            genders[row.get("gender", "").lower()] += 1
-        except BadName as error:
-            file = Path(row["path"]) if row.get("path") else path
-            problems.append(SkippedFile(path=file, reason=f"line {number} of {path.name}: {error}"))
-    check_identities(path, "speaker", (clip.speaker for clip in clips.values()))
-    check_identities(path, "emotion", (clip.emotion for clip in clips.values()))
+    warn_of_unused(path, unused)
+    check_identities(path, "speaker", {clip.speaker for clip in clips.values()})
+    check_identities(path, "emotion", {clip.emotion for clip in clips.values()})
     _warn_of_genders(path, genders)
-    return Scan(clips=tuple(clips.values()), columns=columns_of_clips(further), problems=tuple(problems))
+    return Scan(clips=tuple(clips.values()), columns=further.arrays(len(clips)), problems=tuple(problems))
 
 
 def _warn_of_genders(path: Path, words: Mapping[str, int]) -> None:
@@ -122,7 +147,7 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Columns, Cells]]:
                 f"its first line reads {', '.join(header)[:200]!r}{lfs}"
             )
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if "".join(cells).strip():
                 yield reader.line_num, columns, dict(zip(header, cells, strict=False))
 
 
@@ -162,49 +187,78 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Columns, Cells]]:
             yield number, known[names], cells
 
 
-def _clip(
-    row: Mapping[str, str],
-    folder: Path,
-    known: Mapping[str, Corpus],
-    length: Callable[[Path], float],
-    *,
-    upwards: bool,
-) -> Clip:
-    """The clip of one line.
+def _without_collector(rows: Rows) -> Rows:
+    """The lines, while Python's cycle collector rests: it would walk over all clips again and again for nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield from rows
+    finally:
+        if was_on:
+            gc.enable()
 
-    Raises:
-        BadName: no path, speaker or emotion, times or a word for the part of the split that cannot be understood.
-    """
-    if not row.get("path"):
-        raise BadName("no path")
-    path = _find(row["path"], folder, upwards=upwards)
-    span = span_of(row, path, length)
-    if not row.get("emotion"):
-        raise BadName("no emotion")
-    if is_number(row["emotion"]):
-        raise BadName(f"emotion must be a word; got {row['emotion']}: write the word that the number stands for")
-    speaker, gender = row.get("speaker"), _GENDERS.get(row.get("gender", "").lower())
-    if not speaker and row.get("dataset") in known:
-        said = known[row["dataset"]].labels(PurePosixPath(row["path"]))
-        if said is not None:
-            speaker, gender = said.speaker, said.gender
-    if not speaker:
-        raise BadName("no speaker, without whom test speakers cannot be kept out of training")
+
+class _ClipReader:
+    """Makes clips of lines. Words that many lines share are kept once: there may be a million lines."""
+
+    def __init__(self, folder: Path, known: Mapping[str, Corpus]) -> None:
+        self._folder, self._known = folder, known
+        self._length = lru_cache(maxsize=64)(file_seconds)  # neighbouring lines name parts of one file
+        self._words: dict[str, str] = {}
+        self._emotions: dict[str, str] = {}
+
+    def __call__(self, row: Mapping[str, str], *, upwards: bool) -> Clip:
+        """The clip of one line.
+
+        Raises:
+            BadName: no path, speaker or emotion, times or a word for the part of the split that cannot be understood.
+        """
+        if "path" not in row:
+            raise BadName("no path")
+        path = _find(row["path"], self._folder, upwards=upwards)
+        span = span_of(row, path, self._length)
+        emotion = self._emotion(row)
+        speaker, gender = self._speaker(row)
+        return Clip(
+            clip_id=_clip_id(row["path"], self._folder) + (span.fragment if span else ""),
+            path=path,
+            span=span,
+            speaker=self._words.setdefault(speaker, speaker),
+            emotion=emotion,
+            gender=gender,
+            part=_part(row),
+        )
+
+    def _emotion(self, row: Mapping[str, str]) -> str:
+        text = row.get("emotion")
+        if not text:
+            raise BadName("no emotion")
+        if text not in self._emotions:
+            if is_number(text):
+                raise BadName(f"emotion must be a word; got {text}: write the word that the number stands for")
+            self._emotions[text] = emotion_word(text)
+        return self._emotions[text]
+
+    def _speaker(self, row: Mapping[str, str]) -> tuple[str, str | None]:
+        """Name and gender, of the file's name where the corpus is known."""
+        speaker, gender = row.get("speaker"), _GENDERS.get(row.get("gender", "").lower())
+        if not speaker and row.get("dataset") in self._known:
+            said = self._known[row["dataset"]].labels(PurePosixPath(row["path"]))
+            if said is not None:
+                speaker, gender = said.speaker, said.gender
+        if not speaker:
+            raise BadName("no speaker, without whom test speakers cannot be kept out of training")
+        return speaker, gender
+
+
+def _part(row: Mapping[str, str]) -> str | None:
     part = row.get("split", "").lower()
-    if part and part not in _PARTS:
+    if part and part not in PARTS:
         raise BadName(
             f"split must be train, validation (or dev, valid, val) or test; got {row['split']!r}"
             + (", which means validation to some and test to others" if part.startswith("eval") else "")
         )
-    return Clip(
-        clip_id=_clip_id(row["path"], folder) + (span.fragment if span else ""),
-        path=path,
-        span=span,
-        speaker=speaker,
-        emotion=emotion_word(row["emotion"]),
-        gender=gender,
-        part=_PARTS.get(part),
-    )
+    return PARTS.get(part)
 
 
 def _find(text: str, folder: Path, *, upwards: bool) -> Path:
@@ -213,7 +267,7 @@ def _find(text: str, folder: Path, *, upwards: bool) -> Path:
     Raises:
         BadName: no file there, and a path as Windows writes it.
     """
-    path = folder / os.path.expanduser(text)
+    path = folder / (os.path.expanduser(text) if text.startswith("~") else text)
     if "\\" in text and not path.exists():
         raise BadName(f"no such file: {text}; write its path with / instead of \\")
     if not upwards or path.exists():
@@ -223,7 +277,9 @@ def _find(text: str, folder: Path, *, upwards: bool) -> Path:
 
 def _clip_id(text: str, folder: Path) -> str:
     """The path from the manifest's folder, so that it reads the same on every machine."""
-    path = os.path.expanduser(text)  # as text: a manifest may have hundreds of thousands of lines
+    if text[0] not in "/~." and "//" not in text and "/." not in text:
+        return text  # as it is: a manifest may have a million lines
+    path = os.path.expanduser(text)
     return (os.path.relpath(path, _resolved(folder)) if os.path.isabs(path) else os.path.normpath(path)).replace(
         os.sep, "/"
     )

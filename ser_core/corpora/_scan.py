@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -94,8 +94,15 @@ def scan_folder(corpus: Corpus, root: Path) -> Scan:
         else:
             found.setdefault(said.clip_id, (path, said))
     ordered = [found[clip_id] for clip_id in sorted(found)]
-    columns = columns_of_clips(said.columns for _, said in ordered)
-    return Scan(clips=tuple(map(_clip, ordered)), columns=columns, problems=tuple(problems), left_out=left_out)
+    columns = ColumnsOfClips()
+    for row, (_, said) in enumerate(ordered):
+        columns.add(row, said.columns)
+    return Scan(
+        clips=tuple(map(_clip, ordered)),
+        columns=columns.arrays(len(ordered)),
+        problems=tuple(problems),
+        left_out=left_out,
+    )
 
 
 def _clip(found: tuple[Path, Labels]) -> Clip:
@@ -145,17 +152,25 @@ def _with_row(said: Labels, row: Row, emotions: Mapping[str, str | None]) -> Lab
     return replace(said, emotion=word, **own, further=known)
 
 
-def columns_of_clips(rows: Iterable[Mapping[str, str]]) -> dict[str, np.ndarray]:
-    """Cells by name of every clip -> columns (clips,) of str objects; those without any value are left out."""
-    columns: dict[str, np.ndarray] = {}
-    rows = list(rows)
-    for number, row in enumerate(rows):
-        for name, value in row.items():
-            if value:
-                if name not in columns:
-                    columns[name] = np.full(len(rows), "", dtype=object)
-                columns[name][number] = value
-    return columns
+class ColumnsOfClips:
+    """Gathers cells by name, clip by clip, into columns; equal cells are kept once."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, dict[int, str]] = {}
+        self._words: dict[str, str] = {}
+
+    def add(self, row: int, cells: Mapping[str, str]) -> None:
+        """The cells of the clip `row`; empty ones are nothing."""
+        for name, text in cells.items():
+            if text:
+                self._cells.setdefault(name, {})[row] = self._words.setdefault(text, text)
+
+    def arrays(self, rows: int) -> dict[str, np.ndarray]:
+        """Columns (rows,) of str objects, "" where a clip has no cell."""
+        columns = {name: np.full(rows, "", dtype=object) for name in self._cells}
+        for name, cells in self._cells.items():
+            columns[name][list(cells)] = list(cells.values())
+        return columns
 
 
 def audio_files(root: Path) -> Iterator[Path]:
