@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
                "the test set."),
     "dashboard": ("search.dashboard", "Draw runs again from their records, compare them, or watch one."),
     "compare": ("search.compare", "Rank runs by their test scores, and test every difference on the same clips."),
+    "evaluate": ("search.evaluate", "Score MODEL on the speech in DATA: all scores with intervals, by speaker and "
+                 "group, and a page."),
     "predict": ("ser_core.predict", "Predict the emotion in AUDIO with MODEL."),
     "export": ("ser_core.export", "Export MODEL to ONNX."),
     "cluster": ("search.cluster", "Ray clusters for ser-search."),

@@ -98,6 +98,16 @@ def load_predictor(folder: Path, *, device: str | torch.device = "cpu") -> Predi
     return EnsemblePredictor(members=tuple(members), weights=np.array(list(weights.values())))
 
 
+def member_folders(folder: Path) -> list[Path]:
+    """The folders of the models that stand behind a folder: those of an ensemble's members, or the folder itself.
+
+    Raises:
+        ArtifactError: an ensemble that is damaged.
+    """
+    path = folder / ENSEMBLE_FILE
+    return [folder / name for name in _read(path)] if path.exists() else [folder]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Member:
     folder: str

@@ -197,6 +197,7 @@ def training_of(run: Run, data: Data) -> Training:
             "corpus": asdict(plan.corpus),
             "split": plan.split,
             "speaker_independent": plan.speaker_independent,
+            "trained_speakers": sorted({*plan.speakers.fit, *plan.speakers.validation}),
             "command": plan.command,
         },
     )

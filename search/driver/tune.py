@@ -28,6 +28,7 @@ from search.wording import resume_command
 from ser_core.architectures import default_config
 from ser_core.config import ConfigError, setting_help
 from ser_core.errors import UserError
+from ser_core.splits import PARTS
 from spaces.several import ARCHITECTURE, merged
 
 
@@ -111,7 +112,8 @@ def tune_one(options: Options, console: Console) -> Path:
     if options.dry_run:
         meaning = knob_meanings(plan)
         facts = {"features": feature_facts(plan, manifest, cache_dir, cache_bytes)}
-        print_plan(plan, manifest, split, folder, console, meaning=meaning, facts=facts)
+        clips = {part: len(getattr(split, part)) for part in PARTS}
+        print_plan(plan, manifest, clips, folder, console, meaning=meaning, facts=facts)
         return folder
     print_warm_start(plan, console)
     print_warnings(plan, console)

@@ -24,6 +24,7 @@ from ser_core.config import FeatureConfig
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Split
+from ser_core.trained_clips import write_trained_clips
 from ser_core.whole_file import write_json
 
 
@@ -70,5 +71,7 @@ def conclude(
     from search.finals.model_card import write_model_cards  # its libraries take two seconds to import
 
     write_model_cards(folder, result)
+    for name in models:
+        write_trained_clips(folder / name, manifest, split.development)
     write_insight(folder, models[0], manifest, split, store, log=log)
     return result

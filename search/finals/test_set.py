@@ -116,8 +116,12 @@ class _Reading:
 
 
 def _write_predictions(path: Path, result: Predictions) -> None:
+    write_table(path, pd.concat(prediction_tables(result)))
+
+
+def prediction_tables(result: Predictions) -> list[pd.DataFrame]:
     """One line per clip and seed: what it is, what was predicted, and the probability of every class."""
-    tables = [
+    return [
         prediction_table(
             clip_ids=result.clip_ids,
             labels=result.labels,
@@ -132,4 +136,3 @@ def _write_predictions(path: Path, result: Predictions) -> None:
         )
         for seed, probabilities in enumerate(result.probabilities, 1)
     ]
-    write_table(path, pd.concat(tables))

@@ -25,6 +25,7 @@ class ComparisonHead:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     footer: str
+    table: str = "The runs"
 
 
 def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:

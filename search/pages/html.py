@@ -25,7 +25,15 @@ from search.comparison.comparable import named_apart
 from search.pages.comparison_head import ComparisonHead, comparison_head
 from search.pages.figures._style import DARK
 from search.pages.run_head import page_head
-from search.pages.sections import Section, compared_sections, page_data, protocol_sections, run_sections, trial_table
+from search.pages.sections import (
+    Section,
+    compared_sections,
+    page_data,
+    protocol_sections,
+    run_sections,
+    test_sections,
+    trial_table,
+)
 from search.run_folder.run_view import RunView
 
 SCRIPTS = ("plotly.js", "table.js", "dashboard.js")
@@ -78,6 +86,11 @@ def build_comparison(runs: Sequence[RunView]) -> str:
 def build_protocol(head: ComparisonHead, models: Sequence[RunView]) -> str:
     """A page of every fold of a protocol, as one file; `models` have the test clips of all folds in their results."""
     return _comparison(head, protocol_sections(models))
+
+
+def build_tested(head: ComparisonHead, result: Mapping[str, Any]) -> str:
+    """A page of a test alone, as one file; `result` has `test` and `corpus` as result.json has them."""
+    return _comparison(head, test_sections(result))
 
 
 def _comparison(head: ComparisonHead, sections: Sequence[Section]) -> str:

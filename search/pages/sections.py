@@ -92,6 +92,19 @@ def _concerns(module: ModuleType, run: RunView) -> bool:
     return not hasattr(module, "concerns") or module.concerns(run)
 
 
+def test_sections(result: Mapping[str, Any]) -> list[Section]:
+    """Figures of the test alone, of a result that no search led to."""
+    modules = [module for module in figure_modules() if _name(module) in TEST_FIGURES]
+    return _sections([_page_figure(module, module.info(_Tested(result))) for module in modules])
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """What figures of the test alone look at."""
+
+    result: Mapping[str, Any]
+
+
 def _together(runs: Sequence[RunView]) -> list[PageFigure]:
     """Figures that hold all runs."""
     modules = [module for module in figure_modules() if hasattr(module, "info_of")]

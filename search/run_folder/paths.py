@@ -52,6 +52,11 @@ PROTOCOL_PAGE_FILE = "protocol.html"
 LEADERBOARD_FILE = "leaderboard.json"
 COMPARISON_FILE = "comparison.html"
 
+EVALUATION_FILE = "evaluation.json"
+EVALUATION_PAGE_FILE = "evaluation.html"
+EVALUATIONS_FILE = "evaluations.jsonl"
+"""In a folder of models: every evaluation of them."""
+
 
 def checkpoint_file(run_folder: Path, job: str) -> Path:
     """Where the job of that name is saved while it is under way."""

@@ -66,6 +66,8 @@ def _group_sentence(column: str, numbers: Mapping[str, Any]) -> str:
     start = f"{column[:1].upper()}{column[1:]}: {name} is recognised "
     if not is_number(worst["uar"]):
         return f"{start}with a UAR of {percent(uar)}, and shares no emotion with the others."
+    if worst["uar"] == 0 and not is_number(worst["p_holm"]):
+        return f"{column[:1].upper()}{column[1:]}: all groups are recognised alike, with a UAR of {percent(uar)}."
     below = f"worst, {percent(uar)} UAR, {points(-worst['uar'])} points below the others"
     if not is_number(worst["p_holm"]):
         return f"{start}{below}: cannot be tested with so few speakers."

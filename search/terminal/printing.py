@@ -19,7 +19,6 @@ from search.run_folder.rungs import GRACE_TRIALS
 from search.run_folder.verdict import group_sentences, tuning_sentence
 from search.wording import caveats, count, duration, interval, percent, printable, tags
 from ser_core.clips import Manifest
-from ser_core.splits import SINGLE_SPLITS, Split
 
 SCORES = {"uar": "UAR", "war": "accuracy (WAR)", "macro_f1": "macro F1"}
 
@@ -33,7 +32,7 @@ def print_warnings(plan: SearchPlan, console: Console) -> None:
     """What nobody may overlook: a synthetic corpus, shared speakers, files left out."""
     for caveat in caveats(facts_of_plan(plan)):
         console.print(f"[yellow]{plain(caveat.title)} {plain(caveat.long)}[/]")
-    if len(plan.speakers.test) == 1 and plan.split in SINGLE_SPLITS:
+    if len(plan.speakers.test) == 1 and ":" not in plan.split:  # a fold of a protocol has others beside it
         console.print(
             f"[yellow]One test speaker gives no interval; --split kfold:{min(5, plan.corpus.speakers)} tests each of "
             f"the {plan.corpus.speakers} speakers once.[/]"
@@ -61,7 +60,7 @@ def print_warm_start(plan: SearchPlan, console: Console) -> None:
 def print_plan(
     plan: SearchPlan,
     manifest: Manifest,
-    split: Split,
+    clips: Mapping[str, int],
     folder: Path,
     console: Console,
     *,
@@ -71,10 +70,10 @@ def print_plan(
     """The plan and the space of a run that is not started.
 
     Args:
-        meaning: of every knob by its name. facts: what else there is to say, by name.
+        clips: part -> how many it has. meaning: of every knob by its name. facts: what else there is to say, by name.
     """
     table = Table("Plan", "", title="Dry run: nothing is trained", title_justify="left")
-    for name, fact in {**_plan_facts(plan, manifest, split, folder), **facts}.items():
+    for name, fact in {**_plan_facts(plan, manifest, clips, folder), **facts}.items():
         table.add_row(name, plain(fact))
     console.print(table)
     console.print(_space_table(plan, meaning))
@@ -82,14 +81,13 @@ def print_plan(
     print_warnings(plan, console)
 
 
-def _plan_facts(plan: SearchPlan, manifest: Manifest, split: Split, folder: Path) -> Mapping[str, str]:
-    corpus, parts = plan.corpus, {"train": split.train, "validation": split.validation, "test": split.test}
-    clips = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
+def _plan_facts(plan: SearchPlan, manifest: Manifest, clips: Mapping[str, int], folder: Path) -> Mapping[str, str]:
+    corpus, parts = plan.corpus, ", ".join(f"{number:,} {part}" for part, number in clips.items())
     return {
         "model": model_text(plan, None),
         "corpus": f"{corpus.name}: {count(corpus.clips, 'clip')}, {count(corpus.speakers, 'speaker')}",
         "classes": ", ".join(manifest.classes),
-        "split": f"{plan.split}: {clips} clips",
+        "split": f"{plan.split}: {parts} clips",
         "validation speakers": ", ".join(plan.speakers.validation),
         **({"inner folds": "; ".join(", ".join(names) for names in plan.inner_folds)} if plan.inner_folds else {}),
         "test speakers": ", ".join(plan.speakers.test),

@@ -128,6 +128,9 @@ def test_groups_of_speakers_as_folds_end_with_one_interval(corpus: Path, cache: 
     assert numbers["pooled"]["speakers"] == 24
     assert numbers["tuned_on_test_speakers"] is False
     assert "<h1>kfold:3, 3 folds: mlp</h1>" in (folder / "protocol.html").read_text()
+    for fold in numbers["folds"]:
+        (trained,) = (folder / fold["run"] / "final").glob("trial-*/trained_on.txt")
+        assert len(trained.read_text().split()) == 96 - 4 * len(fold["test_speakers"])
 
 
 def test_folds_that_cannot_be_made_are_refused_before_the_first_is_begun(corpus: Path, cache: Path) -> None:

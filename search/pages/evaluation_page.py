@@ -1,0 +1,91 @@
+"""The page of an evaluation: a finished model on other speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.comparison.comparable import Banner
+from search.finals.test_scores import SCORES
+from search.pages.comparison_head import ComparisonHead
+from search.pages.html import build_tested
+from search.run_folder.run_score import run_score
+from search.run_folder.verdict import group_sentences
+from search.wording import SYNTHETIC, TRANSDUCTIVE, count, interval, percent
+from ser_core.whole_file import defined, write_whole
+
+_NAMES = {"uar": "UAR", "war": "accuracy (WAR)", "macro_f1": "macro F1"}
+
+
+def write_evaluation_page(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write the page of `evaluation.json`.
+
+    Raises:
+        OSError: a disk that is full or cannot be written.
+    """
+    document = defined(document)
+    return write_whole(path, build_tested(_head(document), document))
+
+
+def evaluation_banners(document: Mapping[str, Any]) -> tuple[Banner, ...]:
+    """What readers of the scores must not overlook."""
+    data, shared = document["data"], document["shared_speakers"]
+    rules = [
+        (data["synthetic"], Banner(SYNTHETIC.title, SYNTHETIC.long)),
+        (document["transductive"], Banner(TRANSDUCTIVE.title, TRANSDUCTIVE.long)),
+        (
+            bool(shared),
+            Banner("Not speaker-independent.", f"The model was trained on other clips of {', '.join(shared)}."),
+        ),
+        (
+            not document["training_clips_known"],
+            Banner(
+                "Training clips unknown.",
+                "An earlier version made this model, which does not say what it was trained on; whether clips of this "
+                "data are among them cannot be told.",
+            ),
+        ),
+        (
+            data["trained_on_left_out"] > 0,
+            Banner("Left out:", f"{count(data['trained_on_left_out'], 'clip')} that the model was trained on."),
+        ),
+        (
+            document["evaluations"] > 1,
+            Banner(
+                "Evaluated before.",
+                f"This model was evaluated on these clips {document['evaluations']} times; scores are too high where a "
+                f"choice followed a look at them.",
+            ),
+        ),
+    ]
+    return tuple(banner for holds, banner in rules if holds)
+
+
+def score_rows(document: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Score, value, interval over speakers, single models."""
+    test = document["test"]
+    found = {label: run_score(test, name) for name, label in _NAMES.items() if name in SCORES}
+    return tuple(
+        (label, percent(score.value), interval(score.interval, speakers=test["speakers"]), score.single or "–")
+        for label, score in found.items()
+    )
+
+
+def _head(document: Mapping[str, Any]) -> ComparisonHead:
+    test, data = document["test"], document["data"]
+    trained = (document["trained_on"] or {}).get("name", "unknown data")
+    missing = [word for word in document["corpus"]["classes"] if test["per_class_recall"][word]["mean"] is None]
+    lacks = f" The data have no {', '.join(missing)}, which the model may predict all the same." if missing else ""
+    groups = " ".join(group_sentences(test))
+    return ComparisonHead(
+        run=document["models"],
+        title=f"A model of {trained} on {data['corpus']}",
+        lead=f"{count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}, scored as the "
+        f"{run_score(test).of} predicts them; intervals are over speakers.{lacks} {groups}".strip(),
+        banners=evaluation_banners(document),
+        columns=("score", "value", "95 % interval", "single model"),
+        rows=score_rows(document),
+        table="The scores",
+        footer="UAR is over the emotions that the data have.",
+    )

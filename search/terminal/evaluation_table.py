@@ -1,0 +1,34 @@
+"""An evaluation on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from search.run_folder.paths import EVALUATION_FILE, EVALUATION_PAGE_FILE
+from search.run_folder.run_score import run_score
+from search.run_folder.verdict import group_sentences
+from search.terminal.printing import SCORES, plain
+from search.wording import count, interval, percent
+from ser_core.whole_file import defined
+
+
+def print_evaluation(document: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """The scores with their intervals, the worst group of every column, and where everything lies."""
+    test = defined(document["test"])
+    title = f"{document['data']['corpus']}: {count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}"
+    table = Table("", "Value", "95 % interval over speakers", title=plain(title), title_justify="left")
+    for name, label in SCORES.items():
+        score = run_score(test, name)
+        table.add_row(label, percent(score.value), interval(score.interval, speakers=test["speakers"]))
+    console.print(table)
+    for sentence in group_sentences(test):
+        console.print(plain(sentence), highlight=False)
+    if document["evaluations"] > 1:
+        console.print(f"[yellow]Evaluated on these clips {document['evaluations']} times.[/]")
+    for file in (EVALUATION_PAGE_FILE, EVALUATION_FILE):
+        console.print(f"  {(folder / file).resolve()}", soft_wrap=True, highlight=False)
