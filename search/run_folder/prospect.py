@@ -24,6 +24,31 @@ _LEAST_FREEDOM = 4
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoldLead:
+    """By how much a trial leads the recipe over the folds that both completed.
+
+    Attributes:
+        trial: its number. folds: of both.
+        lead: mean UAR less the recipe's.
+        luck: standard error of such a lead.
+    """
+
+    trial: int
+    folds: int
+    lead: float
+    luck: float
+
+    @property
+    def beyond_luck(self) -> bool:
+        return self.lead > LUCK * self.luck
+
+    @property
+    def against_luck(self) -> float:
+        """The lead times the root of its folds, by which leads of one search can be ordered."""
+        return self.lead * math.sqrt(self.folds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prospect:
     """What trials so far say about finding something better than the recipe.
 
@@ -31,7 +56,7 @@ class Prospect:
         trials: that have ended, the recipe and failed ones apart. running: that have not.
         best: number of the one whose lead over the recipe is largest against luck.
         lead: its mean UAR less the recipe's, over the folds that both completed.
-        luck: standard error of such a lead; NaN before enough pairs of folds.
+        luck: standard error of such a lead.
     """
 
     trials: int
@@ -47,35 +72,42 @@ class Prospect:
 
 
 def prospect(records: RunRecords) -> Prospect | None:
-    """What there is to say; None before the recipe has completed all folds, or without folds one after another.
+    """What there is to say; None where `fold_leads` says nothing."""
+    leads = fold_leads(records)
+    if not leads:
+        return None
+    recipe = recipe_trial(records)
+    tried = [each for each in records.trials.values() if each is not recipe and each.state is not TrialState.FAIL]
+    running = sum(trial.state is TrialState.RUNNING for trial in tried)
+    best = max(leads, key=lambda lead: lead.against_luck)
+    return Prospect(trials=len(tried) - running, running=running, best=best.trial, lead=best.lead, luck=best.luck)
 
-    The standard error of a lead over k folds is s / sqrt(k), with s the pooled standard deviation of a trial's leads
-    over its own folds, as in an analysis of variance with the trials as groups.
+
+def fold_leads(records: RunRecords) -> list[FoldLead]:
+    """Of every other trial with a complete fold, in the order of their numbers.
+
+    Empty before the recipe has completed all folds, without folds one after another, and before enough trials share two
+    folds with it. The standard error of a lead over k folds is s / sqrt(k), with s the pooled standard deviation of a
+    trial's leads over its own folds, as in an analysis of variance with the trials as groups.
     """
     recipe = recipe_trial(records)
     if recipe is None or recipe.state is not TrialState.COMPLETE or recipe.folds < 2:
-        return None
+        return []
     standard = fold_scores(recipe)
-    others = [trial for trial in records.trials.values() if trial is not recipe and trial.state is not TrialState.FAIL]
     leads = {
         trial.number: [own - its for own, its in zip(fold_scores(trial), standard, strict=False)]
-        for trial in others
-        if trial.folds
+        for trial in records.trials.values()
+        if trial is not recipe and trial.folds and trial.state is not TrialState.FAIL
     }
     squares = sum((lead - fmean(own)) ** 2 for own in leads.values() for lead in own)
     freedom = sum(len(own) - 1 for own in leads.values())
     if freedom < _LEAST_FREEDOM:
-        return None
+        return []
     spread = math.sqrt(squares / freedom)
-    running = sum(trial.state is TrialState.RUNNING for trial in others)
-    best = max(leads, key=lambda number: fmean(leads[number]) * math.sqrt(len(leads[number])))
-    return Prospect(
-        trials=len(others) - running,
-        running=running,
-        best=best,
-        lead=fmean(leads[best]),
-        luck=spread / math.sqrt(len(leads[best])),
-    )
+    return [
+        FoldLead(trial=number, folds=len(own), lead=fmean(own), luck=spread / math.sqrt(len(own)))
+        for number, own in leads.items()
+    ]
 
 
 def fold_scores(trial: TrialRecord) -> list[float]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from search.run_folder.finals_rule import recipe_trial
+from search.run_folder.records import RunRecords, TrialRecord
 from search.run_folder.rungs import fold_rungs, rung_epochs
 from search.run_folder.scoring import Scoring
 from ser_core.training.report import EpochReport
+from spaces.several import for_choice
 
 
 @dataclass
@@ -118,3 +121,17 @@ class Asha:
             if reached and self.stops(trial, epoch, scoring.of(epochs[:epoch])):
                 stopped = stopped or epoch
         return stopped
+
+
+def verdict(
+    asha: Asha | Mapping[str, Asha], records: RunRecords, trial: TrialRecord, epochs: Sequence[EpochReport]
+) -> int:
+    """Put a trial with these epochs on the rungs that it has reached -> the rung that ends it, 0 for none.
+
+    None ends the recipe where folds follow one another: all of them are needed to tell what others are worth.
+
+    Args:
+        asha: the rungs, or those of each architecture.
+    """
+    stopped = for_choice(asha, trial.params).judge(trial.number, epochs, trial.scoring)
+    return 0 if trial.scoring.fold_epochs and trial is recipe_trial(records) else stopped

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from optuna.trial import FrozenTrial
 
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
-from search.study.asha import Asha
+from search.study.asha import Asha, verdict
 from search.study.open_trials import OpenTrials, origin_of
 from search.study.rebuild import rebuild
 from search.wording import count
@@ -85,8 +85,7 @@ def _fill_rungs(records: RunRecords, asha: Asha | Mapping[str, Asha]) -> dict[in
     verdicts: dict[int, int] = {}
     for number, epochs in records.arrivals:
         trial = records.trials[number]
-        own = for_choice(asha, trial.params)
-        verdicts[number] = own.judge(number, trial.epochs[:epochs], trial.scoring)
+        verdicts[number] = verdict(asha, records, trial, trial.epochs[:epochs])
     return verdicts
 
 

@@ -15,7 +15,7 @@ from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import GRACE_TRIALS, find_grace_epochs
 from search.run_folder.verdict import prospect_sentence
 from search.study.allocation import Allocation, Luck
-from search.study.asha import Asha
+from search.study.asha import Asha, verdict
 from search.study.open_trials import OpenTrials
 from search.study.recovery import recover
 from ser_core.errors import UserError
@@ -183,7 +183,7 @@ class Search:
 
     def _judge(self, record: TrialRecord) -> int:
         """Put a trial on the rungs that it has reached -> the rung that ends it, 0 for none."""
-        return for_choice(self._asha, record.params).judge(record.number, record.epochs, record.scoring)
+        return verdict(self._asha, self._writer.records, record, record.epochs)
 
     def _find_grace(self) -> None:
         """Place the first rungs once enough trials were trained to their end, and put all trials so far on them.

@@ -17,6 +17,7 @@ from search.run_folder.paths import INSIGHT_FILE, PREDICTIONS_FILE
 from search.run_folder.predictions import Predictions, prediction_table, write_table
 from search.run_folder.records import Phase, TrialState
 from search.run_folder.records_writer import RecordWriter
+from search.run_folder.scoring import Scoring
 from search.study.asha import Asha
 from ser_core.metrics.scores import seed_interval
 from ser_core.training.report import EpochReport
@@ -82,7 +83,8 @@ class RunMaker:
         }
         (folder / "plan.json").write_text(json.dumps(self.plan))
         self.now = 1_700_000_000.0
-        self.writer = RecordWriter(folder / "records.jsonl", clock=lambda: self.now)
+        scoring = Scoring("best", max_epochs if self.plan.get("folds") == "auto" else 0)
+        self.writer = RecordWriter(folder / "records.jsonl", clock=lambda: self.now, scoring=scoring)
         self.writer.session()
         self.free = [self.now + 2.0, self.now + 2.5]
 

@@ -171,3 +171,21 @@ def test_a_search_that_was_killed_ends_early_like_one_that_was_not(tmp_path: Pat
     finish(*endless(tmp_path / "killed"))
     finish(*endless(tmp_path / "unbroken"))
     assert same_trials(study_of(tmp_path / "killed"), study_of(tmp_path / "unbroken"))
+
+
+def test_no_rung_ends_the_recipe_since_all_its_folds_are_needed(tmp_path: Path) -> None:
+    """A poor recipe, also of a search that was killed."""
+    worst = {"optim.learning_rate": 1e-1, "optim.batch_size": 16}
+    space = Space(knobs=SPACE.knobs, first=({"optim.learning_rate": 1e-2}, worst))
+    for first in (space, Space(knobs=SPACE.knobs, first=space.first[::-1])):
+        folder = tmp_path / str(first.first[0]["optim.learning_rate"])
+        for steps in (5, 60, 10**6):
+            search, writer = search_of(folder, 3, "best-third", space=first)
+            kill_after(search, writer, steps)
+            with contextlib.suppress(Killed):
+                finish(search, writer)
+                writer.close()
+        trials = writer.records.trials
+        assert (trials[0].state, trials[0].folds) == (TrialState.COMPLETE, FOLDS)
+        assert trials[1].origin == "first"
+        assert TrialState.PRUNED in {trial.state for trial in trials.values()}

@@ -19,6 +19,7 @@ from search.pages.figures import (
     figure_modules,
     finalists,
     history,
+    leads,
     learning_curves,
     slices,
     survival,
@@ -63,6 +64,17 @@ def several(run_maker: Callable[..., Any]) -> RunView:
 
 
 @pytest.fixture
+def folded(run_maker: Callable[..., Any]) -> RunView:
+    """A recipe and five trials over up to three folds of four epochs; trial 2 leads by about six points on each."""
+    maker = run_maker("folded", max_epochs=4, trials=6, folds="auto", inner_folds=[["a"], ["b"], ["c"]])
+    for number, folds in enumerate([(0.5, 0.6, 0.4), (0.5, 0.61, 0.4), (0.56, 0.65, 0.47), (0.4,), (0.49, 0.59), ()]):
+        maker.start(number)
+        maker.epochs(number, [uar for uar in folds for _ in range(4)] or [0.3])
+        maker.end(number, "COMPLETE" if len(folds) == 3 else "PRUNED", "" if len(folds) == 3 else "rung")
+    return view(maker)
+
+
+@pytest.fixture
 def small(run_maker: Callable[..., Any]) -> Any:
     """Five trials of up to 9 epochs, rungs at 2 and 6: known by hand."""
     maker = run_maker("small", max_epochs=9, trials=5)
@@ -90,8 +102,8 @@ def small(run_maker: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
-def test_contract(module: ModuleType, finished: RunView, unpruned: RunView, several: RunView) -> None:
-    other = {"rank_agreement": unpruned, "architectures": several}
+def test_contract(module: ModuleType, finished: RunView, unpruned: RunView, several: RunView, folded: RunView) -> None:
+    other = {"rank_agreement": unpruned, "architectures": several, "leads": folded}
     check_contract(module, module.info(other.get(module.__name__.rpartition(".")[2], finished)))
 
 
@@ -163,6 +175,26 @@ def test_result_figures_wait_for_the_result(run_maker: Callable[..., Any]) -> No
     assert [
         name for name, module in MODULES.items() if module.SECTION == "Result" and module.info(run) is not None
     ] == []
+
+
+def test_leads_are_against_the_recipe_on_its_folds(folded: RunView, finished: RunView) -> None:
+    """Leads: 0, 0.01, 0; 0.06, 0.05, 0.07; -0.1; -0.01, -0.01. Their squares within trials sum to 2.667e-4, over 5."""
+    assert leads.concerns(folded)
+    assert not leads.concerns(finished)
+    info = leads.info(folded)
+    assert info is not None
+    rows = leads.table(info)
+    assert [(row["trial"], row["folds"], row["lead_points"]) for row in rows] == [
+        (2, 3, 6.0), (1, 3, 0.33), (4, 2, -1.0), (3, 1, -10.0),
+    ]  # fmt: skip
+    assert [row["beyond_luck"] for row in rows] == [True, False, False, False]
+    spread = math.sqrt(2.6667e-4 / 5)
+    assert [row["luck_points"] for row in rows] == pytest.approx(
+        [196 * spread / math.sqrt(folds) for folds in (3, 3, 2, 1)], abs=0.01
+    )
+    assert leads.reading(info).startswith(
+        "Of 4 trials, 1 leads the recipe by more than luck explains; clearest is trial 2, +6.0 points UAR over 3 folds"
+    )
 
 
 # -- what each one extracts -------------------------------------------------------------------------------------------

@@ -1,0 +1,88 @@
+"""Leads: how far each trial lies from the recipe on the folds that both trained, against what luck makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from search.pages.figures._style import BLUE, MUTED, SLATE, blank
+from search.run_folder.prospect import LUCK, FoldLead, fold_leads
+from search.run_folder.records import Value
+from search.run_folder.run_view import RunView
+from search.wording import count, points, signed_points
+
+TITLE = "Leads: trials against the recipe, fold by fold"
+SECTION, ORDER, WIDE = "Search", 15, True
+EMPTY = "The recipe has not completed its folds yet, or too few trials share two of them with it."
+MOST = 60
+
+
+@dataclass(frozen=True)
+class LeadsInfo:
+    """Trials with a complete fold, the largest lead first."""
+
+    leads: tuple[FoldLead, ...]
+
+
+def concerns(run: RunView) -> bool:
+    """Only folds one after another are pairs; and where trials choose an architecture, recipes are several."""
+    return run.plan.folds_in_turn > 1 and bool(run.plan.first)
+
+
+def info(run: RunView) -> LeadsInfo | None:
+    """The leads that decide whether the search goes on."""
+    leads = fold_leads(run.records)
+    return LeadsInfo(tuple(sorted(leads, key=lambda lead: (-lead.lead, lead.trial)))) if leads else None
+
+
+def reading(info: LeadsInfo) -> str:
+    """Whether anything leads beyond luck."""
+    beyond = [lead for lead in info.leads if lead.beyond_luck]
+    best = max(beyond or info.leads, key=lambda lead: lead.against_luck)
+    distance = f"trial {best.trial}, {signed_points(best.lead)} points UAR over {count(best.folds, 'fold')}"
+    luck = f"luck alone makes up to {points(LUCK * best.luck)}"
+    tried = count(len(info.leads), "trial")
+    if not beyond:
+        return f"Of {tried}, none leads the recipe by more than luck explains. Closest is {distance}; {luck}."
+    verb = "leads" if len(beyond) == 1 else "lead"
+    return (
+        f"Of {tried}, {len(beyond)} {verb} the recipe by more than luck explains; clearest is {distance}, where {luck}."
+        f" The more trials there are, the more of them do so by luck: the finals tell."
+    )
+
+
+def table(info: LeadsInfo) -> list[dict[str, Value | None]]:
+    """A row per trial."""
+    return [
+        {
+            "trial": lead.trial,
+            "folds": lead.folds,
+            "lead_points": round(100 * lead.lead, 2),
+            "luck_points": round(100 * LUCK * lead.luck, 2),
+            "beyond_luck": lead.beyond_luck,
+        }
+        for lead in info.leads
+    ]
+
+
+def figure(info: LeadsInfo, *, narrow: bool = False) -> go.Figure:
+    """A point a trial with the bars of luck, beside the line of the recipe."""
+    drawn = blank(height=320 if narrow else 340, narrow=narrow, x="trials, the best first", y="points UAR")
+    shown = info.leads[:MOST]
+    for beyond, color, name in ((True, BLUE, "beyond luck"), (False, SLATE, "within luck, or behind")):
+        own = [(place, lead) for place, lead in enumerate(shown, 1) if lead.beyond_luck is beyond]
+        if own:
+            drawn.add_scatter(
+                x=[place for place, _ in own],
+                y=[100 * lead.lead for _, lead in own],
+                mode="markers",
+                name=name,
+                marker={"color": color, "size": 8},
+                error_y={"type": "data", "array": [100 * LUCK * lead.luck for _, lead in own], "thickness": 1.2},
+                customdata=[(lead.trial, lead.folds) for _, lead in own],
+                hovertemplate="trial %{customdata[0]}: %{y:+.1f} points over %{customdata[1]} folds<extra></extra>",
+            )
+    drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5}, annotation_text="the recipe", annotation_font_size=12)
+    drawn.update_xaxes(range=[0.3, len(shown) + 0.7])
+    return drawn
