@@ -30,6 +30,7 @@ from ser_core.features.transforms import Extractor, clip_frames, extractor, sett
 from ser_core.inference import evaluate
 from ser_core.json_document import DocumentError, read_object
 from ser_core.modules.pretrained import PretrainedError, nothing_fetched
+from ser_core.modules.trained_state import frozen_sha256, load_trained_state
 from ser_core.tensor_file import write_tensors
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> N
         "epochs": run.best_epoch or len(run.reports),
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         "weights_sha256": _digest(folder / WEIGHTS_FILE),
+        "frozen_sha256": frozen_sha256(run.model),
         "versions": _versions(),
         "about": dict(about),
     }
@@ -232,7 +234,7 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
                 bins=document["bins"],
                 classes=len(document["classes"]),
             )
-        model.load_state_dict(load_file(weights_file))
+        load_trained_state(model, load_file(weights_file))
         normalisation = _normalisation(document)
     except PretrainedError:
         raise
@@ -243,6 +245,11 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
             f"{folder / CONFIG_FILE} does not describe the weights beside it; it was edited, or written by another "
             f"version (libraries then: {str(document.get('versions'))[:200]}): {repr(error)[:300]}"
         ) from error
+    if document.get("frozen_sha256", "") not in ("", frozen_sha256(model)):
+        raise ArtifactError(
+            f"{folder} keeps only what training changed of encoder {config.features.encoder!r}, and that has other "
+            f"weights on this machine: get the encoder that it was trained on"
+        )
     if spoilt := [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]:
         raise ArtifactError(
             f"{weights_file} holds weights that are NaN or infinite (first {spoilt[0]}; tensors: {len(spoilt)}), with "

@@ -140,6 +140,13 @@ class OptimConfig:
     learning_rate: float = setting(1e-3, "peak learning rate", low=1e-7, high=1.0)
     weight_decay: float = setting(0.01, "weight decay, not applied to biases and norms", low=0, high=1)
     batch_size: int = setting(32, "clips per step", low=2, high=4096)
+    accumulation: int = setting(
+        1,
+        "parts in which the clips of a step go through the model, whose gradients are added: less memory, and batch "
+        "norm of a part alone",
+        low=1,
+        high=4096,
+    )
     epochs: int = setting(40, "full budget, to which the schedule is pinned", low=1, high=10_000)
     schedule: str = setting(
         "onecycle",
@@ -162,7 +169,13 @@ class OptimConfig:
     )
 
     def __post_init__(self) -> None:
-        raise_problems(field_problems(self, "optim"))
+        problems = field_problems(self, "optim")
+        if not problems and self.batch_size < 2 * self.accumulation > 2:
+            problems.append(
+                f"optim.accumulation may be at most half of optim.batch_size = {self.batch_size}, two clips a part; "
+                f"got {self.accumulation}"
+            )
+        raise_problems(problems)
 
 
 @dataclass(frozen=True, kw_only=True)

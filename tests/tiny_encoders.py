@@ -26,21 +26,21 @@ def save_tiny_encoder(
     *,
     layers: int = 2,
     seed: int = 0,
-    scrambled: bool = True,
     **settings: object,
 ) -> PreTrainedModel:
     """Save a checkpoint of the family (`model_type`), feature extractor included.
 
+    No weight is zero, so that none can be swapped unnoticed.
+
     Args:
-        scrambled: no weight is zero, so that none can be swapped unnoticed; else those that training begins with.
         settings: of the configuration; of families that take samples also `stable`, for the layer norms of the large
             encoders, and `do_normalize`.
     """
     torch.manual_seed(seed)
     model, extractor = _MAKERS[family](layers, settings)
     with torch.no_grad():
-        for weight in model.parameters() if scrambled else ():
-            weight.normal_(0, 0.1)
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
     return model.eval()

@@ -13,6 +13,9 @@ A module `ser_core/models/x.py` makes architecture `x`. It holds:
 - optionally `features_for(config, features) -> FeatureConfig`: where the model's settings decide about the features
   (an encoder whose lower layers are frozen stores their output);
 - optionally `takes_raw_features(config) -> bool`: True where features must not be normalised per bin;
+- optionally, as methods of the module: `learning_rate_scale(name) -> float`, the learning rate of a parameter as a
+  share of `optim.learning_rate`, and `begin_epoch(epoch)`, called before each epoch is trained. Parameters that need no
+  gradient are frozen: checkpoints and model folders do not hold them, `build` must bring them;
 - optionally `without_pretrained(config)`: its `Config` for the same module with nothing fetched, for saved weights;
 - `PRECISION`: "bf16" where training gains from bf16 autocast on hardware that computes in it (GPUs since Ampere, CPUs
   with AVX512-BF16 or AMX), else "fp32". It decides what `precision=auto` means there; on other CPUs, where bf16 is

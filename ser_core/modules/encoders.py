@@ -61,6 +61,12 @@ class Encoder(nn.Module):
         """The module that holds `layers`."""
         return self.net if self.facts.family in (WHISPER, AST) else self.net.encoder
 
+    @property
+    def final_norm(self) -> nn.Module:
+        """What stands after the last layer; without weights where nothing does."""
+        name = _final_norm(self)
+        return getattr(self.stack, name) if name else nn.Identity()
+
     def inputs(self, samples: Tensor) -> Tensor:
         """(samples,) of a clip of any length, on the CPU -> (steps, values), what the encoder takes of it.
 
@@ -226,7 +232,7 @@ class TopLayers(nn.Module):
         self.layers = stack.layers[-count:]
         if self._gated:  # the lowest layer of the encoder holds what all layers know of positions
             self.layers[0].attention.rel_attn_embed = stack.layers[0].attention.rel_attn_embed
-        self.norm = getattr(stack, norm) if (norm := _final_norm(encoder)) else nn.Identity()
+        self.norm = encoder.final_norm
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """(batch, frames, hidden), True for real frames (batch, frames) -> (batch, frames, hidden)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +31,30 @@ def learning_rate(step: int, total_steps: int, settings: OptimConfig) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup) / (total_steps - warmup)))
 
 
+@runtime_checkable
+class ScalesRates(Protocol):
+    """A model whose parts learn at different rates."""
+
+    def learning_rate_scale(self, name: str) -> float:
+        """Learning rate of the parameter of this name, as a share of `optim.learning_rate`."""
+
+
 def build_optimizer(model: nn.Module, settings: OptimConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW over the parameters that can be trained; vectors (biases, norms) do not decay."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """Adam or AdamW over the parameters that can be trained; vectors (biases, norms) do not decay.
+
+    Each group has a `scale`, its learning rate as a share of that of the step: 1, or what the model's
+    `learning_rate_scale` says of a parameter.
+    """
+    scaled: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = model.learning_rate_scale(name) if isinstance(model, ScalesRates) else 1.0
+            scaled.setdefault(scale, []).append(parameter)
+    groups: list[dict[str, Any]] = []
+    for scale, trainable in scaled.items():
+        matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
+        groups.append({"params": matrices, "weight_decay": settings.weight_decay, "scale": scale})
+        groups.append({"params": vectors, "weight_decay": 0.0, "scale": scale})
     # One fused kernel a step instead of a dozen per parameter, which small models on a CPU spend most of a step on.
     return _KINDS[settings.optimizer](groups, lr=settings.learning_rate, fused=True)
 

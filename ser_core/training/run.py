@@ -26,9 +26,10 @@ from ser_core.architectures import architecture, build_model, takes_raw_features
 from ser_core.config import Config
 from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
-from ser_core.features.transforms import clip_frames, frame_seconds, settings_key
+from ser_core.features.transforms import clip_frames, frame_seconds
 from ser_core.inference import evaluate
 from ser_core.metrics import scores as metrics
+from ser_core.modules.trained_state import load_trained_state, trained_state
 from ser_core.splits import Fold
 from ser_core.training.augment import augment, random_shifts
 from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, run_identity, write_checkpoint
@@ -44,6 +45,7 @@ from ser_core.training.optim import (
 from ser_core.training.precision import bf16_fault, logits_of, resolve_precision
 from ser_core.training.report import EpochReport
 from ser_core.training.seeding import seeded
+from ser_core.training.steps import TrainsInStages, accumulated, batches_of, check_trainable
 
 
 class Diverged(RuntimeError):
@@ -100,7 +102,7 @@ class TrainingRun(Iterator[EpochReport]):
     def __init__(
         self, config: Config, fold: Fold, store: FeatureStore, device: torch.device, resume: Path | None
     ) -> None:
-        _check(config, fold, store)
+        check_trainable(config, fold, store)
         self.config, self.classes, self.device = config, store.classes, device
         self.reports, self.best_epoch = list[EpochReport](), 0
         self._identity = run_identity(config, fold, store.fingerprint)
@@ -189,7 +191,7 @@ class TrainingRun(Iterator[EpochReport]):
         best = self.reports[self.best_epoch - 1].val_uar if self.best_epoch else -math.inf
         if len(self._evaluate_rows) and report.val_uar > best:
             self.best_epoch = epoch
-            self._best = {name: tensor.clone() for name, tensor in self._kept.state_dict().items()}
+            self._best = {name: tensor.clone() for name, tensor in trained_state(self._kept).items()}
         return report
 
     def _fit_epoch(self, epoch: int) -> tuple[float, float]:
@@ -197,10 +199,12 @@ class TrainingRun(Iterator[EpochReport]):
         optim = self.config.optim
         loss_sum = torch.zeros((), device=self.device)  # summed on the device: reading it would wait for every step
         norm_sum = torch.zeros((), device=self.device)
+        if isinstance(self.model, TrainsInStages):
+            self.model.begin_epoch(epoch)
         self.model.train()
         with seeded(self.config.seed, epoch, self.device):
             order = self._fit_rows[torch.randperm(len(self._fit_rows), device=self.device)]
-            batches = _batches(order, optim.batch_size)
+            batches = batches_of(order, optim)
             for index, rows in enumerate(batches):
                 rate = learning_rate((epoch - 1) * len(batches) + index, optim.epochs * len(batches), optim)
                 loss, norm = self._step(rows, rate)
@@ -217,24 +221,31 @@ class TrainingRun(Iterator[EpochReport]):
 
     def _step(self, rows: Tensor, rate: float) -> tuple[Tensor, Tensor]:
         """One optimiser step on the clips `rows` (batch,) -> loss and gradient norm, scalars on the device."""
+        optim = self.config.optim
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for part in accumulated(rows, optim):
+            losses.append(self._loss(part) * (len(part) / len(rows)))
+            losses[-1].backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm or math.inf)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        self._optimizer.step()
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.model)
+        return torch.stack(losses).detach().sum(), norm
+
+    def _loss(self, rows: Tensor) -> Tensor:
+        """Training loss of the clips `rows` (batch,), augmented: a scalar."""
         config = self.config
         shifts = random_shifts(len(rows), self._largest_shift, self.device) if self._largest_shift else None
         features, lengths = self._clips.batch(rows, shifts)  # (batch, frames, bins), (batch,)
         targets = F.one_hot(self._labels[rows], len(self.classes)).float()  # (batch, classes)
         features, lengths, targets = augment(features, lengths, targets, config.augment, deltas=config.features.deltas)
         logits = logits_of(self.model, features, lengths, self.precision)  # (batch, classes)
-        loss = F.cross_entropy(
+        return F.cross_entropy(
             logits, targets, weight=self._class_weights, label_smoothing=config.optim.label_smoothing
         )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.optim.clip_norm or math.inf)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        if self._averaged is not None:
-            self._averaged.update_parameters(self.model)
-        return loss.detach(), norm
 
     def _validate(self, epoch: int) -> dict[str, Any]:
         """What a report says of the clips to evaluate, with the present weights; NaN when there are none."""
@@ -257,10 +268,10 @@ class TrainingRun(Iterator[EpochReport]):
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Class probabilities (rows, classes) float32 of any clips (rows,) of the store, with the best weights."""
-        present = {name: tensor.clone() for name, tensor in self._kept.state_dict().items()}
-        self._kept.load_state_dict(self._best or present)
+        present = {name: tensor.clone() for name, tensor in trained_state(self._kept).items()}
+        load_trained_state(self._kept, self._best or present)
         logits = evaluate(self._kept, self._clips, torch.tensor(rows, device=self.device))
-        self._kept.load_state_dict(present)
+        load_trained_state(self._kept, present)
         return logits.softmax(dim=1).cpu().numpy()
 
     def predict_validation(self) -> tuple[np.ndarray, np.ndarray]:
@@ -270,7 +281,7 @@ class TrainingRun(Iterator[EpochReport]):
 
     def best_weights(self) -> dict[str, Tensor]:
         """The best epoch's weights, the last epoch's where there is no validation: copies on the CPU."""
-        weights = self._best or self._kept.state_dict()
+        weights = self._best or trained_state(self._kept)
         return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
     def save(self, path: Path, *, earlier: Sequence[EpochReport] = ()) -> None:
@@ -288,9 +299,9 @@ class TrainingRun(Iterator[EpochReport]):
             best_epoch=self.best_epoch,
             precision=self.precision,
             precision_note=self.precision_note,
-            weights=self.model.state_dict(),
+            weights=trained_state(self.model),
             best=self._best,
-            average=self._averaged.state_dict() if self._averaged is not None else {},
+            average=trained_state(self._averaged) if self._averaged is not None else {},
             optimizer=optimizer_tensors(self._optimizer),
             earlier=earlier,
         )
@@ -302,11 +313,11 @@ class TrainingRun(Iterator[EpochReport]):
         self.reports, self.best_epoch = list(checkpoint.reports), checkpoint.best_epoch
         if checkpoint.precision:
             self.precision, self.precision_note = checkpoint.precision, checkpoint.precision_note
-        self.model.load_state_dict(checkpoint.weights)
+        load_trained_state(self.model, checkpoint.weights)
         self._best = {name: tensor.to(self.device) for name, tensor in checkpoint.best.items()}
         load_optimizer_tensors(self._optimizer, checkpoint.optimizer)
         if self._averaged is not None:
-            self._averaged.load_state_dict(checkpoint.average)
+            load_trained_state(self._averaged, checkpoint.average)
 
     def close(self) -> None:
         """Free the device's memory. Only plain attributes, such as `reports`, can be used afterwards."""
@@ -314,16 +325,3 @@ class TrainingRun(Iterator[EpochReport]):
         del self._labels, self._fit_rows, self._evaluate_rows, self._class_weights
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _batches(order: Tensor, size: int) -> list[Tensor]:
-    """(rows,) -> rows of each step. A last batch of one clip is left out: batch norm has no variance of one clip."""
-    batches = list(order.split(size))
-    return batches[:-1] if len(batches[-1]) == 1 else batches
-
-
-def _check(config: Config, fold: Fold, store: FeatureStore) -> None:
-    if len(fold.fit) < 2:
-        raise ValueError(f"training needs at least two clips to fit; got {len(fold.fit)}")
-    if settings_key(store.settings) != settings_key(config.features):
-        raise ValueError(f"the store holds features of {store.settings}, but the run asks for {config.features}")

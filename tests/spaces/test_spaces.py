@@ -65,6 +65,8 @@ def test_every_point_is_a_configuration_that_runs(model, tiny_encoder):
         config = configured(model, params, tiny_encoder())
         assert {name: config.params()[name] for name in params} == params
         frames, bins = (1, 24) if config.features.kind in CLIP_VECTORS else (64, 40)
+        if config.features.kind == "encoder_input":
+            frames, bins = 4_000, 1  # samples
         width = bins * feature_maps(config.features)
         module = build_model(config, frames=frames, bins=width, classes=3).eval()
         with torch.inference_mode():

@@ -47,7 +47,7 @@ def test_module_states_what_others_read(name):
     assert isinstance(module.CHANNELS_LAST, bool)
     assert len(module.CITATION) > 20
     assert isinstance(default_config(name), Config)
-    assert takes_raw_features(default_config(name)) is False
+    assert takes_raw_features(default_config(name)) is (default_config(name).features.kind == "encoder_input")
 
 
 @EVERY
@@ -66,7 +66,8 @@ def test_gradient_reaches_every_parameter(name, small):
         for weight in model.parameters():  # a residual branch that starts at zero has no gradient until the first step
             weight += 0.01 * torch.randn_like(weight)
     cross_entropy(model(features, lengths), labels).backward()
-    untouched = [key for key, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    trained = [(key, weight) for key, weight in model.named_parameters() if weight.requires_grad]
+    untouched = [key for key, weight in trained if weight.grad is None or not weight.grad.any()]
     assert untouched == []
 
 
@@ -88,7 +89,7 @@ def test_how_much_padding_follows_does_not_matter(name, small):
     for _ in range(3):  # batch norm's running statistics must not be those of the start
         model.train()(features + 0.3, lengths)
     model.eval()
-    for length in (61, 42, 19):
+    for length in (features.shape[1] * share // 70 for share in (61, 42, 19)):
         clip, size = features[:1, :length], torch.tensor([length])
         padded = torch.nn.functional.pad(clip, (0, 0, 0, features.shape[1] - length))
         torch.testing.assert_close(model(padded, size), model(clip, size), atol=1e-4, rtol=1e-4)
@@ -145,7 +146,7 @@ def test_takes_other_shapes_or_says_what_it_needs(name, shape, small):
     try:
         model = build_model(config, frames=frames, bins=bins, classes=3)
     except ConfigError as error:
-        assert "needs at least" in str(error) or "takes one vector per clip" in str(error)  # noqa: PT017
+        assert "needs at least" in str(error) or f"{name} takes " in str(error)  # noqa: PT017
         return
     logits = model.eval()(torch.randn(2, frames, bins), torch.tensor([frames, 1]))
     assert logits.shape == (2, 3)
