@@ -46,7 +46,7 @@ def write_protocol_page(
         result = {**(own[0].result or {}), "test": document["models"][model]["pooled"]}
         beats = tuple(each for each in comparisons if each.first == model)
         pooled.append(replace(own[0], name=title, result=result, beats=beats))
-    return write_whole(path, build_protocol(_head(title, folds, document), pooled))
+    return write_whole(path, build_protocol(_head(title, folds, document), pooled, document["models"]))
 
 
 def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[str, Any]) -> ComparisonHead:

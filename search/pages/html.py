@@ -83,9 +83,13 @@ def build_comparison(runs: Sequence[RunView]) -> str:
     return _comparison(comparison_head(runs), compared_sections(runs))
 
 
-def build_protocol(head: ComparisonHead, models: Sequence[RunView]) -> str:
-    """A page of every fold of a protocol, as one file; `models` have the test clips of all folds in their results."""
-    return _comparison(head, protocol_sections(models))
+def build_protocol(head: ComparisonHead, models: Sequence[RunView], numbers: Mapping[str, Mapping[str, Any]]) -> str:
+    """A page of every fold of a protocol, as one file; `models` have the test clips of all folds in their results.
+
+    Args:
+        numbers: the part `models` of protocol.json.
+    """
+    return _comparison(head, protocol_sections(models, numbers))
 
 
 def build_tested(head: ComparisonHead, result: Mapping[str, Any]) -> str:

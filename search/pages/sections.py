@@ -75,17 +75,24 @@ def run_sections(run: RunView) -> list[Section]:
 def compared_sections(runs: Sequence[RunView]) -> list[Section]:
     """Figures that hold all runs first; then every other figure of each run that has it, run beside run."""
     views = [_with_importance(run) for run in runs]
-    modules = [module for module in figure_modules() if not hasattr(module, "info_of")]
+    modules = [module for module in figure_modules() if hasattr(module, "info") and not hasattr(module, "info_of")]
     modules = [module for module in modules if module.SECTION in COMPARED_SECTIONS]
     return _sections([*_together(views), *_beside(modules, {view.name: view for view in views})])
 
 
-def protocol_sections(models: Sequence[RunView]) -> list[Section]:
-    """Figures of the test alone, of architectures whose results hold the test clips of every fold."""
+def protocol_sections(models: Sequence[RunView], numbers: Mapping[str, Mapping[str, Any]]) -> list[Section]:
+    """Figures of the test alone, of architectures whose results hold the test clips of every fold.
+
+    Args:
+        numbers: the part `models` of protocol.json.
+    """
     modules = [module for module in figure_modules() if _name(module) in TEST_FIGURES]
     together = [figure for figure in _together(models) if figure.name in TEST_FIGURES_OF_ALL]
     apart = _beside(modules, {run.plan.model: run for run in models})
-    return _sections([*(together if len(models) > 1 else ()), *apart])
+    of_folds = [module for module in figure_modules() if hasattr(module, "info_of_folds")]
+    drawn = [_page_figure(module, module.info_of_folds(numbers)) for module in of_folds]
+    folds = [replace(figure, section="All folds") for figure in drawn if figure.drawing]
+    return _sections([*folds, *(together if len(models) > 1 else ()), *apart])
 
 
 def _concerns(module: ModuleType, run: RunView) -> bool:

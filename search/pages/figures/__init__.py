@@ -15,7 +15,9 @@ A module `search/pages/figures/x.py` is a figure. It holds:
 - `concerns(run: RunView) -> bool`, only where a figure can never say anything of some runs: their pages go without it;
 - `info_of(runs: Sequence[RunView]) -> Info | None`, only where one figure can hold several runs: the page that compares
   runs draws it once for all of them, by the same `reading`, `table` and `figure`. Of every other figure that page
-  shows one per run. A figure that says nothing about a single run has no `info`.
+  shows one per run. A figure that says nothing about a single run has no `info`;
+- `info_of_folds(models) -> Info | None`, only where a figure shows the folds of a protocol, from the part `models` of
+  protocol.json; it has neither of the others.
 
 Figures see `search.run_folder`, the dataclasses of `ser_core`, numpy and plotly, nothing else. Names from data
 go through `_style.plain`, since plotly takes text for a subset of HTML.
