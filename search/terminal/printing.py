@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.run_folder.architectures import first_rungs, model_text, result_model, schedules
+from search.run_folder.architectures import architectures_of, first_rungs, model_text, result_model, schedules
 from search.run_folder.caveat_facts import facts_of_plan, facts_of_result
 from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
@@ -101,7 +101,8 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, clips: Mapping[str, int], 
 
 
 def _finals_facts(plan: SearchPlan) -> str:
-    recipe = " and the recipe" if plan.finals_rule > 1 and plan.first else ""
+    of = " of each of their architectures" if len(architectures_of(plan)) > 1 else ""
+    recipe = f" and the recipe{of}" if plan.finals_rule > 1 and plan.first else ""
     folds = f", over {count(len(plan.final_folds), 'inner fold')} in turn" if plan.final_folds else ""
     return f"{count(plan.finalists, 'finalist')}{recipe}, {count(plan.seeds, 'seed')}{folds}"
 
