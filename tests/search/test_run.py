@@ -121,9 +121,10 @@ def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache
     assert "test set read once" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_one_search_chooses_between_two_architectures(tmp_path: Path, cache: Path) -> None:
     folder = tmp_path / "run"
-    options = ["--set", "shallow_cnn/features.clip_seconds=1.4", "--set", "shallow_cnn/model.width=12"]
+    options = ["--folds", "1", "--set", "shallow_cnn/features.clip_seconds=1.4", "--set", "shallow_cnn/model.width=12"]
     data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
     out = run("--model", "auto:mlp,shallow_cnn", *data, *QUICK, *options, "--run-dir", folder)
     winner = json.loads((folder / "result.json").read_text())["winner"]
