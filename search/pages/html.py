@@ -80,7 +80,7 @@ def build_live_page(run: RunView, live: LiveState) -> str:
 def build_comparison(runs: Sequence[RunView]) -> str:
     """A page that shows several runs beside one another, as one file; of equal names each gets its number."""
     runs = named_apart(runs)
-    return _comparison(comparison_head(runs), compared_sections(runs))
+    return build_table_page(comparison_head(runs), compared_sections(runs))
 
 
 def build_protocol(head: ComparisonHead, models: Sequence[RunView], numbers: Mapping[str, Mapping[str, Any]]) -> str:
@@ -89,15 +89,16 @@ def build_protocol(head: ComparisonHead, models: Sequence[RunView], numbers: Map
     Args:
         numbers: the part `models` of protocol.json.
     """
-    return _comparison(head, protocol_sections(models, numbers))
+    return build_table_page(head, protocol_sections(models, numbers))
 
 
 def build_tested(head: ComparisonHead, result: Mapping[str, Any]) -> str:
     """A page of a test alone, as one file; `result` has `test` and `corpus` as result.json has them."""
-    return _comparison(head, test_sections(result))
+    return build_table_page(head, test_sections(result))
 
 
-def _comparison(head: ComparisonHead, sections: Sequence[Section]) -> str:
+def build_table_page(head: ComparisonHead, sections: Sequence[Section]) -> str:
+    """A page with a table above its figures, as one file."""
     return _render(
         "compare.html.jinja",
         head=head,

@@ -54,7 +54,7 @@ def test_what_is_mistyped_is_suggested(arguments: list[str], message: str) -> No
 
 @pytest.mark.parametrize(
     ("words", "offered"),
-    [("ser da", ["dashboard"]), ("ser search --tri", ["--trials"]), ("ser search --model cnn", ["cnn_lstm"])],
+    [("ser da", ["dashboard", "data"]), ("ser search --tri", ["--trials"]), ("ser search --model cnn", ["cnn_lstm"])],
 )
 def test_the_shell_completes_commands_options_and_models(words: str, offered: list[str]) -> None:
     call = {"_SER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
