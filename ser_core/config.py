@@ -6,17 +6,14 @@ study and in the records, and the attribute that the training step reads.
 
 from __future__ import annotations
 
-import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
-from ser_core.errors import UserError
+from ser_core.settings import ConfigError, Value, field_problems, raise_problems, setting
 from ser_core.suggestions import did_you_mean
-
-Value = float | int | str | bool
 
 BY_SPEAKER = "speaker"
 """The normalisation that makes a result transductive."""
@@ -28,22 +25,6 @@ ENCODER_KINDS = ("encoder", "encoder_stats", "encoder_input")
 """Kinds of features that a pretrained speech encoder gives or takes."""
 NORMALISATIONS = ("corpus", "clip", BY_SPEAKER)
 """Whose frames a clip's features are normalised by."""
-
-
-class ConfigError(UserError, ValueError):
-    """One or more settings that break a rule, all of them reported together."""
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[Value, ...] | None = None,
-) -> Any:
-    """A dataclass field with inclusive bounds or choices; `help` states meaning and unit."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,41 +274,6 @@ class Config:
 class _Setting:
     type_: type
     help: str
-
-
-def field_problems(part: Any, prefix: str) -> list[str]:
-    """What is wrong with the fields of a settings dataclass, one line each; empty when all hold.
-
-    Model `Config`s call it in `__post_init__`, as the parts above do, with prefix "model".
-    """
-    problems = []
-    hints = typing.get_type_hints(type(part))
-    for item in fields(part):
-        if not item.metadata or "help" not in item.metadata:
-            continue
-        name, value, wanted = f"{prefix}.{item.name}".lstrip("."), getattr(part, item.name), hints[item.name]
-        low, high, choices = (item.metadata[key] for key in ("low", "high", "choices"))
-        if not _is_of(value, wanted):
-            problems.append(f"{name} must be of type {wanted.__name__}; got {value!r}")
-        elif choices is not None and value not in choices:
-            problems.append(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}")
-        elif isinstance(value, float) and not math.isfinite(value):
-            problems.append(f"{name} must be finite; got {value!r}")
-        elif (low is not None and value < low) or (high is not None and value > high):
-            problems.append(f"{name} must lie in [{low}, {high}]; got {value!r}")
-    return problems
-
-
-def raise_problems(problems: list[str]) -> None:
-    """Raise one `ConfigError` with every problem on a line of its own; nothing when there is none."""
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def _is_of(value: Any, wanted: type) -> bool:
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is wanted
 
 
 def _widened(value: Any, wanted: type) -> Any:

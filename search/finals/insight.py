@@ -194,6 +194,8 @@ def _plane(features: Tensor, settings: FeatureConfig) -> Tensor:
         features = features.view(len(features), len(STATISTICS), settings.n_mfcc).transpose(1, 2)
     plane = features[..., : features.shape[2] // (1 + settings.deltas)].transpose(1, 2)  # (clips, bins, frames)
     columns = min(plane.shape[2], MOST_COLUMNS)
+    if settings.kind == "encoder_input" and plane.shape[1] == 1:
+        return F.adaptive_max_pool2d(plane.abs(), (1, columns))  # of samples their peaks: their mean is silence
     plane = F.adaptive_avg_pool2d(plane, (plane.shape[1], columns))
     if settings.kind in UNORDERED:
         return plane[:, np.linspace(0, plane.shape[1] - 1, min(plane.shape[1], MOST_ROWS)).round().astype(np.int64)]

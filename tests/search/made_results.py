@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from ser_core.features.transforms import clip_frames, extractor
 from ser_core.splits import PARTS, make_split
 from ser_core.training.seeding import seeded
 from ser_core.whole_file import defined
+from tests.tiny_encoders import save_tiny_encoder
 
 
 @cache
@@ -90,13 +92,21 @@ def insight_of(classes: tuple[str, ...]) -> str:
     )
 
 
+@cache
+def _encoder() -> str:
+    """A folder with a tiny speech encoder."""
+    folder = Path(mkdtemp())
+    save_tiny_encoder(folder)
+    return str(folder)
+
+
 def untrained(
     name: str, emotions: Sequence[str], classes: Sequence[str], **params: Any
 ) -> tuple[Predictor, FeatureStore]:
     """A model with random weights, and a store of random features with a clip of each of `emotions`."""
     params = {key.replace("__", "."): value for key, value in params.items()}
     if default_config(name).features.kind in ENCODER_KINDS:
-        params = {"model.pretrained": "none", **params}  # of wav2vec 2.0's base shape
+        params = {"model.pretrained": _encoder(), **params}
     config = default_config(name, params)
     rng, frames = np.random.default_rng(7), clip_frames(config.features)
     bins = known_bins(config.features)
