@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import ray
@@ -24,14 +23,26 @@ def out_of_reach_of_signals() -> Iterator[None]:
     A terminal, `timeout` and Slurm signal the driver's whole process group. Ray's own processes would end at once, and
     the workers with them, before they have saved. Ray's own handlers would end the driver with everything half done:
     one in Python, and for as long as Ray connects one in C++, which sets an alarm that aborts the process 3 s later.
+
+    When the block fails, what it started is ended: of a start that took too long, Ray itself no longer knows anything.
     """
     popen, set_handler = services.ConsolePopen, ray._private.utils.set_sigterm_handler
     without_cpp = ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER
-    services.ConsolePopen = partial(popen, start_new_session=True)
+    started = []
+
+    def start(*arguments: Any, **named: Any) -> Any:
+        started.append(popen(*arguments, start_new_session=True, **named))
+        return started[-1]
+
+    services.ConsolePopen = start
     ray._private.utils.set_sigterm_handler = lambda handler: None
     ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True  # read in this process alone, so workers have theirs
     try:
         yield
+    except BaseException:
+        for process in started:
+            process.kill()
+        raise
     finally:
         services.ConsolePopen, ray._private.utils.set_sigterm_handler = popen, set_handler
         ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = without_cpp

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from ray._private import services
 from ray.cluster_utils import Cluster
+
+from search.workers._ray_processes import out_of_reach_of_signals
 
 LONGEST = 300.0
 """Seconds to wait for anything, on a busy machine."""
@@ -52,3 +55,16 @@ def test_a_signal_while_ray_connects_is_a_request(cluster: Cluster, number: sign
     assert process.stdout == "asked (0.0, 0.0)\nleft\n", process.stderr
     assert "received" not in process.stderr
     assert process.returncode == 0
+
+
+def test_what_a_failed_start_of_ray_had_begun_is_ended() -> None:
+    begun = []
+
+    def start() -> None:
+        with out_of_reach_of_signals():
+            begun.append(services.ConsolePopen(["sleep", "600"]))
+            raise TimeoutError("too slow")
+
+    with pytest.raises(TimeoutError, match="too slow"):
+        start()
+    assert begun[0].wait(LONGEST) == -signal.SIGKILL
