@@ -60,6 +60,7 @@ def plain(result: Result) -> str:
     return re.sub(r"\s+", " ", result.output)
 
 
+@pytest.mark.slow
 def test_every_fold_of_a_protocol_with_one_search(corpus: Path, cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "luna"
     options = ["--data", corpus, "--cache-dir", cache, "--split", "luna", "--search-once", *QUICK]
