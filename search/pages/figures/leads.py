@@ -42,7 +42,7 @@ def reading(info: LeadsInfo) -> str:
     best = max(beyond or info.leads, key=lambda lead: lead.against_luck)
     distance = f"trial {best.trial}, {signed_points(best.lead)} points UAR over {count(best.folds, 'fold')}"
     luck = f"luck alone makes up to {points(LUCK * best.luck)}"
-    tried = count(len(info.leads), "trial")
+    tried = f"{count(len(info.leads), 'trial')} that trained a whole fold"
     if not beyond:
         return f"Of {tried}, none leads the recipe by more than luck explains. Closest is {distance}; {luck}."
     verb = "leads" if len(beyond) == 1 else "lead"
@@ -68,7 +68,7 @@ def table(info: LeadsInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: LeadsInfo, *, narrow: bool = False) -> go.Figure:
     """A point a trial with the bars of luck, beside the line of the recipe."""
-    drawn = blank(height=320 if narrow else 340, narrow=narrow, x="trials, the best first", y="points UAR")
+    drawn = blank(height=320 if narrow else 340, narrow=narrow, x="trial, the best first", y="points UAR")
     shown = info.leads[:MOST]
     for beyond, color, name in ((True, BLUE, "beyond luck"), (False, SLATE, "within luck, or behind")):
         own = [(place, lead) for place, lead in enumerate(shown, 1) if lead.beyond_luck is beyond]
@@ -84,5 +84,11 @@ def figure(info: LeadsInfo, *, narrow: bool = False) -> go.Figure:
                 hovertemplate="trial %{customdata[0]}: %{y:+.1f} points over %{customdata[1]} folds<extra></extra>",
             )
     drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5}, annotation_text="the recipe", annotation_font_size=12)
-    drawn.update_xaxes(range=[0.3, len(shown) + 0.7])
+    places = range(1, len(shown) + 1, 1 + len(shown) // (12 if narrow else 30))
+    drawn.update_xaxes(
+        range=[0.3, len(shown) + 0.7],
+        tickvals=list(places),
+        ticktext=[str(shown[place - 1].trial) for place in places],
+        tickangle=0,
+    )
     return drawn

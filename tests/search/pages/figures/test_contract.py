@@ -193,7 +193,8 @@ def test_leads_are_against_the_recipe_on_its_folds(folded: RunView, finished: Ru
         [196 * spread / math.sqrt(folds) for folds in (3, 3, 2, 1)], abs=0.01
     )
     assert leads.reading(info).startswith(
-        "Of 4 trials, 1 leads the recipe by more than luck explains; clearest is trial 2, +6.0 points UAR over 3 folds"
+        "Of 4 trials that trained a whole fold, 1 leads the recipe by more than luck explains; clearest is trial 2, "
+        "+6.0 points UAR over 3 folds"
     )
 
 
