@@ -164,12 +164,15 @@ CONTESTANTS: Mapping[str, Contestant] = {
         ),
         Contestant(name="random", title="random search", make=_ours("random", early_stopping=False)),
         Contestant(name="random-asha", title="random search, our ASHA", make=_ours("random"), peer=False),
-        Contestant(
-            name="ours-all", title="ours, to the end of the budget", make=_ours(SAMPLER, all_trials=True), peer=False
-        ),
         Contestant(name="ours-gp", title="ours, curve-gp", make=_ours("curve-gp"), peer=False),
     )
 }
+
+
+OURS_TO_THE_END = Contestant(
+    name="ours-all", title="ours, to the end of the budget", make=_ours(SAMPLER, all_trials=True), peer=False
+)
+"""For `_worth_stop`: it goes on when there is nothing to gain."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from _contestants import CONTESTANTS, run
+from _contestants import OURS_TO_THE_END, run
 from _worth_replay import final_winner, finalists_of, objective_of, worth
 from _worth_table import RECIPE, TruthTable
 
@@ -71,7 +71,7 @@ def _with_recipe(table: TruthTable, number: int) -> TruthTable:
 def _searched(table: TruthTable, fold: int, seed: int, workers: int, budget: int) -> tuple[float, float, float, float]:
     """Whether one search ends early, the share of its epochs, and both gains."""
     objective = objective_of(table, fold, in_turn=True, recipe_first=True)
-    trials = run(CONTESTANTS["ours-all"], objective, workers=workers, seed=seed, budget=budget).records.trials
+    trials = run(OURS_TO_THE_END, objective, workers=workers, seed=seed, budget=budget).records.trials
     points = worth(table, "end")[:, fold]
 
     def gain(records: RunRecords) -> float:

@@ -8,10 +8,15 @@ import pytest
 import torch
 
 from ser_core.architectures import architecture, architectures, build_model, default_config
-from ser_core.config import ConfigError
+from ser_core.config import ENCODER_KINDS, ConfigError
 from ser_core.modules.layers import as_maps
 
-TAKES_MAPS = [name for name in architectures() if getattr(architecture(name), "TAKES_MAPS", False)]
+TAKES_MAPS = [
+    name
+    for name in architectures()
+    if getattr(architecture(name), "TAKES_MAPS", False) and default_config(name).features.kind not in ENCODER_KINDS
+]
+"""Those whose maps are derivatives; the maps of an encoder are its layers."""
 
 
 def test_each_map_becomes_a_channel_whole():

@@ -20,10 +20,10 @@ from ser_core.config import Config
 from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
-from ser_core.training import run as train_module
 from ser_core.training.checkpoint import CheckpointError
 from ser_core.training.optim import build_optimizer, inverse_frequencies, learning_rate
 from ser_core.training.run import Diverged, TrainingRun, train
+from ser_core.training.steps import batches_of
 
 CLIPS, FIT, CLASSES = 60, 45, ("neutral", "happy", "sad")
 NO_ROWS = np.empty(0, dtype=np.int64)
@@ -166,9 +166,9 @@ def test_inverse_frequencies() -> None:
 def test_a_last_batch_of_one_clip_is_left_out() -> None:
     run = start(fold=Fold(fit=np.arange(9), evaluate=NO_ROWS), optim__batch_size=8, optim__epochs=1)
     assert math.isfinite(next(run).train_loss)
-    sizes = [len(batch) for batch in train_module._batches(torch.arange(17), 8)]
-    assert sizes == [8, 8]
-    assert [len(batch) for batch in train_module._batches(torch.arange(18), 8)] == [8, 8, 2]
+    optim = default_config("mlp", {"optim.batch_size": 8}).optim
+    assert [len(batch) for batch in batches_of(torch.arange(17), optim)] == [8, 8]
+    assert [len(batch) for batch in batches_of(torch.arange(18), optim)] == [8, 8, 2]
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
