@@ -169,7 +169,9 @@ class Cluster:
     def search(self, run: Path, *options: str) -> str:
         """The command of a search on this cluster, as README has it."""
         cache = self.hosts.shared / "cache"
-        return shlex.join(["--address", "auto", "--run-dir", str(run), "--cache-dir", str(cache), *options])
+        return shlex.join(
+            ["--address", "auto", "--run-dir", str(run), "--cache-dir", str(cache), "--folds", "1", *options]
+        )
 
 
 ENDLESS = ("--trials", "100000")
