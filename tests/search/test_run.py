@@ -182,7 +182,7 @@ def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache
         (["--model", "mlp", "--data", "demo", "--space", "model.width=5:1"], "low <= high; got 5:1"),
         (["--model", "mlp", "--data", "demo", "--space", "optim.optimizer=1:2"], "takes str values"),
         (["--model", "mlp", "--data", "demo", "--pretrained", "x"], "mlp has no pretrained weights"),
-        (["--model", "mlp", "--data", "demo", "--split", "emobox:1"], "defined for RAVDESS"),
+        (["--model", "mlp", "--data", "demo", "--split", "emobox:1"], "split emobox is defined for cafe, casia, "),
         (["--model", "mlp", "--data", "demo", "--split", "half"], "unknown split 'half'; known: "),
         (["--model", "mlp", "--data", "demo", "--classes", "bored,sad"], "no clip of demo is bored"),
         (["--model", "mlp", "--data", "demo", "--trials", "0"], "--trials must be at least 1; got 0"),
