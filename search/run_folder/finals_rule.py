@@ -19,7 +19,7 @@ def recipe_trial(records: RunRecords, architecture: str = "") -> TrialRecord | N
     whose trials choose an architecture has a recipe of each, which `architecture` names.
     """
     own = (trial for trial in records.trials.values() if choice_of(trial.params) == architecture)
-    trial = min(own, key=lambda trial: trial.number, default=None)
+    trial = next(own, None)  # trials stand in the order in which they began
     return trial if trial is not None and trial.origin == "first" else None
 
 

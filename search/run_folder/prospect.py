@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from search.run_folder.finals_rule import recipe_trial
-from search.run_folder.records import RunRecords, TrialRecord, TrialState
-from search.run_folder.scoring import STATISTICS
+from search.run_folder.records import RunRecords, TrialState
 
 ENOUGH_TRIALS = 20
 """Trials beside the recipe after whose end a search may be given up."""
@@ -93,25 +92,19 @@ def fold_leads(records: RunRecords) -> list[FoldLead]:
     recipe = recipe_trial(records)
     if recipe is None or recipe.state is not TrialState.COMPLETE or recipe.folds < 2:
         return []
-    standard = fold_scores(recipe)
+    standard = recipe.fold_scores
     leads = {
-        trial.number: [own - its for own, its in zip(fold_scores(trial), standard, strict=False)]
+        trial.number: [own - its for own, its in zip(trial.fold_scores, standard, strict=False)]
         for trial in records.trials.values()
         if trial is not recipe and trial.folds and trial.state is not TrialState.FAIL
     }
-    squares = sum((lead - fmean(own)) ** 2 for own in leads.values() for lead in own)
+    means = {number: fmean(own) for number, own in leads.items()}
+    squares = sum((lead - means[number]) ** 2 for number, own in leads.items() for lead in own)
     freedom = sum(len(own) - 1 for own in leads.values())
     if freedom < _LEAST_FREEDOM:
         return []
     spread = math.sqrt(squares / freedom)
     return [
-        FoldLead(trial=number, folds=len(own), lead=fmean(own), luck=spread / math.sqrt(len(own)))
+        FoldLead(trial=number, folds=len(own), lead=means[number], luck=spread / math.sqrt(len(own)))
         for number, own in leads.items()
     ]
-
-
-def fold_scores(trial: TrialRecord) -> list[float]:
-    """The score of each complete fold by itself."""
-    statistic, each = STATISTICS[trial.scoring.score], trial.scoring.fold_epochs
-    curves = (trial.epochs[fold * each : (fold + 1) * each] for fold in range(trial.folds))
-    return [statistic([report.val_uar for report in curve]) for curve in curves]

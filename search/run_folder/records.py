@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from search.run_folder.scoring import EARLIER_SCORING, Scoring
+from search.run_folder.scoring import EARLIER_SCORING, STATISTICS, Scoring
 from ser_core.training.report import EpochReport
 
 Value = float | int | str | bool
@@ -92,11 +92,21 @@ class TrialRecord(_Trained):
     ended: float | None = None
     setup_seconds: float = 0.0
     precision_note: str = ""
+    _fold_scores: Sequence[float] = field(default=(), init=False, repr=False, compare=False)
 
     @property
     def folds(self) -> int:
         """Inner folds that it was trained on through their whole schedules, one after another; else 0."""
         return self.scoring.folds(len(self.epochs))
+
+    @property
+    def fold_scores(self) -> Sequence[float]:
+        """The score of each complete fold by itself."""
+        if len(self._fold_scores) != self.folds:
+            statistic, each = STATISTICS[self.scoring.score], self.scoring.fold_epochs
+            curves = (self.epochs[fold * each : (fold + 1) * each] for fold in range(self.folds))
+            self._fold_scores = tuple(statistic([report.val_uar for report in curve]) for curve in curves)
+        return self._fold_scores
 
     @property
     def rank(self) -> tuple[float, int]:

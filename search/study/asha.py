@@ -134,4 +134,4 @@ def verdict(
         asha: the rungs, or those of each architecture.
     """
     stopped = for_choice(asha, trial.params).judge(trial.number, epochs, trial.scoring)
-    return 0 if trial.scoring.fold_epochs and trial is recipe_trial(records) else stopped
+    return 0 if stopped and trial.scoring.fold_epochs and trial is recipe_trial(records) else stopped

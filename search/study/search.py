@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import optuna
 
 from search.jobs import Chunk, Job, Outcome, derived_seed, inner_fold, new_reports
-from search.run_folder.prospect import prospect
+from search.run_folder.prospect import ENOUGH_TRIALS, prospect
 from search.run_folder.records import GraceChoice, TrialRecord, TrialState, epochs_trained, failure_kind
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import GRACE_TRIALS, find_grace_epochs
@@ -214,7 +214,7 @@ class Search:
 
     def _nothing_to_gain(self) -> bool:
         """True while the trials so far say so. Those at work may still prove it wrong."""
-        if self._all_trials:
+        if self._all_trials or len(self._records) <= ENOUGH_TRIALS:
             return False
         found = prospect(self._writer.records)
         hopeless = found is not None and found.nothing_to_gain

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from search.run_folder.prospect import ENOUGH_TRIALS, LUCK, Prospect, fold_scores, prospect
+from search.run_folder.prospect import ENOUGH_TRIALS, LUCK, Prospect, prospect
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
 from search.run_folder.scoring import Scoring
 from search.run_folder.verdict import prospect_sentence
@@ -36,7 +36,7 @@ def records_of(trials: Sequence[TrialRecord]) -> RunRecords:
 
 
 def test_every_complete_fold_has_a_score_of_its_own() -> None:
-    assert fold_scores(trial(1, 0.4, 0.6)) == [0.4, 0.6]
+    assert trial(1, 0.4, 0.6).fold_scores == (0.4, 0.6)
 
 
 def test_the_lead_that_luck_explains_least_is_found_with_its_standard_error() -> None:
