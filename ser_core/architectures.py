@@ -51,12 +51,18 @@ def default_config(name: str, params: Mapping[str, Value] | None = None) -> Conf
     """The architecture's defaults with `params` changed, and the features that its settings ask for.
 
     Raises:
-        ConfigError: unknown architecture or settings, values out of bounds.
+        ConfigError: unknown architecture or settings, values out of bounds, or that do not fit the architecture.
     """
     module, config = architecture(name), _configured(name, params or {})
     if hasattr(module, "features_for"):
         features = module.features_for(config.model, config.features)
         config = config.with_params({f"features.{k}": v for k, v in vars(features).items()})
+    if config.optim.cuts_padding and least_frames(config) is None:
+        able = ", ".join(each for each in architectures() if hasattr(architecture(each), "least_frames"))
+        raise ConfigError(
+            f"optim.bucketing and optim.batch_seconds cut padding, and what {name} says of a clip depends on padding: "
+            f"leave them out. They go with {able}, finetune over an encoder that ignores padding"
+        )
     return config
 
 
@@ -69,6 +75,18 @@ def takes_raw_features(config: Config) -> bool:
     """True when the model's features must reach it as they are stored, not normalised per bin."""
     module = architecture(config.architecture)
     return hasattr(module, "takes_raw_features") and module.takes_raw_features(config.model)
+
+
+def least_frames(config: Config) -> int | None:
+    """Frames to which a batch may be cut where its clips are shorter than what the model sees; None where padding
+    changes what it says.
+
+    Raises:
+        PretrainedError: of an encoder whose configuration cannot be had.
+    """
+    module = architecture(config.architecture)
+    least: int | None = module.least_frames(config.model) if hasattr(module, "least_frames") else None
+    return least
 
 
 def without_pretrained(config: Config) -> Config:

@@ -24,7 +24,9 @@ from ser_core.architectures import architecture, build_model, without_pretrained
 from ser_core.config import BY_SPEAKER, Config
 from ser_core.earlier_settings import present_settings
 from ser_core.errors import UserError
-from ser_core.features.device_clips import DeviceClips, Normalisation
+from ser_core.features.device_clips import DeviceClips
+from ser_core.features.frames import Frames
+from ser_core.features.normalisation import Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
 from ser_core.inference import evaluate
@@ -157,14 +159,14 @@ class Predictor:
             frames = np.concatenate(list(by_speaker(frames, offsets, np.full(len(clips), ""))))
         return self._predict(frames, offsets)
 
-    def predict_store(self, store: FeatureStore) -> np.ndarray:
-        """Class probabilities (clips, classes) float32 of every clip of a store.
+    def predict_store(self, store: FeatureStore, rows: np.ndarray | None = None) -> np.ndarray:
+        """Class probabilities (clips, classes) float32 of every clip of a store, or of the clips `rows` in that order.
 
         Raises:
             ValueError: a store of other features than the model was trained on.
         """
         self._check(store)
-        return self._predict(store.frames, store.offsets)
+        return self._predict(store.frames, store.offsets, rows)
 
     def inputs(self, store: FeatureStore) -> tuple[Tensor, Tensor]:
         """What the module is given for every clip of a store: features (clips, frames, bins), lengths (clips,).
@@ -182,13 +184,13 @@ class Predictor:
                 f"the store holds features of {store.settings}, but the model needs {self.config.features}"
             )
 
-    def _predict(self, frames: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    def _predict(self, frames: Frames, offsets: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """(total_frames, bins), (clips + 1,) -> (clips, classes)."""
-        rows = torch.arange(len(offsets) - 1, device=self.device)
-        logits = evaluate(self.model, self._clips(frames, offsets), rows)
+        chosen = torch.arange(len(offsets) - 1) if rows is None else torch.from_numpy(rows)
+        logits = evaluate(self.model, self._clips(frames, offsets), chosen.to(self.device))
         return logits.softmax(dim=1).cpu().numpy()
 
-    def _clips(self, frames: np.ndarray, offsets: np.ndarray) -> DeviceClips:
+    def _clips(self, frames: Frames, offsets: np.ndarray) -> DeviceClips:
         return DeviceClips(
             frames,
             offsets,

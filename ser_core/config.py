@@ -120,7 +120,16 @@ class OptimConfig:
     )
     learning_rate: float = setting(1e-3, "peak learning rate", low=1e-7, high=1.0)
     weight_decay: float = setting(0.01, "weight decay, not applied to biases and norms", low=0, high=1)
-    batch_size: int = setting(32, "clips per step", low=2, high=4096)
+    batch_size: int = setting(32, "clips per step, at least 2; 0: optim.batch_seconds says how many", low=0, high=4096)
+    batch_seconds: float = setting(
+        0.0,
+        "seconds of speech per step, padding included; implies optim.bucketing; 0: optim.batch_size clips",
+        low=0,
+        high=100_000,
+    )
+    bucketing: bool = setting(
+        False, "make batches of clips of similar lengths, and pad them to the longest of the batch alone"
+    )
     accumulation: int = setting(
         1,
         "parts in which the clips of a step go through the model, whose gradients are added: less memory, and batch "
@@ -149,9 +158,23 @@ class OptimConfig:
         0, "end after this many epochs without a better validation UAR; 0 never", low=0, high=10_000
     )
 
+    @property
+    def cuts_padding(self) -> bool:
+        """True where batches are padded to their longest clip alone."""
+        return self.bucketing or self.batch_seconds > 0
+
     def __post_init__(self) -> None:
         problems = field_problems(self, "optim")
-        if not problems and self.batch_size < 2 * self.accumulation > 2:
+        if not problems and self.batch_size and self.batch_seconds:
+            problems.append(
+                f"optim.batch_seconds and optim.batch_size exclude one another; got {self.batch_seconds:g} and "
+                f"{self.batch_size}: with the former, set optim.batch_size=0"
+            )
+        elif not problems and self.batch_size < 2 and not self.batch_seconds:
+            problems.append(
+                f"optim.batch_size must be at least 2, or 0 beside optim.batch_seconds; got {self.batch_size}"
+            )
+        elif not problems and 0 < self.batch_size < 2 * self.accumulation > 2:
             problems.append(
                 f"optim.accumulation may be at most half of optim.batch_size = {self.batch_size}, two clips a part; "
                 f"got {self.accumulation}"
@@ -209,13 +232,20 @@ class Config:
         raise_problems([*field_problems(self, ""), *self._joint_problems()])
 
     def _joint_problems(self) -> list[str]:
-        kind, augment = self.features.kind, self.augment
-        if kind in SPECTROGRAMS or not (augment.freq_warp or augment.tempo_change):
-            return []
-        return [
-            f"augment.freq_warp and augment.tempo_change warp a spectrogram, so they must be 0 for features.kind = "
-            f"{kind}; got {augment.freq_warp} and {augment.tempo_change}"
-        ]
+        kind, augment, optim = self.features.kind, self.augment, self.optim
+        problems = []
+        if kind not in SPECTROGRAMS and (augment.freq_warp or augment.tempo_change):
+            problems.append(
+                f"augment.freq_warp and augment.tempo_change warp a spectrogram, so they must be 0 for features.kind = "
+                f"{kind}; got {augment.freq_warp} and {augment.tempo_change}"
+            )
+        least = 2 * optim.accumulation * self.features.clip_seconds
+        if 0 < optim.batch_seconds < least:
+            problems.append(
+                f"optim.batch_seconds must hold two clips of features.clip_seconds = {self.features.clip_seconds:g} in "
+                f"each of optim.accumulation = {optim.accumulation} parts, {least:g} s; got {optim.batch_seconds:g}"
+            )
+        return problems
 
     def params(self) -> dict[str, Value]:
         """Every setting by dotted name, the architecture apart."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from ser_core.artifact import ArtifactError, Predictor, load_model
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE
-from ser_core.features.device_clips import as_float
+from ser_core.features.normalisation import as_float
 from ser_core.features.transforms import ClipFeatures, clip_frames, traceable_features
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.onnx_model import FEATURES, PROBABILITIES, SAMPLES, OnnxModel

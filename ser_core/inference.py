@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import torch
 from torch import Tensor, nn
 
-from ser_core.features.device_clips import DeviceClips
+from ser_core.features.device_clips import DeviceClips, Wanted
 
 EVALUATION_BATCH = 64
 """Clips at a time without gradients; bounds the memory of large models."""
@@ -19,4 +21,5 @@ def evaluate(model: nn.Module, clips: DeviceClips, rows: Tensor) -> Tensor:
     device.
     """
     model.eval()
-    return torch.cat([model(*clips.batch(batch)).float() for batch in rows.split(EVALUATION_BATCH)])
+    with closing(clips.batches([Wanted(batch) for batch in rows.split(EVALUATION_BATCH)])) as batches:
+        return torch.cat([model(*batch).float() for batch in batches])

@@ -110,7 +110,7 @@ class OnnxModel:
     @cached_property
     def _extract(self) -> Callable[[np.ndarray], np.ndarray]:
         """What makes features (frames, bins) float32 of a clip (samples,)."""
-        from ser_core.features.device_clips import as_float
+        from ser_core.features.normalisation import as_float
         from ser_core.features.transforms import extractor  # with PyTorch, which most graphs do without
         from ser_core.modules.pretrained import nothing_fetched
 

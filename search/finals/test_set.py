@@ -50,8 +50,8 @@ def read_test_set(
     Raises:
         FinalsError: the ledger holds a reading by other models.
     """
-    test = store.select(split.test)
-    probabilities = np.stack([load_model(run_folder / f, device=device).predict_store(test) for f in folders])
+    said = [load_model(run_folder / folder, device=device).predict_store(store, split.test) for folder in folders]
+    probabilities = np.stack(said)
     digest = hashlib.sha256(np.ascontiguousarray(probabilities, dtype="<f4").tobytes()).hexdigest()
     weights = [weights_sha256(run_folder / f) for f in folders]
     readings = ledger_readings(run_folder)
@@ -74,10 +74,10 @@ def read_test_set(
         ledger.close()
     result = Predictions(
         classes=manifest.classes,
-        labels=test.labels,
+        labels=store.labels[split.test],
         speakers=manifest.speakers[split.test],
         genders=np.array([manifest.clips[row].gender or "" for row in split.test]),
-        clip_ids=test.clip_ids,
+        clip_ids=tuple(store.clip_ids[row] for row in split.test),
         probabilities=probabilities,
         groups=groups_of(manifest, split.test, groups),
     )

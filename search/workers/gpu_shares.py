@@ -18,6 +18,7 @@ from search.workers.placement import Node, Request, gpu_kinds, jobs_per_gpu
 from ser_core.config import ConfigError
 from ser_core.splits import Fold
 from ser_core.training.folds import train_folds
+from ser_core.training.steps import full_clips_per_step
 from spaces.knobs import Choice, Float, Knob, Space, Value
 from spaces.several import ARCHITECTURE, architectures_in, chosen_settings
 
@@ -146,7 +147,7 @@ def peak_bytes(context: WorkerContext, params: Mapping[str, Value]) -> float:
     """Memory of this GPU at the peak of training and validating, CUDA's own included; infinite when it is too small."""
     config = full_config(context.model, {**params, "optim.epochs": 1})
     store = context.open_store(config.features)
-    rows = MEASURED_STEPS * config.optim.batch_size
+    rows = MEASURED_STEPS * full_clips_per_step(config)
     folds = [
         Fold(fit=_some(fold.fit, rows), evaluate=_some(fold.evaluate, MEASURED_ROWS))
         for fold in context.folds["search"]

@@ -15,8 +15,8 @@ import torchaudio
 from torch import Tensor
 
 from ser_core.config import FeatureConfig
-from ser_core.features.device_clips import STILL
 from ser_core.features.functionals import DELTA_FRAMES, functional_names
+from ser_core.features.normalisation import STILL
 
 MOST_CEPSTRA = 128
 """The bound of `features.n_mfcc`."""

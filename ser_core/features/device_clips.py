@@ -2,128 +2,105 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
-STILL = 1e-5
-"""A bin whose deviation is below this share of its mean's size never moves, as an empty mel filter: it is centred."""
+from ser_core.features.clip_source import Crops, Placement, clip_source
+from ser_core.features.frames import Frames
+from ser_core.features.normalisation import FULL_SCALE, Normalisation
 
-
-FULL_SCALE = 32_768
-"""What int16 samples are divided by."""
-
-
-def as_float(values: np.ndarray) -> np.ndarray:
-    """Features of any type that a store may have, as float32: float32 and float16 as they are, int16 as samples."""
-    floats = values.astype(np.float32, copy=False)
-    return floats / FULL_SCALE if values.dtype == np.int16 else floats
-
-
-STILL_HALF = 1e-3
-"""The same of frames in half precision, whose steps are up to this share of a value."""
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Mean and standard deviation of every bin, (bins,) float32 each; a deviation of 0 is stored as 1."""
-
-    mean: np.ndarray
-    std: np.ndarray
-
-
-def normalisation_of(frames: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> Normalisation:
-    """Statistics per bin over the clips `rows` alone, in double precision.
-
-    Args:
-        frames: (total_frames, bins), the clips one after another.
-        offsets: (clips + 1,): clip i is `frames[offsets[i]:offsets[i + 1]]`.
-        rows: (rows,) clips to use.
-    """
-    count, total, squares = 0, np.zeros(frames.shape[1]), np.zeros(frames.shape[1])
-    for row in rows:
-        clip = as_float(frames[offsets[row] : offsets[row + 1]]).astype(np.float64)
-        count, total, squares = count + len(clip), total + clip.sum(axis=0), squares + np.square(clip).sum(axis=0)
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    still = STILL_HALF * np.abs(mean) if frames.dtype == np.float16 else STILL * np.maximum(1, np.abs(mean))
-    std[std <= still] = 1
-    return Normalisation(mean.astype(np.float32), std.astype(np.float32))
-
-
-def no_normalisation(bins: int) -> Normalisation:
-    """What leaves every bin as it is."""
-    return Normalisation(np.zeros(bins, np.float32), np.ones(bins, np.float32))
+Batch = tuple[Tensor, Tensor]
+"""Features (batch, view, bins) float32, zero past the clips, and lengths (batch,)."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Placed:
-    """Frames (frames, bins) of a store, and the same on a device; while this lives, so do both."""
+class Wanted:
+    """A batch that is asked for.
 
-    frames: np.ndarray
-    tensor: Tensor
+    Attributes:
+        rows: (batch,) clips.
+        shifts: (batch,) frames by which each crop is moved, as far as that hides nothing that could be seen: a longer
+            clip's crop stays inside the clip, a shorter clip stays inside the crop, with zeros before it.
+        view: frames that the batch shows of each clip; None for as many as a model sees.
+    """
 
-
-_on_devices: WeakValueDictionary[tuple[int, torch.device], _Placed] = WeakValueDictionary()
-
-
-def _placed(frames: np.ndarray, device: torch.device) -> _Placed:
-    """One tensor for all who train on the same frames at once, such as the folds of a trial."""
-    key = (id(frames), device)
-    if (found := _on_devices.get(key)) is None:
-        _on_devices[key] = found = _Placed(frames, torch.from_numpy(frames).to(device))
-    return found
+    rows: Tensor
+    shifts: Tensor | None = None
+    view: int | None = None
 
 
 class DeviceClips:
-    """All clips as one tensor on the device; a batch is a gather, so no loader and no copy stands between.
-
-    On the CPU the tensor is the feature store's own memory, which every trial of a node shares: it is never written. On
-    a GPU all folds of a trial share one copy.
-    """
+    """Clips of a store, of which batches are had on a device, wherever they lie (`ser_core.features.clip_source`)."""
 
     def __init__(
         self,
-        frames: np.ndarray,
+        frames: Frames,
         offsets: np.ndarray,
         normalisation: Normalisation,
         *,
         view_frames: int,
         crop: str,
         device: torch.device,
+        room_bytes: int | None = None,
     ) -> None:
         """`frames` and `offsets` as in `normalisation_of`; `view_frames` is what a model sees of each clip; `crop` says
-        where a longer clip is cut, "center" or "start"."""
-        with warnings.catch_warnings():  # torch warns of memory-mapped, read-only arrays; nothing here writes to it
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self._placed = _placed(frames, device)
-        bounds = torch.from_numpy(np.asarray(offsets, dtype=np.int64)).to(device)
-        self._offsets, self._counts = bounds[:-1], bounds.diff()
+        where a longer clip is cut, "center" or "start"; `room_bytes` as in `clip_source`."""
+        self._source = clip_source(frames, device, room_bytes)
+        bounds = torch.from_numpy(np.asarray(offsets, dtype=np.int64)).to(self._source.plans_on)
+        self._firsts, self._counts = bounds[:-1], bounds.diff()
         self._mean = torch.from_numpy(normalisation.mean).to(device)
         self._scale = torch.from_numpy(1 / normalisation.std).to(device)
-        self._steps = torch.arange(view_frames, device=device)
-        slack = (self._counts - view_frames).clamp(min=0)
-        self._starts = slack // 2 if crop == "center" else torch.zeros_like(slack)
+        self._view, self._centred, self._device = view_frames, crop == "center", device
 
-    def batch(self, rows: Tensor, shifts: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Clips `rows` (batch,) -> features (batch, view_frames, bins), zero past the lengths; lengths (batch,).
+    @property
+    def placement(self) -> Placement:
+        """Where the clips come from."""
+        return self._source.placement
 
-        `shifts` (batch,) moves each crop by so many frames, as far as that hides nothing that could be seen: a longer
-        clip's crop stays inside the clip, a shorter clip stays inside the crop, with zeros before it.
-        """
-        starts, counts, view = self._starts[rows], self._counts[rows], len(self._steps)
+    def seen_frames(self, rows: Tensor) -> Tensor:
+        """Frames that a model can see of clips (rows,): (rows,) int64 on the device."""
+        return self._counts[rows.to(self._source.plans_on)].clamp(max=self._view).to(self._device)
+
+    def batch(self, rows: Tensor, shifts: Tensor | None = None) -> Batch:
+        """The batch that is asked for; see `Wanted`."""
+        with closing(self.batches([Wanted(rows, shifts)])) as [batch]:
+            return batch
+
+    def batches(self, wanted: Sequence[Wanted]) -> Generator[Batch, None, None]:
+        """The batches that are asked for, in order; some may be read ahead, so the iterator is to be closed."""
+        crops = [self._crops(*each) for each in self._planned(wanted)]
+        with closing(self._source.read(crops)) as read:
+            for each, features in zip(crops, read, strict=True):
+                yield self._finished(features, each.to(self._device))
+
+    def _planned(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Tensor, Tensor | None, int]]:
+        """Rows, shifts and view of each batch, brought to where reading is planned all at once: a GPU is waited for
+        once."""
+        sizes = [len(each.rows) for each in wanted]
+        rows = torch.cat([each.rows for each in wanted]).to(self._source.plans_on).split(sizes)
+        given = [each.shifts for each in wanted if each.shifts is not None]
+        shifts = iter(torch.cat(given).to(self._source.plans_on).split([len(each) for each in given]) if given else ())
+        for each, own in zip(wanted, rows, strict=True):
+            yield own, None if each.shifts is None else next(shifts), each.view or self._view
+
+    def _crops(self, rows: Tensor, shifts: Tensor | None, view: int) -> Crops:
+        counts = self._counts[rows]
+        slack = counts - view
+        starts = slack.clamp(min=0) // 2 if self._centred else torch.zeros_like(slack)
         if shifts is not None:
-            slack = counts - view
             starts = (starts + shifts).clamp(slack.clamp(max=0), slack.clamp(min=0))
-        position = starts[:, None] + self._steps  # (batch, view): frame of the clip that each step shows
-        inside = (position >= 0) & (position < counts[:, None])
-        index = self._offsets[rows][:, None] + position.clamp(min=0).minimum(counts[:, None] - 1)
-        features = self._placed.tensor.index_select(0, index.flatten()).view(len(rows), view, -1)
+        return Crops(self._firsts[rows], counts, starts, view)
+
+    def _finished(self, features: Tensor, crops: Crops) -> Batch:
+        """Normalised, zero where a crop shows nothing of its clip; lengths."""
+        position = crops.starts[:, None] + torch.arange(crops.view, device=self._device)  # (batch, view)
+        outside = (position < 0) | (position >= crops.counts[:, None])
         if features.dtype == torch.int16:
             features = features / FULL_SCALE
-        features = (features - self._mean) * self._scale * inside[..., None]
-        return features, (counts - starts).clamp(max=view)
+        features = ((features - self._mean) * self._scale).masked_fill_(outside[..., None], 0)
+        return features, (crops.counts - crops.starts).clamp(max=crops.view)

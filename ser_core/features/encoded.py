@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ser_core.config import ConfigError, FeatureConfig
-from ser_core.features.device_clips import FULL_SCALE
+from ser_core.features.normalisation import FULL_SCALE
 from ser_core.modules.encoder_families import EncoderFacts, encoder_facts
 from ser_core.modules.encoders import Encoder, load_encoder, truncate_encoder
 from ser_core.modules.pretrained import PretrainedError

@@ -7,10 +7,12 @@ in a folder (one from the hub goes by its name) and `FEATURE_VERSION`. A changed
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,8 @@ from ser_core.features.cache import Arrays, Clips, FeatureStoreError, cache_fold
 from ser_core.features.cache_room import default_limit, make_room
 from ser_core.features.computing import Compute, compute_in_threads
 from ser_core.features.derivation import base_settings, derivation
-from ser_core.features.device_clips import as_float, normalisation_of
 from ser_core.features.fingerprint import Digests, audio_digests, fingerprint_of, selection_name
+from ser_core.features.normalisation import Normalisation, as_float, normalisation_of
 from ser_core.features.transforms import settings_key
 
 Progress = Callable[[int, int], None]
@@ -36,7 +38,7 @@ class FeatureStore:
 
     Attributes:
         frames: (total_frames, bins), C-contiguous; clip i holds rows offsets[i] to offsets[i + 1]. float32, float16, or
-            int16 samples, see `ser_core.features.device_clips.as_float`.
+            int16 samples, see `ser_core.features.normalisation.as_float`.
         offsets: (clips + 1,) int64, from 0, increasing.
         labels: (clips,) int64, positions in `classes`.
         clip_ids: as in the manifest.
@@ -69,6 +71,17 @@ class FeatureStore:
             )
         if (np.diff(self.offsets) <= 0).any():
             raise ValueError("every clip must have at least one frame; the offsets do not increase everywhere")
+
+    def normalisation(self, rows: np.ndarray) -> Normalisation:
+        """Mean and deviation of every bin over the clips `rows` alone; computed once for the same rows."""
+        key = hashlib.sha256(np.asarray(rows, dtype=np.int64).tobytes()).digest()
+        if key not in self._normalisations:
+            self._normalisations[key] = normalisation_of(self.frames, self.offsets, rows)
+        return self._normalisations[key]
+
+    @cached_property
+    def _normalisations(self) -> dict[bytes, Normalisation]:
+        return {}
 
     @property
     def bins(self) -> int:

@@ -36,7 +36,7 @@ FEATURE_VERSION = 1
 
 Extractor = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 """Clips, each (samples,) float32 at `sample_rate_hz` -> their features, each (frames, bins), of the type that
-`ser_core.features.device_clips.as_float` takes."""
+`ser_core.features.normalisation.as_float` takes."""
 
 ClipFeatures = Callable[[Tensor], Tensor]
 """(samples,) -> (frames, bins)."""

@@ -13,6 +13,8 @@ A module `ser_core/models/x.py` makes architecture `x`. It holds:
 - optionally `features_for(config, features) -> FeatureConfig`: where the model's settings decide about the features
   (an encoder whose lower layers are frozen stores their output);
 - optionally `takes_raw_features(config) -> bool`: True where features must not be normalised per bin;
+- optionally `least_frames(config) -> int | None`: where padding changes nothing of what the model says, the fewest
+  frames that it takes, so that batches of short clips can be cut (`optim.bucketing`);
 - optionally, as methods of the module: `learning_rate_scale(name) -> float`, the learning rate of a parameter as a
   share of `optim.learning_rate`, and `begin_epoch(epoch)`, called before each epoch is trained. Parameters that need no
   gradient are frozen: checkpoints and model folders do not hold them, `build` must bring them;

@@ -79,6 +79,11 @@ def takes_raw_features(config: Config) -> bool:
     return config.tuned_layers > 0
 
 
+def least_frames(config: Config) -> int:
+    """Fewer frames than this are padded; more padding changes nothing."""
+    return 1
+
+
 class AttnCRNN(nn.Module):
     """Tuned encoder layers if any, a convolution over time, a recurrent layer, attention pooling, a linear classifier.
 

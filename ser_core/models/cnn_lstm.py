@@ -33,6 +33,8 @@ DEFAULTS = {
 }
 TIME_POOLS = (2, 2, 1, 1)
 """Time shrinks by 4 only, so that the LSTM sees a step every 160 ms; every block halves the bins."""
+LEAST_FRAMES = 4
+"""What the pooling leaves one step of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,11 @@ class Config:
 
     def __post_init__(self) -> None:
         raise_problems(field_problems(self, "model"))
+
+
+def least_frames(config: Config) -> int:
+    """Fewer frames than this are padded; more padding changes nothing."""
+    return LEAST_FRAMES
 
 
 class CNNLSTM(nn.Module):
@@ -85,5 +92,5 @@ def build(config: Config, *, frames: int, bins: int, classes: int, maps: int = 1
     Raises:
         ConfigError: fewer frames or bins than the pooling leaves anything of.
     """
-    check_input("cnn_lstm", frames=frames, bins=bins, least_frames=4, least_bins=maps * 2 ** len(TIME_POOLS))
+    check_input("cnn_lstm", frames=frames, bins=bins, least_frames=LEAST_FRAMES, least_bins=maps * 2 ** len(TIME_POOLS))
     return CNNLSTM(config, bins=bins, maps=maps, classes=classes)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ser_core.config import ConfigError, FeatureConfig, field_problems, raise_problems, setting
 from ser_core.models.probe import LayerSum
 from ser_core.modules.adapters import MISSING, TARGETS, adapters_available, add_adapters
-from ser_core.modules.encoder_families import seconds_at_once
+from ser_core.modules.encoder_families import encoder_facts, seconds_at_once
 from ser_core.modules.encoders import Encoder, frames_of, load_encoder
 from ser_core.modules.layers import AttentionPool, frame_mask
 from ser_core.training.augment import mask_bins, mask_frames
@@ -98,6 +98,16 @@ def features_for(config: Config, features: FeatureConfig) -> FeatureConfig:
 def takes_raw_features(config: Config) -> bool:
     """True: the encoder normalises its input as it was trained."""
     return True
+
+
+def least_frames(config: Config) -> int | None:
+    """Steps that give the encoder a frame; None for an encoder whose hidden states depend on padding.
+
+    Raises:
+        PretrainedError: an encoder whose configuration cannot be had.
+    """
+    facts = encoder_facts(config.pretrained)
+    return None if facts.padding_counts else -(-facts.least_samples // facts.step_samples)
 
 
 class FineTuned(nn.Module):

@@ -47,6 +47,11 @@ class Config:
         raise_problems(field_problems(self, "model"))
 
 
+def least_frames(config: Config) -> int:
+    """Fewer frames than this are padded; more padding changes nothing."""
+    return 2**BLOCKS
+
+
 class ShallowCNN(nn.Module):
     """Four convolutional blocks, the mean over time and frequency, a linear classifier."""
 

@@ -58,6 +58,7 @@ class EncoderFacts:
         window_steps, stride_steps: steps that one frame covers, and from one frame to the next.
         most_steps: steps that it takes at once, to which it pads; 0 for any number.
         least_samples: the shortest clip that gives a frame.
+        padding_counts: how much padding follows a clip changes its hidden states.
     """
 
     name: str
@@ -71,6 +72,7 @@ class EncoderFacts:
     stride_steps: int
     most_steps: int
     least_samples: int
+    padding_counts: bool
 
     @property
     def states(self) -> int:
@@ -172,10 +174,19 @@ def _facts(name: str, stamp: tuple[tuple[int, int], ...]) -> EncoderFacts:
             layers=config.num_hidden_layers,
             hidden=config.hidden_size,
             sample_rate_hz=inputs.sampling_rate,
+            padding_counts=_padding_counts(config, inputs),
             **_rates(name, config, inputs),
         )
     except AttributeError as error:
         raise PretrainedError(f"encoder {name!r} has an incomplete configuration: {error}") from error
+
+
+def _padding_counts(config: Any, inputs: Any) -> bool:
+    """True where a norm runs over time, padding is not masked, or convolutions between the layers look into it."""
+    if config.model_type in _LOG_MEL:  # padded to one length, or masked wherever time is mixed
+        return False
+    masked = inputs.return_attention_mask and config.model_type not in ("data2vec-audio", "wav2vec2-conformer")
+    return not masked or getattr(config, "feat_extract_norm", "layer") == "group"
 
 
 def _rates(name: str, config: Any, inputs: Any) -> dict[str, int]:

@@ -30,20 +30,22 @@ def train_folds(
     *,
     device: str | torch.device,
     resume: Path | None = None,
+    room_bytes: int | None = None,
 ) -> TrainingRun | FoldsRun:
     """`ser_core.training.run.train` for a single fold; for several, a run whose reports are over all of them.
 
     Args:
         resume: a checkpoint that the run's `save` wrote.
+        room_bytes: as for `train`; all folds share what is resident.
 
     Raises:
         ValueError, CheckpointError, ConfigError, PretrainedError: as `train`; also several folds of which one has
             nothing to evaluate on.
     """
     if len(folds) == 1:
-        return train(config, folds[0], store, device=device, resume=resume)
+        return train(config, folds[0], store, device=device, resume=resume, room_bytes=room_bytes)
     check_evaluated(folds)
-    return FoldsRun(config, folds, store, torch.device(device), resume)
+    return FoldsRun(config, folds, store, torch.device(device), resume, room_bytes)
 
 
 def check_evaluated(folds: Sequence[Fold]) -> None:
@@ -62,17 +64,27 @@ class FoldsRun(Iterator[EpochReport]):
             folds, seconds their sum.
         best_epoch: the first epoch with the highest validation UAR, counted from 1.
         precision_note: of the first fold that has one, see `TrainingRun`.
+        placement: where the clips come from.
     """
 
     def __init__(
-        self, config: Config, folds: Sequence[Fold], store: FeatureStore, device: torch.device, resume: Path | None
+        self,
+        config: Config,
+        folds: Sequence[Fold],
+        store: FeatureStore,
+        device: torch.device,
+        resume: Path | None,
+        room_bytes: int | None,
     ) -> None:
         self._config = config
         self._runs = [
-            train(config, fold, store, device=device, resume=self._own_checkpoint(resume, number))
+            train(
+                config, fold, store, device=device, resume=self._own_checkpoint(resume, number), room_bytes=room_bytes
+            )
             for number, fold in enumerate(folds, 1)
         ]
         self.precision_note = next((run.precision_note for run in self._runs if run.precision_note), "")
+        self.placement = self._runs[0].placement
         self.reports: list[EpochReport] = []
         self.best_epoch = 0
         for own in zip(*(run.reports for run in self._runs), strict=False):  # a fold may have been saved later

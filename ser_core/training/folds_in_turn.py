@@ -27,6 +27,7 @@ class FoldsInTurn(Iterator[EpochReport]):
     Attributes:
         reports: every epoch so far, counted through all folds; each is about its own fold's clips.
         precision_note: of the first fold that has one, see `TrainingRun`.
+        placement: where the clips come from.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class FoldsInTurn(Iterator[EpochReport]):
         *,
         device: str | torch.device,
         resume: Path | None = None,
+        room_bytes: int | None = None,
     ) -> None:
         """
         Args:
             resume: a checkpoint that `save` wrote.
+            room_bytes: as for `train`.
 
         Raises:
             ValueError: early stopping, which would give the folds different lengths; a fold without clips to evaluate
@@ -54,15 +57,16 @@ class FoldsInTurn(Iterator[EpochReport]):
             )
         check_evaluated(folds)
         self._config, self._folds, self._store, self._device = config, folds, store, device
+        self._room_bytes = room_bytes
         self._earlier = [] if resume is None else list(read_checkpoint(resume).earlier)
         self._run = self._train(resume)
         self.reports = [*self._earlier, *map(self._counted, self._run.reports)]
-        self.precision_note = self._run.precision_note
+        self.precision_note, self.placement = self._run.precision_note, self._run.placement
 
     def _train(self, resume: Path | None) -> TrainingRun:
         """The fold that follows those that are done."""
         fold = self._folds[len(self._earlier) // self._config.optim.epochs]
-        return train(self._config, fold, self._store, device=self._device, resume=resume)
+        return train(self._config, fold, self._store, device=self._device, resume=resume, room_bytes=self._room_bytes)
 
     def _counted(self, report: EpochReport) -> EpochReport:
         """A report of the fold at work, its epoch counted through all folds."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from torch.nn import functional as F
 
 from ser_core.architectures import architecture, build_model, takes_raw_features
 from ser_core.config import Config
-from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
+from ser_core.features.clip_source import Placement
+from ser_core.features.device_clips import Batch, DeviceClips, Wanted
+from ser_core.features.normalisation import no_normalisation
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds
 from ser_core.inference import evaluate
@@ -45,7 +48,7 @@ from ser_core.training.optim import (
 from ser_core.training.precision import bf16_fault, logits_of, resolve_precision
 from ser_core.training.report import EpochReport
 from ser_core.training.seeding import seeded
-from ser_core.training.steps import TrainsInStages, accumulated, batches_of, check_trainable
+from ser_core.training.steps import Step, TrainsInStages, check_trainable, full_clips_per_step, steps_of
 
 
 class Diverged(RuntimeError):
@@ -60,7 +63,13 @@ class Diverged(RuntimeError):
 
 
 def train(
-    config: Config, fold: Fold, store: FeatureStore, *, device: str | torch.device, resume: Path | None = None
+    config: Config,
+    fold: Fold,
+    store: FeatureStore,
+    *,
+    device: str | torch.device,
+    resume: Path | None = None,
+    room_bytes: int | None = None,
 ) -> TrainingRun:
     """Set up training on the clips `fold.fit`, validated on `fold.evaluate`; iterate over the result to train.
 
@@ -73,13 +82,15 @@ def train(
         store: features of at least the fold's clips.
         device: "cpu", "cuda", "cuda:1" …
         resume: a checkpoint of the same run to go on from; the result is that of an uninterrupted run.
+        room_bytes: what the features may take of the device's memory, else they are streamed; the result is the same.
+            None: see `ser_core.features.clip_source.clip_source`.
 
     Raises:
         ValueError: fewer than two clips to fit, or features other than `config` asks for.
         CheckpointError: a checkpoint that cannot be read or belongs to another run.
         ConfigError, PretrainedError: see `ser_core.architectures.build_model`.
     """
-    return TrainingRun(config, fold, store, torch.device(device), resume)
+    return TrainingRun(config, fold, store, torch.device(device), resume, room_bytes)
 
 
 class TrainingRun(Iterator[EpochReport]):
@@ -92,6 +103,7 @@ class TrainingRun(Iterator[EpochReport]):
         config: as given. classes: emotion words, as in the store.
         reports: every epoch so far, those before a resume included.
         best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 without validation.
+        placement: where the clips come from.
         normalisation: mean and deviation per bin, from `fold.fit` alone; 0 and 1 for a model that takes raw features.
         model: the module with the weights after the last epoch, not averaged.
         precision: "fp32" or "bf16", what the optimiser's steps compute in: `config.precision` as it came out on this
@@ -100,25 +112,31 @@ class TrainingRun(Iterator[EpochReport]):
     """
 
     def __init__(
-        self, config: Config, fold: Fold, store: FeatureStore, device: torch.device, resume: Path | None
+        self,
+        config: Config,
+        fold: Fold,
+        store: FeatureStore,
+        device: torch.device,
+        resume: Path | None,
+        room_bytes: int | None,
     ) -> None:
         check_trainable(config, fold, store)
         self.config, self.classes, self.device = config, store.classes, device
         self.reports, self.best_epoch = list[EpochReport](), 0
         self._identity = run_identity(config, fold, store.fingerprint)
-        self._place(fold, store)
+        self._place(fold, store, room_bytes)
         self._build(store.bins)
         if resume is not None:
             self._restore(resume)
         self._check_precision()
 
-    def _place(self, fold: Fold, store: FeatureStore) -> None:
-        """Put the data on the device, once for all epochs."""
+    def _place(self, fold: Fold, store: FeatureStore, room_bytes: int | None) -> None:
+        """Put the data on the device, or where it can be read from, once for all epochs."""
         features = self.config.features
         if takes_raw_features(self.config):
             self.normalisation = no_normalisation(store.bins)
         else:
-            self.normalisation = normalisation_of(store.frames, store.offsets, fold.fit)
+            self.normalisation = store.normalisation(fold.fit)
         self._clips = DeviceClips(
             store.frames,
             store.offsets,
@@ -126,7 +144,9 @@ class TrainingRun(Iterator[EpochReport]):
             view_frames=clip_frames(features),
             crop=features.crop,
             device=self.device,
+            room_bytes=room_bytes,
         )
+        self.placement: Placement = self._clips.placement
         self._largest_shift = round(self.config.augment.time_shift_seconds / frame_seconds(features))
         self._labels = torch.tensor(store.labels, device=self.device)
         self._fit_rows = torch.tensor(fold.fit, device=self.device)
@@ -156,7 +176,7 @@ class TrainingRun(Iterator[EpochReport]):
     def _check_precision(self) -> None:
         """Train in fp32 where bf16 computes the first batch wrongly: once found, it holds for the whole run."""
         if self.precision == "bf16":
-            batch = self._clips.batch(self._fit_rows[: self.config.optim.batch_size])
+            batch = self._clips.batch(self._fit_rows[: full_clips_per_step(self.config)])
             if fault := bf16_fault(self.model, *batch):
                 self.precision, self.precision_note = "fp32", f"trained in fp32, since in bf16 {fault}"
 
@@ -204,13 +224,14 @@ class TrainingRun(Iterator[EpochReport]):
         self.model.train()
         with seeded(self.config.seed, epoch, self.device):
             order = self._fit_rows[torch.randperm(len(self._fit_rows), device=self.device)]
-            batches = batches_of(order, optim)
-            for index, rows in enumerate(batches):
-                rate = learning_rate((epoch - 1) * len(batches) + index, optim.epochs * len(batches), optim)
-                loss, norm = self._step(rows, rate)
-                loss_sum += loss * len(rows)
-                norm_sum += norm
-        loss_mean = loss_sum.item() / sum(len(rows) for rows in batches)
+            steps = steps_of(order, self._clips.seen_frames, self.config)
+            with closing(self._clips.batches(self._wanted(steps))) as batches:
+                for index, step in enumerate(steps):
+                    rate = learning_rate((epoch - 1) * len(steps) + index, optim.epochs * len(steps), optim)
+                    loss, norm = self._step(step, batches, rate)
+                    loss_sum += loss * step.clips
+                    norm_sum += norm
+        loss_mean = loss_sum.item() / sum(step.clips for step in steps)
         if not (math.isfinite(loss_mean) and math.isfinite(norm_sum.item())):
             raise Diverged(
                 epoch,
@@ -219,13 +240,23 @@ class TrainingRun(Iterator[EpochReport]):
             )
         return loss_mean, rate
 
-    def _step(self, rows: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        """One optimiser step on the clips `rows` (batch,) -> loss and gradient norm, scalars on the device."""
+    def _wanted(self, steps: Sequence[Step]) -> list[Wanted]:
+        """What is read for the steps of an epoch: all draws that decide it are made before the first is."""
+        parts = [part for step in steps for part in step.parts]
+        shifts: Sequence[Tensor | None] = [None] * len(parts)
+        if self._largest_shift:
+            sizes = [len(part) for part in parts]
+            shifts = random_shifts(sum(sizes), self._largest_shift, self.device).split(sizes)
+        views = [step.view for step in steps for _ in step.parts]
+        return [Wanted(part, shift, view) for part, shift, view in zip(parts, shifts, views, strict=True)]
+
+    def _step(self, step: Step, batches: Iterator[Batch], rate: float) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser on the next batches -> loss and gradient norm, scalars on the device."""
         optim = self.config.optim
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
-        for part in accumulated(rows, optim):
-            losses.append(self._loss(part) * (len(part) / len(rows)))
+        for part in step.parts:
+            losses.append(self._loss(part, *next(batches)) * (len(part) / step.clips))
             losses[-1].backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm or math.inf)
         for group in self._optimizer.param_groups:
@@ -235,11 +266,13 @@ class TrainingRun(Iterator[EpochReport]):
             self._averaged.update_parameters(self.model)
         return torch.stack(losses).detach().sum(), norm
 
-    def _loss(self, rows: Tensor) -> Tensor:
-        """Training loss of the clips `rows` (batch,), augmented: a scalar."""
+    def _loss(self, rows: Tensor, features: Tensor, lengths: Tensor) -> Tensor:
+        """Training loss of the clips `rows` (batch,), augmented: a scalar.
+
+        Args:
+            features, lengths: (batch, frames, bins), (batch,) of the clips.
+        """
         config = self.config
-        shifts = random_shifts(len(rows), self._largest_shift, self.device) if self._largest_shift else None
-        features, lengths = self._clips.batch(rows, shifts)  # (batch, frames, bins), (batch,)
         targets = F.one_hot(self._labels[rows], len(self.classes)).float()  # (batch, classes)
         features, lengths, targets = augment(features, lengths, targets, config.augment, deltas=config.features.deltas)
         logits = logits_of(self.model, features, lengths, self.precision)  # (batch, classes)

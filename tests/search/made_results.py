@@ -19,7 +19,7 @@ from ser_core.architectures import build_model, default_config
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest
 from ser_core.config import ENCODER_KINDS
-from ser_core.features.device_clips import normalisation_of
+from ser_core.features.normalisation import normalisation_of
 from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, extractor

@@ -13,7 +13,7 @@ from ser_core.architectures import architectures, build_model, default_config
 from ser_core.artifact import ArtifactError, Predictor
 from ser_core.config import ENCODER_KINDS, SPECTROGRAMS
 from ser_core.export import TOLERANCE, app, export_onnx
-from ser_core.features.device_clips import Normalisation, as_float
+from ser_core.features.normalisation import Normalisation, as_float
 from ser_core.features.transforms import clip_frames, extractor, traceable_features
 from tests.ser_core.one_clip import features_of
 from tests.tiny_encoders import save_tiny_encoder

@@ -14,6 +14,7 @@ from ser_core.architectures import (
     architectures,
     build_model,
     default_config,
+    least_frames,
     takes_raw_features,
     without_pretrained,
 )
@@ -41,12 +42,13 @@ PARAMETERS = {
 
 
 @EVERY
-def test_module_states_what_others_read(name):
+def test_module_states_what_others_read(name, small):
     module = architecture(name)
     assert module.PRECISION in ("bf16", "fp32")
     assert isinstance(module.CHANNELS_LAST, bool)
     assert len(module.CITATION) > 20
     assert isinstance(default_config(name), Config)
+    assert (least_frames(small.config(name)) is None) is (name in PADDING_COUNTS)
     assert takes_raw_features(default_config(name)) is (default_config(name).features.kind == "encoder_input")
 
 

@@ -14,7 +14,7 @@ from ser_core.architectures import build_model, default_config, feature_maps
 from ser_core.artifact import load_model, save_model
 from ser_core.config import Config, ConfigError
 from ser_core.features.derivation import base_settings
-from ser_core.features.device_clips import as_float, normalisation_of
+from ser_core.features.normalisation import as_float, normalisation_of
 from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import extractor

@@ -92,7 +92,12 @@ def test_padding_and_neighbours_change_no_frame_of_an_encoder_that_masks_it(fami
         alone = encoder(inputs[None], lengths[:1])[-1][0]
         beside = encoder(torch.stack([padded, torch.ones_like(padded)]), lengths)[-1][0]
     frames = frames_of(encoder.facts, len(inputs))
-    if family in ("data2vec-audio", "wav2vec2-conformer"):  # norms over time, and convolutions that see the padding
+    sees_padding = ("data2vec-audio", "wav2vec2-conformer")  # norms over time, and convolutions between the layers
+    assert encoder.facts.padding_counts is (family in sees_padding)
+    assert encoder_facts(str(tiny_encoder(family))).padding_counts is (
+        family in SAMPLE_FAMILIES
+    )  # group norms, no mask
+    if family in sees_padding:
         assert torch.isfinite(beside).all()
     else:
         torch.testing.assert_close(beside[:frames], alone[:frames], atol=1e-4, rtol=1e-4)

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from ser_core.architectures import default_config
 from ser_core.config import Config
-from ser_core.features.device_clips import DeviceClips, no_normalisation, normalisation_of
+from ser_core.features.device_clips import DeviceClips
+from ser_core.features.normalisation import no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training.checkpoint import CheckpointError
@@ -207,9 +208,9 @@ def test_who_trains_at_once_on_the_same_frames_shares_one_copy_on_the_device() -
         DeviceClips(frames, np.array([0, 6]), no_normalisation(2), view_frames=4, crop="start", device=elsewhere)
         for _ in range(2)
     )
-    assert first._placed.tensor is second._placed.tensor
-    assert first._placed.tensor.device == elsewhere
-    gone = weakref.ref(first._placed.tensor)
+    assert first._source._placed.tensor is second._source._placed.tensor
+    assert first._source._placed.tensor.device == elsewhere
+    gone = weakref.ref(first._source._placed.tensor)
     del first, second
     assert gone() is None
 
