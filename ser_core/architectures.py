@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ser_core import models
-from ser_core.config import Config, ConfigError, FeatureConfig, Value
+from ser_core.config import Config, ConfigError, FeatureConfig, Value, raise_problems
 from ser_core.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -68,7 +68,38 @@ def default_config(name: str, params: Mapping[str, Value] | None = None) -> Conf
 
 def _configured(name: str, params: Mapping[str, Value]) -> Config:
     module = architecture(name)
-    return Config(architecture=name, model=module.Config()).with_params({**module.DEFAULTS, **params})
+    defaults = Config(architecture=name, model=module.Config()).with_params(module.DEFAULTS)
+    config, default, read = defaults.with_params(params), defaults.params(), settings_read(name)
+    raise_problems(
+        [
+            f"{setting} says nothing to {name}, which no gradient trains; leave it at {default[setting]}, got {value}"
+            for setting, value in config.params().items()
+            if setting not in read and value != default[setting]
+        ]
+    )
+    return config
+
+
+def fits_itself(name: str) -> bool:
+    """True of an architecture that a solver fits, without gradients: a baseline, not a network."""
+    return hasattr(architecture(name), "READS")
+
+
+def settings_read(name: str) -> tuple[str, ...]:
+    """Names of the settings that mean something to an architecture, which are all but for one that fits itself.
+
+    Raises:
+        ConfigError: unknown architecture.
+    """
+    module = architecture(name)
+    known = tuple(Config(architecture=name, model=module.Config()).params())
+    if not hasattr(module, "READS"):
+        return known
+    return tuple(each for each in known if each in module.READS or not each.startswith(OF_GRADIENTS))
+
+
+OF_GRADIENTS = ("optim.", "augment.", "precision")
+"""How names of the settings begin that say how gradient steps are taken."""
 
 
 def takes_raw_features(config: Config) -> bool:

@@ -81,7 +81,7 @@ def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> N
         "bins": len(run.normalisation.mean),
         "normalisation": {"mean": run.normalisation.mean.tolist(), "std": run.normalisation.std.tolist()},
         "epochs": run.best_epoch or len(run.reports),
-        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
+        "parameters": _numbers(run.model),
         "weights_sha256": _digest(folder / WEIGHTS_FILE),
         "frozen_sha256": frozen_sha256(run.model),
         "versions": _versions(),
@@ -266,6 +266,11 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         extract=extract,
         about=document["about"],
     )
+
+
+def _numbers(model: nn.Module) -> int:
+    """How many numbers were fitted: the parameters, or what a model of trees, which has none, keeps instead."""
+    return sum(tensor.numel() for tensor in [*model.parameters()] or model.buffers())
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -240,7 +240,8 @@ def own_options(options: Options, model: str) -> Options:
         return [text for text in texts or () if text.partition("=")[0] in known] or None
 
     pretrained = options.pretrained if "model.pretrained" in known else None
-    return replace(options, pretrained=pretrained, set_=own(options.set_), space=own(options.space))
+    epochs = options.max_epochs if "optim.epochs" in known else None
+    return replace(options, pretrained=pretrained, max_epochs=epochs, set_=own(options.set_), space=own(options.space))
 
 
 def make_plan(manifest: Manifest, split: Split, space: Space, fixed: Mapping[str, Value], **options: Any) -> SearchPlan:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from search.driver.space import resolve_space
-from ser_core.architectures import architectures, default_config
+from ser_core.architectures import architectures, default_config, fits_itself, settings_read
 from ser_core.config import ENCODER_KINDS, ConfigError, raise_problems
 from spaces.knobs import Space, Value
 from spaces.several import SEVERAL, joined, merged, named_architectures
@@ -14,14 +14,17 @@ from spaces.several import SEVERAL, joined, merged, named_architectures
 def chosen_among(model: str) -> tuple[str, ...]:
     """The architectures that "auto" or "auto:mlp,shallow_cnn" chooses among; none for the name of one.
 
-    Alone it takes those that are trained from scratch, so that nothing has to be downloaded.
+    Alone it takes the networks that are trained from scratch, so that nothing has to be downloaded. Baselines that are
+    no networks have to be named: they are there to be compared with.
     """
     if model != SEVERAL:
         return named_architectures(model)
-    return tuple(name for name in architectures() if _from_scratch(name))
+    return tuple(name for name in architectures() if _is_network_from_scratch(name))
 
 
-def _from_scratch(name: str) -> bool:
+def _is_network_from_scratch(name: str) -> bool:
+    if fits_itself(name):
+        return False
     config = default_config(name)
     return config.features.kind not in ENCODER_KINDS and config.params().get("model.pretrained", "none") == "none"
 
@@ -29,8 +32,8 @@ def _from_scratch(name: str) -> bool:
 def known_settings(model: str) -> set[str]:
     """Names that `--set` and `--space` take: those of the architecture, or of any of several, qualified or not."""
     if not (names := chosen_among(model)):
-        return {*default_config(model).params()}
-    own = {name: default_config(name).params() for name in names}
+        return {*settings_read(model)}
+    own = {name: dict.fromkeys(settings_read(name)) for name in names}
     return {*merged(own), *(setting for each in own.values() for setting in each)}
 
 
@@ -50,7 +53,7 @@ def resolve_several(
     Raises:
         ConfigError: all that is wrong with names and values, at once.
     """
-    known = {name: default_config(name).params() for name in names}
+    known = {name: settings_read(name) for name in names}
     problems = [
         f"none of {', '.join(names)} has the setting in {text}"
         for text in (*sets, *spaces)
@@ -65,7 +68,7 @@ def resolve_several(
                 name,
                 sets=[own for text in sets if (own := _own_text(name, text, settings))],
                 spaces=[own for text in spaces if (own := _own_text(name, text, settings))],
-                max_epochs=max_epochs,
+                max_epochs=max_epochs if "optim.epochs" in settings else None,
                 pretrained=pretrained if "model.pretrained" in settings else None,
             )
         except ConfigError as error:
@@ -76,7 +79,7 @@ def resolve_several(
     )
 
 
-def _own_text(name: str, text: str, settings: dict[str, Value]) -> str:
+def _own_text(name: str, text: str, settings: Container[str]) -> str:
     """NAME=VALUE as far as it concerns an architecture, under its own names; "" where it does not."""
     setting, equals, value = text.partition("=")
     setting = setting.removeprefix(f"{name}/")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ser_core.architectures import default_config
+from ser_core.architectures import default_config, settings_read
 from ser_core.config import Config, ConfigError, FeatureConfig, raise_problems
 from ser_core.features.transforms import settings_key
 from spaces import space_for
@@ -80,6 +80,8 @@ def _checked_knob(config: Config, name: str, text: str, old: Knob | None) -> Kno
         raise ConfigError(f"{name} is set by {SET_BY_OPTIONS[name]} and cannot be searched")
     if name not in config.params():
         raise ConfigError(f"unknown setting {name!r}; known: {', '.join(config.params())}")
+    if name not in settings_read(config.architecture):
+        raise ConfigError(f"{name} says nothing to {config.architecture}, which no gradient trains")
     value = config.params()[name]
     knob = parse_knob(text, old if old is not None else _like(value))
     if isinstance(knob, Choice):

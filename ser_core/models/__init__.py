@@ -18,6 +18,9 @@ A module `ser_core/models/x.py` makes architecture `x`. It holds:
 - optionally, as methods of the module: `learning_rate_scale(name) -> float`, the learning rate of a parameter as a
   share of `optim.learning_rate`, and `begin_epoch(epoch)`, called before each epoch is trained. Parameters that need no
   gradient are frozen: checkpoints and model folders do not hold them, `build` must bring them;
+- optionally `READS`, of an architecture whose module is fitted by a solver and not by gradient steps
+  (`ser_core.training.at_once.FitsItself`): the settings of optimiser, augmentation and precision that it reads. All
+  others of these stay at their defaults, and asking for another value is an error;
 - optionally `without_pretrained(config)`: its `Config` for the same module with nothing fetched, for saved weights;
 - `PRECISION`: "bf16" where training gains from bf16 autocast on hardware that computes in it (GPUs since Ampere, CPUs
   with AVX512-BF16 or AMX), else "fp32". It decides what `precision=auto` means there; on other CPUs, where bf16 is

@@ -85,6 +85,30 @@ class GradientInput:
 
 
 @dataclass(frozen=True)
+class Occlusion:
+    """How much the score falls when a value of a clip's vector is set to its mean: for modules without gradients.
+
+    Values that a module does not use move nothing. A rise of the score counts as a fall does.
+    """
+
+    name: ClassVar = "Occlusion"
+    source: ClassVar = "Zeiler & Fergus 2014, Visualizing and understanding convolutional networks, ECCV"
+    of_class: ClassVar = True
+
+    def maps(self, model: nn.Module, features: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """(batch, 1, bins), (batch,), (batch,) -> (batch, 1, bins); of longer clips it would take too long."""
+        bins = features.shape[2]
+        maps = torch.empty_like(features)
+        with torch.no_grad():
+            whole = _scores(model, features, lengths, targets)  # (batch,)
+            for clip in range(len(features)):
+                hidden = features[clip].expand(bins, -1) * (1 - torch.eye(bins, device=features.device))
+                each = (hidden.unsqueeze(1), lengths[clip].expand(bins), targets[clip].expand(bins))
+                maps[clip, 0] = (whole[clip] - _scores(model, *each)).abs()
+        return maps
+
+
+@dataclass(frozen=True)
 class GradCam:
     """Grad-CAM (Selvaraju et al. 2017, equations 1 and 2), enlarged from the layer's cells to the input.
 

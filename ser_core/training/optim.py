@@ -55,6 +55,7 @@ def build_optimizer(model: nn.Module, settings: OptimConfig) -> torch.optim.Opti
         matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
         groups.append({"params": matrices, "weight_decay": settings.weight_decay, "scale": scale})
         groups.append({"params": vectors, "weight_decay": 0.0, "scale": scale})
+    groups = groups or [{"params": [], "weight_decay": 0.0, "scale": 1.0}]  # of a model that fits itself
     # One fused kernel a step instead of a dozen per parameter, which small models on a CPU spend most of a step on.
     return _KINDS[settings.optimizer](groups, lr=settings.learning_rate, fused=True)
 

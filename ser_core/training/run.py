@@ -34,6 +34,7 @@ from ser_core.inference import evaluate
 from ser_core.metrics import scores as metrics
 from ser_core.modules.trained_state import load_trained_state, trained_state
 from ser_core.splits import Fold
+from ser_core.training.at_once import FitsItself, fit_at_once
 from ser_core.training.augment import augment, random_shifts
 from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, run_identity, write_checkpoint
 from ser_core.training.optim import (
@@ -215,7 +216,13 @@ class TrainingRun(Iterator[EpochReport]):
         return report
 
     def _fit_epoch(self, epoch: int) -> tuple[float, float]:
-        """One pass over the fit clips in random order -> mean loss, last learning rate."""
+        """One pass over the fit clips in random order -> mean loss, last learning rate; NaN where steps have none."""
+        if isinstance(self.model, FitsItself):
+            rows, weights = self._fit_rows, self._class_weights
+            fitted = fit_at_once(
+                self.model, self._clips, rows, self._labels[rows], weights, epoch=epoch, config=self.config
+            )
+            return fitted, math.nan
         optim = self.config.optim
         loss_sum = torch.zeros((), device=self.device)  # summed on the device: reading it would wait for every step
         norm_sum = torch.zeros((), device=self.device)

@@ -173,7 +173,8 @@ def test_a_dry_run_shows_plan_and_space_and_writes_nothing(tmp_path: Path, cache
     ("arguments", "message"),
     [
         (["--data", "demo"], "--model must be given"),
-        (["--model", "svm", "--data", "demo"], "unknown model 'svm'; known: ast, attn_crnn"),
+        (["--model", "lstm", "--data", "demo"], "unknown model 'lstm'; known: ast, attn_crnn"),
+        (["--model", "svm", "--data", "demo", "--max-epochs", "5"], "optim.epochs says nothing to svm"),
         (["--model", "mlp", "--data", "nowhere"], "--data nowhere: no such file or folder"),
         (["--model", "mlp", "--data", "demo", "--set", "optim.lr=1"], "unknown setting 'optim.lr'; known: "),
         (["--model", "mlp", "--data", "demo", "--set", "optim.batch_size=many"], "must be of type int; got 'many'"),

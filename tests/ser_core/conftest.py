@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from ser_core.architectures import build_model, default_config, feature_maps
 from ser_core.config import CLIP_VECTORS, ENCODER_KINDS, Config
+from ser_core.training.at_once import FitsItself
 
 SMALL = {
     "ast": {"model.size": "tiny"},
+    "boosting": {"model.leaf_clips": 1, "model.clip_share": 1.0, "model.value_share": 1.0},
+    "svm": {"model.complexity": 1.0},
     "finetune": {"model.layers": "weighted", "model.tuned_share": 1.0, "model.mask_frames": 0, "model.dropout": 0.0},
 }
 """Settings that keep an architecture small; those not named are tried as they are."""
@@ -43,10 +46,18 @@ class SmallModels:
         return (1, 24 * feature_maps(features)) if features.kind in CLIP_VECTORS else (70, 40)
 
     def build(self, name: str, seed: int = 0) -> nn.Module:
-        """The module with the weights of `seed`."""
+        """The module with the weights of `seed`; one that fits itself is fitted to clips of that seed."""
         torch.manual_seed(seed)
         frames, bins = self.shape(name)
-        return build_model(self.config(name), frames=frames, bins=bins, classes=CLASSES)
+        model = build_model(self.config(name), frames=frames, bins=bins, classes=CLASSES)
+        if isinstance(model, FitsItself):
+            self.fit(model, name, seed)
+        return model
+
+    def fit(self, model: FitsItself, name: str, seed: int = 0, *, clips: int = 24, epoch: int = 1) -> None:
+        """Fit a module that fits itself to clips of `seed`, all of the same weight."""
+        features, _, labels = self.batch(name, clips=clips, seed=seed)
+        model.fit_clips(features, labels, torch.ones(clips), epoch=epoch, config=self.config(name))
 
     def batch(self, name: str, clips: int = 6, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Features (clips, frames, bins), lengths (clips,) of full and shorter clips, labels (clips,)."""

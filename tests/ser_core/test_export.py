@@ -15,6 +15,7 @@ from ser_core.config import ENCODER_KINDS, SPECTROGRAMS
 from ser_core.export import TOLERANCE, app, export_onnx
 from ser_core.features.normalisation import Normalisation, as_float
 from ser_core.features.transforms import clip_frames, extractor, traceable_features
+from ser_core.training.at_once import FitsItself
 from tests.ser_core.one_clip import features_of
 from tests.tiny_encoders import save_tiny_encoder
 
@@ -32,13 +33,16 @@ QUICK = ("cnn_lstm", "mlp")
 
 
 def untrained(model: str, **settings: Any) -> Predictor:
-    """A predictor with random weights, which are as good as trained ones here."""
+    """A predictor with random weights, which are as good as trained ones here; trees have to be grown."""
     params = SMALL.get(model, {}) | {name.replace("__", "."): value for name, value in settings.items()}
     config = default_config(model, params)
     extract = extractor(config.features)
     (frames,) = extract([np.random.default_rng(0).normal(size=32_000).astype(np.float32)])
     torch.manual_seed(0)
     network = build_model(config, frames=clip_frames(config.features), bins=frames.shape[1], classes=len(CLASSES))
+    if isinstance(network, FitsItself):
+        vectors, labels = torch.randn(30, 1, frames.shape[1]), torch.arange(30) % len(CLASSES)
+        network.fit_clips(vectors, labels, torch.ones(30), epoch=1, config=config)
     return Predictor(
         config=config,
         classes=CLASSES,

@@ -45,6 +45,8 @@ def test_alone_it_takes_all_that_need_no_download() -> None:
     found = chosen_among("auto")
     assert {"mlp", "shallow_cnn", "cnn_lstm", "resnet18"} <= set(found)
     assert not {"ast", "attn_crnn"} & set(found)
+    assert not {"svm", "boosting"} & set(found)  # baselines, which have to be named
+    assert chosen_among("auto:mlp,svm") == ("mlp", "svm")
     assert chosen_among("auto:ast,mlp") == ("ast", "mlp")
     assert chosen_among("mlp") == ()
 
@@ -62,6 +64,19 @@ def test_a_setting_concerns_all_that_have_it_or_the_one_that_is_named() -> None:
     own = own_space("mlp", space).knobs["model.dropout"]
     assert (own.low, own.high) == (0.1, 0.2)  # type: ignore[union-attr]
     assert own_space("shallow_cnn", space) == space_for("shallow_cnn")
+
+
+def test_a_schedule_concerns_those_that_have_one() -> None:
+    asked = {**NOTHING, "max_epochs": 7, "sets": ["optim.batch_size=32"]}
+    _, fixed = resolve_several(("mlp", "svm", "boosting"), **asked)
+    assert fixed == {"mlp/optim.batch_size": 32, "mlp/optim.epochs": 7, "boosting/optim.epochs": 7}
+    options = Options(model="mlp,svm", max_epochs=7, set_=["optim.batch_size=32", "model.complexity=0.1"])
+    own = own_options(options, "svm")
+    assert (own.max_epochs, own.set_) == (None, ["model.complexity=0.1"])
+    own = own_options(options, "mlp")
+    assert (own.max_epochs, own.set_) == (7, ["optim.batch_size=32"])
+    with pytest.raises(ConfigError, match=r"none of svm, mlp has the setting in svm/optim.batch_size=16,32"):
+        resolve_several(("svm", "mlp"), **{**NOTHING, "spaces": ["svm/optim.batch_size=16,32"]})
 
 
 def test_all_mistakes_are_told_at_once_with_their_architecture() -> None:

@@ -14,19 +14,27 @@ from ser_core.architectures import (
     architectures,
     build_model,
     default_config,
+    fits_itself,
     least_frames,
+    settings_read,
     takes_raw_features,
     without_pretrained,
 )
 from ser_core.config import Config, ConfigError
 
 EVERY = pytest.mark.parametrize("name", architectures())
+TRAINED = pytest.mark.parametrize("name", [name for name in architectures() if not fits_itself(name)])
+"""What gradient steps ask of a module: a gradient for every parameter, and that following it lowers the loss."""
+SOLVED = pytest.mark.parametrize("name", [name for name in architectures() if fits_itself(name)])
+"""What a solver's module owes in their place: the clips decide its state, whoever fitted the epochs before."""
 
 PADDING_COUNTS = {
     "resnet18": "the last cells before the end see the padding's zeros after batch norm",
     "ast": "position embeddings fix the number of frames",
     "mlp": "a clip is one frame, never padded",
     "probe": "a clip is one frame, never padded",
+    "svm": "a clip is one frame, never padded",
+    "boosting": "a clip is one frame, never padded",
 }
 """Architecture -> why its logits may depend on how much padding follows a clip (never on what it holds)."""
 
@@ -37,6 +45,7 @@ PARAMETERS = {
     "resnet18": (64, 150, 11_100_000, 11_300_000),
     "ast": (128, 300, 84_500_000, 88_000_000),
     "attn_crnn": (768, 150, 500_000, 1_000_000),
+    "svm": (2_823, 1, 22_592, 22_592),
 }
 """Architecture -> bins, frames, and the range in which the defaults' number of parameters lies."""
 
@@ -60,7 +69,7 @@ def test_gives_one_finite_logit_per_class(name, small):
     assert torch.isfinite(logits).all()
 
 
-@EVERY
+@TRAINED
 def test_gradient_reaches_every_parameter(name, small):
     model = small.build(name).train()
     features, lengths, labels = small.batch(name)
@@ -106,7 +115,7 @@ def test_a_clip_scores_the_same_in_any_batch(name, small):
     torch.testing.assert_close(alone, together, atol=1e-4, rtol=1e-4)
 
 
-@EVERY
+@TRAINED
 def test_learns_one_small_batch_by_heart(name, small):
     model = small.build(name).train()
     features, lengths, labels = small.batch(name, clips=8)
@@ -119,6 +128,57 @@ def test_learns_one_small_batch_by_heart(name, small):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] <= 0.1
+
+
+@SOLVED
+def test_a_solver_learns_a_few_clips_by_heart(name, small):
+    model = small.build(name)
+    small.fit(model, name, clips=24, epoch=small.config(name).optim.epochs)
+    features, lengths, labels = small.batch(name, clips=24)
+    assert torch.equal(model(features, lengths).argmax(dim=1), labels)
+
+
+@SOLVED
+def test_what_is_fitted_follows_from_the_clips_alone(name, small):
+    """A run that is resumed in another process goes on as if it had never been interrupted."""
+    one_by_one, at_once = small.build(name), small.build(name, seed=1)
+    for epoch in (2, 3):
+        small.fit(one_by_one, name, epoch=epoch)
+    resumed = build_model(small.config(name), frames=1, bins=small.shape(name)[1], classes=4)
+    resumed.load_state_dict(at_once.state_dict())
+    small.fit(resumed, name, epoch=3)
+    states = one_by_one.state_dict(), resumed.state_dict()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@SOLVED
+def test_two_classes_are_told_apart(name, small):
+    model = build_model(small.config(name), frames=1, bins=small.shape(name)[1], classes=2)
+    features, lengths, labels = small.batch(name, clips=24)
+    model.fit_clips(features, labels % 2, torch.ones(24), epoch=10, config=small.config(name))
+    logits = model(features, lengths)
+    assert logits.shape == (24, 2)
+    assert torch.equal(logits.argmax(dim=1), labels % 2)
+
+
+@SOLVED
+def test_a_class_without_a_clip_is_refused(name, small):
+    model = build_model(small.config(name), frames=1, bins=small.shape(name)[1], classes=5)
+    with pytest.raises(ValueError, match="clips of every class to fit; there are none of class 4 of 5"):
+        small.fit(model, name)
+
+
+@SOLVED
+def test_settings_of_gradient_steps_are_refused(name):
+    steps = {"optim.batch_size": 64, "augment.mixup_alpha": 0.2, "precision": "bf16"}
+    with pytest.raises(
+        ConfigError, match=f"optim.batch_size says nothing to {name}, .*; leave it at 32, got 64"
+    ) as told:
+        default_config(name, steps)
+    assert len(str(told.value).splitlines()) == len(steps)
+    assert not {*steps} & {*settings_read(name)}
+    assert {"optim.class_weights", "features.kind", "seed"} <= {*settings_read(name)}
+    assert default_config(name, default_config(name).params()) == default_config(name)
 
 
 @EVERY

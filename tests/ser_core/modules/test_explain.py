@@ -14,6 +14,7 @@ from ser_core.modules.explain import (
     FrameAttention,
     GradCam,
     GradientInput,
+    Occlusion,
     explain,
     explained_by,
     rollout,
@@ -27,6 +28,7 @@ METHODS = {
     "cnn_lstm": GradCam,
     "finetune": GradientInput,
     "mlp": GradientInput,
+    "boosting": Occlusion,
     "probe": GradientInput,
     "resnet18": GradCam,
     "shallow_cnn": GradCam,
@@ -103,6 +105,14 @@ def test_method_is_named_with_its_source(name, small):
     assert type(method) is METHODS.get(name, GradientInput)
     assert method.name
     assert any(character.isdigit() for character in method.source)
+
+
+def test_occlusion_is_the_fall_of_the_score_without_a_value():
+    model = nn.Module()
+    model.forward = lambda features, lengths: torch.stack([features[:, 0, 0] * features[:, 0, 1], features[:, 0, 2]], 1)
+    features = torch.tensor([[[3.0, -2.0, 5.0, 7.0]], [[1.0, 1.0, -4.0, 0.0]]])
+    maps = Occlusion().maps(model, features, torch.ones(2, dtype=torch.long), torch.tensor([0, 1]))
+    assert maps.tolist() == [[[6.0, 6.0, 0.0, 0.0]], [[0.0, 0.0, 4.0, 0.0]]]
 
 
 @pytest.mark.parametrize("name", sorted(name for name, kind in METHODS.items() if kind in (GradCam, FrameAttention)))
