@@ -4,7 +4,8 @@
 #   make demo      a whole search on the built-in synthetic corpus
 #   make test      the tests that take a few minutes
 #   make test-all  the slow ones too
-#   make test-cluster  `ray up` and searches on hosts made of namespaces; needs root, iproute2, openssh-server and rsync
+#   make test-cluster  `ray up` and searches on hosts made of namespaces; needs root, iproute2, openssh-server and
+#                      rsync, and slurm-wlm and munge for a Slurm of their own
 #   make check     style, types and import rules
 #   make docs      the documentation into site/, warnings are errors
 #   make bench     the benchmarks

@@ -23,7 +23,7 @@ need() { command -v "$1" >/dev/null || missing+=("$2"); }
 folder=$storage
 if [[ $storage == *:/* ]]; then
   folder=/shared
-  need mount.nfs4 nfs-common
+  mountpoint -q "$folder" || need mount.nfs4 nfs-common # in a container, the machine has mounted it
 fi
 if ! command -v ray >/dev/null && [ ! -x "$here/.venv/bin/ray" ]; then
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)

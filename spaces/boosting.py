@@ -7,7 +7,7 @@ SPACE = {
     "model.depth": Int(low=1, high=6),
     "model.leaf_clips": Int(low=1, high=30, log=True),
     "model.clip_share": Float(low=0.3, high=1.0),
-    "model.value_share": Float(low=0.005, high=0.3, log=True),
+    "model.value_share": Float(low=0.005, high=0.2, log=True),
 }
 
 FIRST = (
@@ -16,6 +16,6 @@ FIRST = (
         "model.depth": 3,
         "model.leaf_clips": 5,
         "model.clip_share": 0.5,
-        "model.value_share": 0.05,
+        "model.value_share": 0.02,
     },
 )

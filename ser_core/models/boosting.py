@@ -52,7 +52,7 @@ class Config:
         0.5, "share of the clips, drawn anew for every round, that its trees see (Friedman 2002)", low=0.05, high=1
     )
     value_share: float = setting(
-        0.05, "share of a clip's values, drawn anew for every question, among which it chooses", low=0.001, high=1
+        0.02, "share of a clip's values, drawn anew for every question, among which it chooses", low=0.001, high=1
     )
 
     def __post_init__(self) -> None:

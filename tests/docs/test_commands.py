@@ -61,6 +61,13 @@ def check(words: list[str]) -> None:
             assert all((REPOSITORY / word).exists() for word in rest[2:])
         else:
             assert rest[1] in ("pip", "mkdocs")
+    elif program == "sbatch":  # a script, its run folder, and options of `ser search`
+        script = next(place for place, word in enumerate(rest) if not word.startswith("-"))
+        assert (REPOSITORY / rest[script]).is_file()
+        parse(load_command("search"), rest[script + 2 :])
+    elif program == "docker":
+        if "ser" in rest:
+            check(rest[rest.index("ser") :])
     elif program == "python":
         assert (REPOSITORY / rest[0]).is_file()
         if rest[0] in OURS:

@@ -75,6 +75,16 @@ def test_the_projects_own_files_are_good_once_filled_in(name: str) -> None:
     assert list(checked(yaml.safe_load(filled_in(name)))) == []
 
 
+def test_the_lines_for_a_container_are_good_once_they_are_uncommented() -> None:
+    text = filled_in("aws")
+    start, end = text.index("# docker:"), text.index("auth:")
+    lines = [line.removeprefix("# ") for line in text[start:end].splitlines()]
+    text = text[:start] + "\n".join(lines) + "\n" + text[end:]
+    config = yaml.safe_load(text)
+    assert config["docker"]["image"] == "registry.example/ser-search:0.1.0"
+    assert [finding.problem for finding in findings(ClusterFile(text=text, config=config, base=ROOT))] == []
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_placeholders_are_found_until_they_are_filled_in(name: str) -> None:
     config = yaml.safe_load((ROOT / FILES[name]).read_text(encoding="utf-8"))

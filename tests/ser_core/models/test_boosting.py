@@ -16,14 +16,14 @@ SETTINGS = {"model.rounds": 3, "model.depth": 2, "optim.learning_rate": 0.2, "se
 @pytest.mark.parametrize("classes", [2, 4])
 def test_probabilities_after_every_epoch_are_scikit_learns(classes: int) -> None:
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(120, 30)).astype(np.float32), np.arange(120) % classes
+    x, y = rng.normal(size=(120, 100)).astype(np.float32), np.arange(120) % classes
     weights = 1.0 + y
     config = default_config("boosting", SETTINGS)
-    model = build_model(config, frames=1, bins=30, classes=classes)
+    model = build_model(config, frames=1, bins=100, classes=classes)
     assert isinstance(model, Boosting)
     whole = GradientBoostingClassifier(
         init="zero", n_estimators=12, learning_rate=0.2, max_depth=2, min_samples_leaf=5, subsample=0.5,
-        max_features=0.05, random_state=7,
+        max_features=0.02, random_state=7,
     ).fit(x, y, sample_weight=weights)  # fmt: skip
     staged = list(whole.staged_predict_proba(x))
     given = torch.from_numpy(x)[:, None], torch.from_numpy(y), torch.from_numpy(weights)
