@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ser_core.config import CLIP_VECTORS, ConfigError, field_problems, raise_problems, setting
 from ser_core.config import Config as FullConfig
+from ser_core.models._functionals import FUNCTIONALS
 from ser_core.modules.explain import Occlusion
 from ser_core.modules.trees import Tree, TreeSums
 from ser_core.training.at_once import check_every_class
@@ -31,10 +32,7 @@ PRECISION = "fp32"
 CHANNELS_LAST = False
 READS = ("optim.learning_rate", "optim.epochs", "optim.class_weights", "optim.early_stop_epochs")
 DEFAULTS = {
-    # The features of mlp, which are computed once for both.
-    "features.kind": "functionals",
-    "features.n_mels": 26,
-    "features.n_mfcc": 13,
+    **FUNCTIONALS,
     "optim.epochs": 30,
     "optim.learning_rate": 0.1,
     "optim.class_weights": True,

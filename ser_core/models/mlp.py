@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ser_core.config import CLIP_VECTORS, ConfigError, field_problems, raise_problems, setting
+from ser_core.models._functionals import FUNCTIONALS
 
 CITATION = (
     "D. E. Rumelhart, G. E. Hinton, R. J. Williams: Learning representations by back-propagating errors. "
@@ -15,18 +16,10 @@ CITATION = (
 PRECISION = "fp32"  # too small to gain from bf16: converting costs more than the products
 CHANNELS_LAST = False
 DEFAULTS = {
-    # UAR on inner validation speakers of RAVDESS: 57.3, where the best of 60 configurations on mfcc_stats has 47.2
-    # (benchmarks/truth/mlp-ravdess.jsonl). 64 bins and 40 cepstra cost two points.
-    "features.kind": "functionals",
-    "features.n_mels": 26,
-    "features.n_mfcc": 13,
+    **FUNCTIONALS,
     "optim.epochs": 16,  # as good as 40
     "optim.learning_rate": 1e-2,
     "optim.batch_size": 64,  # as good as 32 on RAVDESS, in half the time
-    # A clip is one vector: there is no time to mask or shift, and neighbouring bins are not neighbouring frequencies.
-    "augment.freq_masks": 0,
-    "augment.time_masks": 0,
-    "augment.time_shift_seconds": 0.0,
 }
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ser_core.config import CLIP_VECTORS, ConfigError, field_problems, raise_problems, setting
 from ser_core.config import Config as FullConfig
 from ser_core.metrics.temperature import fitted_temperature
+from ser_core.models._functionals import FUNCTIONALS
 from ser_core.training.at_once import check_every_class
 
 CITATION = (
@@ -31,10 +32,7 @@ PRECISION = "fp32"
 CHANNELS_LAST = False
 READS = ("optim.class_weights",)
 DEFAULTS = {
-    # The features of mlp, which are computed once for both.
-    "features.kind": "functionals",
-    "features.n_mels": 26,
-    "features.n_mfcc": 13,
+    **FUNCTIONALS,
     "optim.epochs": 1,
     "optim.class_weights": True,
 }
