@@ -233,7 +233,7 @@ def test_defaults_have_the_published_number_of_parameters(name):
 
 
 def test_unknown_architecture_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="unknown model 'lstm'; known: ast, attn_crnn, cnn_lstm"):
+    with pytest.raises(ConfigError, match="unknown model 'lstm'; known: ast, attn_crnn, boosting"):
         architecture("lstm")
 
 
