@@ -43,7 +43,7 @@ def command(
     from search.driver.options import Options
     from search.driver.protocol_folds import cache_folder
     from search.terminal.evaluation_table import print_evaluation
-    from ser_core.predict import models_of
+    from ser_core.ensemble import models_of
 
     folder = out or Path("evaluations") / f"{model.resolve().name}-{datetime.now():%Y%m%d-%H%M%S}"
     asked = Asked(

@@ -139,6 +139,8 @@ class CaveatFacts:
         tuned_on: test speakers that an earlier study was tuned on, of which this run takes configurations.
         tuned_in: that study.
         taken_over: nothing is searched; the configuration is that of the earlier study.
+        start: the model whose weights the run began with, where that has seen the test or does not say what it has.
+        heard_clips, heard_speakers: test clips and test speakers that it has seen.
         test_reads: how often the test set was read.
     """
 
@@ -148,6 +150,9 @@ class CaveatFacts:
     tuned_on: tuple[str, ...] = ()
     tuned_in: str = ""
     taken_over: bool = False
+    start: str = ""
+    heard_clips: int = 0
+    heard_speakers: tuple[str, ...] = ()
     test_reads: int = 0
 
 
@@ -191,6 +196,8 @@ def _rules(facts: CaveatFacts) -> list[tuple[bool, Caveat]]:
         (facts.speakers_mixed, SPEAKERS_MIXED),
         (facts.transductive, TRANSDUCTIVE),
         (bool(facts.tuned_on), _tuned_on_test_speakers(facts)),
+        (bool(facts.heard_clips or facts.heard_speakers), _heard_the_test(facts)),
+        (bool(facts.start) and not (facts.heard_clips or facts.heard_speakers), _unknown_start(facts)),
         (facts.test_reads > 1, _read_again(facts)),
     ]
 
@@ -234,6 +241,29 @@ def _tuned_on_test_speakers(facts: CaveatFacts) -> Caveat:
         long=f"{origin} {facts.tuned_in}, which was tuned on test speakers of this run ({', '.join(facts.tuned_on)}). "
         f"The test score is therefore not one on speakers that nothing was tuned on.",
         tag="tuned on test speakers",
+    )
+
+
+def _heard_the_test(facts: CaveatFacts) -> Caveat:
+    clips = [f"trained on {count(facts.heard_clips, 'test clip')} of this run"] if facts.heard_clips else []
+    names = ", ".join(facts.heard_speakers)
+    speakers = [f"trained or tuned on other clips of its test speakers ({names})"] if names else []
+    return Caveat(
+        title="Begins with a model that has heard the test.",
+        short="The first weights are of a model that was trained or tuned on test clips or test speakers",
+        long=f"The first weights are those of {facts.start}, which was {' and '.join([*clips, *speakers])}. The test "
+        f"score is therefore not one on unseen speech.",
+        tag="begins with a model that has heard the test",
+    )
+
+
+def _unknown_start(facts: CaveatFacts) -> Caveat:
+    return Caveat(
+        title="Begins with a model of unknown training.",
+        short="Whether the model of the first weights was trained on test clips cannot be told",
+        long=f"The first weights are those of {facts.start}, which does not say which clips it, or a model that it "
+        f"began with, was trained on. Whether test clips are among them cannot be told.",
+        tag="begins with a model of unknown training",
     )
 
 

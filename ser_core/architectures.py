@@ -98,7 +98,7 @@ def settings_read(name: str) -> tuple[str, ...]:
     return tuple(each for each in known if each in module.READS or not each.startswith(OF_GRADIENTS))
 
 
-OF_GRADIENTS = ("optim.", "augment.", "precision")
+OF_GRADIENTS = ("optim.", "augment.", "precision", "start")
 """How names of the settings begin that say how gradient steps are taken."""
 
 
@@ -120,6 +120,16 @@ def least_frames(config: Config) -> int | None:
     return least
 
 
+def kind_of_weights(config: Config) -> str:
+    """Which of several kinds of initial weights the settings name, by which a space may differ; "" for the usual one.
+
+    Raises:
+        PretrainedError: an encoder whose configuration cannot be had.
+    """
+    module = architecture(config.architecture)
+    return str(module.kind_of_weights(config.model)) if hasattr(module, "kind_of_weights") else ""
+
+
 def without_pretrained(config: Config) -> Config:
     """The configuration of the same module with nothing fetched, for callers who load saved weights into it."""
     module = architecture(config.architecture)
@@ -134,7 +144,7 @@ def feature_maps(features: FeatureConfig) -> int:
     Raises:
         PretrainedError: layers of an encoder whose configuration cannot be had.
     """
-    if features.kind != "encoder_stats":
+    if features.kind not in ("encoder_layers", "encoder_stats"):
         return 1 + features.deltas
     from ser_core.modules.encoder_families import encoder_facts  # loads torch
 

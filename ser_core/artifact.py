@@ -7,7 +7,6 @@ never downloads.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ser_core.architectures import architecture, build_model, without_pretrained
+from ser_core.architectures import build_model, without_pretrained
 from ser_core.config import BY_SPEAKER, Config
-from ser_core.earlier_settings import present_settings
-from ser_core.errors import UserError
 from ser_core.features.device_clips import DeviceClips
 from ser_core.features.frames import Frames
 from ser_core.features.normalisation import Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
 from ser_core.inference import evaluate
-from ser_core.json_document import DocumentError, read_object
+from ser_core.model_document import (
+    CONFIG_FILE,
+    FORMAT,
+    WEIGHTS_FILE,
+    ArtifactError,
+    document_config,
+    document_weights,
+    file_sha256,
+    read_document,
+)
 from ser_core.modules.pretrained import PretrainedError, nothing_fetched
 from ser_core.modules.trained_state import frozen_sha256, load_trained_state
 from ser_core.tensor_file import write_tensors
@@ -38,24 +43,7 @@ from ser_core.tensor_file import write_tensors
 if TYPE_CHECKING:
     from ser_core.training.run import TrainingRun  # who predicts needs no training
 
-FORMAT = "ser-model-1"
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-_KINDS: Mapping[str, type] = {
-    "architecture": str,
-    "settings": dict,
-    "classes": list,
-    "clip_frames": int,
-    "bins": int,
-    "normalisation": dict,
-    "weights_sha256": str,
-    "about": dict,
-}
-"""Keys of `config.json` that must be there, and what their values are."""
 LIBRARIES = ("ser-search", "torch", "torchaudio", "timm", "transformers", "numpy", "safetensors")
-
-
-class ArtifactError(UserError, RuntimeError):
-    """A model folder that cannot be used; the message says what is wrong with it and what to do."""
 
 
 def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> None:
@@ -82,7 +70,7 @@ def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> N
         "normalisation": {"mean": run.normalisation.mean.tolist(), "std": run.normalisation.std.tolist()},
         "epochs": run.best_epoch or len(run.reports),
         "parameters": _numbers(run.model),
-        "weights_sha256": _digest(folder / WEIGHTS_FILE),
+        "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
         "frozen_sha256": frozen_sha256(run.model),
         "versions": _versions(),
         "about": dict(about),
@@ -201,15 +189,6 @@ class Predictor:
         )
 
 
-def weights_sha256(folder: Path) -> str:
-    """What tells the weights of a model folder from all others.
-
-    Raises:
-        ArtifactError: no model folder.
-    """
-    return str(_read_config(folder)["weights_sha256"])
-
-
 def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor:
     """Read what `save_model` wrote.
 
@@ -217,17 +196,10 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         ArtifactError: files that are missing, truncated, changed since they were written, or that do not fit.
         PretrainedError: the encoder of the features is not on this machine, or cannot be loaded.
     """
-    document = _read_config(folder)
-    weights_file = folder / WEIGHTS_FILE
-    if not weights_file.is_file():
-        raise ArtifactError(f"{folder} holds no {WEIGHTS_FILE}; copy the whole model folder")
-    if _digest(weights_file) != document["weights_sha256"]:
-        raise ArtifactError(
-            f"{weights_file} is not the file that {CONFIG_FILE} was written with (its SHA-256 differs): it was "
-            f"truncated or changed; copy the whole model folder again"
-        )
+    document = read_document(folder)
+    weights = document_weights(folder, document)
     try:
-        config = _config(document)
+        config = document_config(document)
         with nothing_fetched():
             extract = extractor(config.features, device)
             model = build_model(
@@ -236,7 +208,7 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
                 bins=document["bins"],
                 classes=len(document["classes"]),
             )
-        load_trained_state(model, load_file(weights_file))
+        load_trained_state(model, weights)
         normalisation = _normalisation(document)
     except PretrainedError:
         raise
@@ -254,8 +226,8 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         )
     if spoilt := [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]:
         raise ArtifactError(
-            f"{weights_file} holds weights that are NaN or infinite (first {spoilt[0]}; tensors: {len(spoilt)}), with "
-            f"which nothing can be predicted: train the model anew"
+            f"{folder / WEIGHTS_FILE} holds weights that are NaN or infinite (first {spoilt[0]}; tensors: "
+            f"{len(spoilt)}), with which nothing can be predicted: train the model anew"
         )
     return Predictor(
         config=config,
@@ -273,33 +245,6 @@ def _numbers(model: nn.Module) -> int:
     return sum(tensor.numel() for tensor in [*model.parameters()] or model.buffers())
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise ArtifactError(f"{folder} is no model folder: it holds no {CONFIG_FILE}")
-    try:
-        document = read_object(path)
-    except DocumentError as error:
-        raise ArtifactError(f"{error}; copy the whole model folder again") from error
-    if document.get("format") != FORMAT:
-        raise ArtifactError(
-            f"{path} must have the format {FORMAT!r}; got {document.get('format')!r}: train the model anew"
-        )
-    missing = [key for key in _KINDS if key not in document]
-    if missing:
-        raise ArtifactError(f"{path} lacks {', '.join(missing)}; copy the whole model folder again")
-    for key, kind in _KINDS.items():
-        if not isinstance(document[key], kind):
-            found = str(document[key])[:60]
-            raise ArtifactError(f"{path}: {key} must be of type {kind.__name__}; got {found}: copy the folder again")
-    return document
-
-
-def _config(document: Mapping[str, Any]) -> Config:
-    name, settings = document["architecture"], present_settings(document["settings"])
-    return Config(architecture=name, model=architecture(name).Config()).with_params(settings)
-
-
 def _normalisation(document: Mapping[str, Any]) -> Normalisation:
     mean, std = (np.array(document["normalisation"][name], dtype=np.float32) for name in ("mean", "std"))
     if mean.shape != (document["bins"],) or std.shape != mean.shape:
@@ -307,11 +252,6 @@ def _normalisation(document: Mapping[str, Any]) -> Normalisation:
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
         raise ValueError("normalisation must be finite, with deviations above 0")
     return Normalisation(mean, std)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:

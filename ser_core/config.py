@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+from ser_core.augment_settings import SAMPLE_CHANGES, AugmentConfig
 from ser_core.settings import ConfigError, Value, field_problems, raise_problems, setting
 from ser_core.suggestions import did_you_mean
 
@@ -21,7 +22,7 @@ SPECTROGRAMS = ("log_mel", "kaldi_fbank")
 """Kinds of features whose bins lie along the frequency axis."""
 CLIP_VECTORS = ("mfcc_stats", "functionals", "egemaps", "compare", "encoder_stats")
 """Kinds of features that are one vector per clip, without time."""
-ENCODER_KINDS = ("encoder", "encoder_stats", "encoder_input")
+ENCODER_KINDS = ("encoder", "encoder_layers", "encoder_stats", "encoder_input")
 """Kinds of features that a pretrained speech encoder gives or takes."""
 NORMALISATIONS = ("corpus", "clip", BY_SPEAKER)
 """Whose frames a clip's features are normalised by."""
@@ -37,9 +38,9 @@ class FeatureConfig:
         "functionals: one vector of statistics over mel bins, cepstra, spectral shape, loudness, voicing and pitch; "
         "egemaps, compare: openSMILE's eGeMAPS and ComParE 2016 (not for commercial use); "
         "kaldi_fbank: Kaldi's log mel filter bank as AST uses it; encoder: frames of one layer of a pretrained speech "
-        "encoder; encoder_stats: mean and deviation over time of all its layers; encoder_input: what it takes, samples "
-        "or its own log mel spectrogram",
-        choices=("log_mel", "mfcc", *CLIP_VECTORS, "kaldi_fbank", "encoder", "encoder_input"),
+        "encoder; encoder_layers: those of all its layers side by side; encoder_stats: their mean and deviation over "
+        "time; encoder_input: what it takes, samples or its own log mel spectrogram",
+        choices=("log_mel", "mfcc", *CLIP_VECTORS, "kaldi_fbank", "encoder", "encoder_layers", "encoder_input"),
     )
     sample_rate_hz: int = setting(16_000, "rate to which audio is resampled, Hz", low=4_000, high=48_000)
     window_ms: float = setting(25.0, "length of the analysis window, ms", low=5, high=200)
@@ -183,33 +184,6 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
-    """What is done to training batches, on the device, after normalisation."""
-
-    freq_masks: int = setting(2, "SpecAugment frequency masks per clip (Park et al. 2019, section 2)", low=0, high=10)
-    freq_mask_bins: int = setting(10, "largest width of a frequency mask, bins", low=0, high=256)
-    time_masks: int = setting(2, "SpecAugment time masks per clip", low=0, high=10)
-    time_mask_frames: int = setting(24, "largest width of a time mask, frames", low=0, high=2_000)
-    mixup_alpha: float = setting(0.0, "mixup's Beta(alpha, alpha) (Zhang et al. 2018); 0 does not mix", low=0, high=10)
-    noise_std: float = setting(
-        0.0, "Gaussian noise on normalised features, in standard deviations of a bin", low=0, high=5
-    )
-    time_shift_seconds: float = setting(0.3, "largest shift of the crop in either direction, s", low=0, high=30)
-    freq_warp: float = setting(
-        0.0,
-        "largest relative stretch of the mel axis, as of another vocal tract (Jaitly & Hinton 2013); spectrograms only",
-        low=0,
-        high=0.5,
-    )
-    tempo_change: float = setting(
-        0.0, "largest relative change of the rate of speech (Ko et al. 2015); spectrograms only", low=0, high=0.5
-    )
-
-    def __post_init__(self) -> None:
-        raise_problems(field_problems(self, "augment"))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config:
     """All that decides a training run but the data and the device.
 
@@ -221,6 +195,9 @@ class Config:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    start: str = setting(
+        "", "folder of a trained model whose weights training begins with; empty for the architecture's own"
+    )
     seed: int = setting(0, "seed of weights, order of clips and augmentation", low=0, high=2**31 - 1)
     precision: str = setting(
         "auto",
@@ -245,6 +222,9 @@ class Config:
                 f"optim.batch_seconds must hold two clips of features.clip_seconds = {self.features.clip_seconds:g} in "
                 f"each of optim.accumulation = {optim.accumulation} parts, {least:g} s; got {optim.batch_seconds:g}"
             )
+        changed = [f"augment.{name}" for name in SAMPLE_CHANGES if getattr(augment, name)]
+        if kind != "encoder_input" and changed:
+            problems.append(f"{', '.join(changed)} must be 0 for features.kind = {kind}: it changes samples")
         return problems
 
     def params(self) -> dict[str, Value]:

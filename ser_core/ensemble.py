@@ -98,6 +98,12 @@ def load_predictor(folder: Path, *, device: str | torch.device = "cpu") -> Predi
     return EnsemblePredictor(members=tuple(members), weights=np.array(list(weights.values())))
 
 
+def models_of(folder: Path) -> Path:
+    """The models of a run for its run folder; any other folder as it is."""
+    inside = folder / "final"
+    return inside if (inside / ENSEMBLE_FILE).is_file() and not (folder / ENSEMBLE_FILE).exists() else folder
+
+
 def member_folders(folder: Path) -> list[Path]:
     """The folders of the models that stand behind a folder: those of an ensemble's members, or the folder itself.
 

@@ -23,7 +23,7 @@ import torch
 import typer
 
 from ser_core.artifact import ArtifactError, Predictor
-from ser_core.ensemble import ENSEMBLE_FILE, EnsemblePredictor, load_predictor
+from ser_core.ensemble import EnsemblePredictor, load_predictor, models_of
 from ser_core.features.audio import MIN_SECONDS, AudioError, read_audio, resampled
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.windows import is_silent, windowed_probabilities
@@ -60,12 +60,6 @@ def audio_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
         else:
             yield path
-
-
-def models_of(folder: Path) -> Path:
-    """The models of a run for its run folder; any other folder as it is."""
-    inside = folder / "final"
-    return inside if (inside / ENSEMBLE_FILE).is_file() and not (folder / ENSEMBLE_FILE).exists() else folder
 
 
 class Printer:

@@ -17,13 +17,18 @@ from ser_core.whole_file import write_whole
 TRAINED_FILE = "trained_on.txt"
 
 
-def write_trained_clips(folder: Path, manifest: Manifest, rows: np.ndarray) -> None:
+def write_trained_clips(
+    folder: Path, manifest: Manifest, rows: np.ndarray, earlier: frozenset[str] = frozenset()
+) -> None:
     """Write the digests of the clips `rows` into a model's folder, one a line.
+
+    Args:
+        earlier: digests of what the model was trained on that it began with.
 
     Raises:
         OSError: a disk that is full or cannot be written.
     """
-    digests = sorted({manifest.clips[row].content for row in rows} - {""})
+    digests = sorted({*(manifest.clips[row].content for row in rows), *earlier} - {""})
     write_whole(folder / TRAINED_FILE, "".join(f"{digest}\n" for digest in digests))
 
 

@@ -1,7 +1,7 @@
 """What may be searched for the attentive CRNN over the frames of a speech encoder.
 
-`model.tuned_layers` and `features.encoder_layer` are no knobs: each value would need the frames of the whole
-corpus anew.
+`model.layers`, `model.tuned_layers` and `features.encoder_layer` are no knobs: each value would need the frames of the
+whole corpus anew.
 """
 
 from spaces.common import COMMON

@@ -1,6 +1,8 @@
 """What may be searched for a fine-tuned speech encoder: what of it is trained, how fast, and what head it has.
 
 `model.pretrained` and `model.checkpointing` are no knobs: they decide cost and memory, which is the user's choice.
+Samples are changed as far as the encoder hears it: loudness only where it does not bring every clip to one level, and
+nothing where it takes a log mel spectrogram.
 """
 
 from spaces.common import OPTIMISER, REGULARISATION
@@ -9,7 +11,14 @@ from spaces.knobs import Choice, Float, Int, When
 _LORA = When(name="model.tuning", values=("lora",))
 _LAYERS = When(name="model.tuning", values=("layers",))
 
-SPACE = {
+_SAMPLES = {
+    "augment.speed_change": Float(low=0.0, high=0.15),
+    "augment.reverb_seconds": Float(low=0.0, high=0.8),
+    "augment.background_noise": Float(low=0.0, high=0.4),
+}
+_LEVEL = {"augment.gain_db": Float(low=0.0, high=12.0)}
+
+_COMMON = {
     **OPTIMISER,
     "optim.learning_rate": Float(low=1e-4, high=5e-3, log=True),  # of the head
     "optim.batch_size": Choice(values=(8, 16, 32)),
@@ -31,6 +40,9 @@ SPACE = {
     "model.mask_units": Int(low=0, high=64),
 }
 
+SPACE = {**_COMMON, **_SAMPLES}
+SPACE_OF = {"level": {**SPACE, **_LEVEL}, "log_mel": _COMMON}
+
 _SHARED = {
     "optim.weight_decay": 0.01,
     "optim.batch_size": 16,
@@ -49,7 +61,7 @@ _SHARED = {
     "model.mask_units": 0,
 }
 
-FIRST = (
+_RECIPES = (
     # The top half of the layers at the rate usual for such encoders, 5e-5; then adapters in all layers, ten times that.
     {
         **_SHARED,
@@ -66,3 +78,9 @@ FIRST = (
         "model.encoder_rate": 0.5,
     },
 )
+
+FIRST = tuple({**recipe, **dict.fromkeys(_SAMPLES, 0.0)} for recipe in _RECIPES)
+FIRST_OF = {
+    "level": tuple({**recipe, **dict.fromkeys(_LEVEL, 0.0)} for recipe in FIRST),
+    "log_mel": _RECIPES,
+}

@@ -17,6 +17,8 @@ from search.driver.locations import absolute_data, shown_location
 from search.driver.option import Kind
 from search.driver.options import OPTIONS, PATHS, Options
 from search.driver.planning import own_options
+from search.driver.space import found_from_anywhere
+from search.driver.starts import refuse_start
 from search.run_folder.paths import BATCH_FILE, PLAN_FILE, RESULT_FILE
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError
@@ -152,6 +154,10 @@ def batch_of(options: Options, find_folds: FindFolds) -> Batch | None:
         if name in common:
             common[name] = absolute_data(common[name])
     common |= {name: common[name].expanduser().resolve() for name in PATHS & set(common)}
+    if "pretrained" in common:
+        common["pretrained"] = found_from_anywhere(common["pretrained"])
+    if len(options.models) > 1:
+        refuse_start(options.pretrained, options.models)
     _refuse_orphans(Options(**common), options.models)
     return Batch(
         models=options.models,

@@ -72,7 +72,7 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
     predictor = load_predictor(asked.models, device=device)
     manifest = corpus_of(asked.data, "", asked.classes, asked.skip_bad, asked.cache_dir, console)
     manifest = in_words_of(manifest, predictor.classes)
-    trained = trained_clips(asked.models)
+    trained, start = trained_clips(asked.models), predictor.about.get("start")
     manifest, left_out = without_trained(manifest, trained or frozenset(), skip=asked.skip_trained)
     columns = named_columns(asked.groups, manifest)
     members = predictor.members if isinstance(predictor, EnsemblePredictor) else (predictor,)
@@ -104,7 +104,8 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
         },
         "corpus": {"name": manifest.corpus, "classes": list(predictor.classes)},
         "transductive": predictor.transductive,
-        "training_clips_known": trained is not None,
+        "training_clips_known": trained is not None and (not start or bool(start.get("clips_known"))),
+        "start": start,
         "shared_speakers": shared_speakers(manifest, predictor.about),
         "test": score_test(test),
         "evaluations": _note(asked.models, manifest, test),
@@ -156,11 +157,14 @@ def without_trained(manifest: Manifest, trained: frozenset[str], *, skip: bool) 
 
 
 def shared_speakers(manifest: Manifest, about: Mapping[str, Any]) -> list[str]:
-    """Speakers of the data who bear the name of one that the model was trained on, of a corpus of the same name."""
-    corpus = about.get("corpus")
-    if not isinstance(corpus, Mapping) or corpus.get("name") != manifest.corpus:
-        return []
-    return sorted(set(manifest.speakers.tolist()) & set(about.get("trained_speakers", ())))
+    """Speakers of the data who bear the name of one that the model has heard, of a corpus of the same name.
+
+    So have the models that it began with, one after another.
+    """
+    corpus, start = about.get("corpus"), about.get("start") or {}
+    own = {"corpus": (corpus or {}).get("name"), "speakers": about.get("trained_speakers", ())}
+    heard = (each["speakers"] for each in (own, *start.get("seen", ())) if each["corpus"] == manifest.corpus)
+    return sorted(set(manifest.speakers.tolist()).intersection(speaker for speakers in heard for speaker in speakers))
 
 
 def _labels(manifest: Manifest, classes: Sequence[str]) -> np.ndarray:

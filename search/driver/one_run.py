@@ -198,9 +198,17 @@ def training_of(run: Run, data: Data) -> Training:
             "split": plan.split,
             "speaker_independent": plan.speaker_independent,
             "trained_speakers": sorted({*plan.speakers.fit, *plan.speakers.validation}),
+            "tuned_on": _tuned_on(plan),
+            "start": None if plan.start is None else asdict(plan.start),
             "command": plan.command,
         },
     )
+
+
+def _tuned_on(plan: SearchPlan) -> dict[str, Any] | None:
+    """Speakers on whom an earlier study was tuned of which the run takes configurations; None without one."""
+    warm = plan.warm_start
+    return None if warm is None else {"corpus": warm.corpus, "speakers": list(warm.speakers)}
 
 
 def search_folds(plan: SearchPlan, data: Data) -> Sequence[Fold]:

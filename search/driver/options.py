@@ -175,7 +175,17 @@ class Options:
         "Search nothing: train the winner's configuration of the run in this folder, on other data or another split.",
     )
     pretrained: str | None = option(
-        Kind.SPACE, SEARCH, "A hub name, a local file or folder, or none.", means="the model's", searches=True
+        Kind.SPACE,
+        SEARCH,
+        "A hub name, a local file or folder, or none; or a run, or one of its models, whose weights to begin with.",
+        means="the model's",
+        searches=True,
+    )
+    allow_heard_test: bool = option(
+        Kind.EARLIER,
+        SEARCH,
+        "Begin with a model that has seen test clips or test speakers, or may have; every output says so.",
+        empty=False,
     )
     folds: int | str | None = option(
         Kind.PLAN,

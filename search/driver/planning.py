@@ -19,6 +19,7 @@ from search.driver.protocol_folds import corpus_of
 from search.driver.resuming import changed_options, changed_space
 from search.driver.several import chosen_among, known_settings, resolve_several
 from search.driver.space import early_features, resolve_space
+from search.driver.starts import ALLOW, named_start, start_of
 from search.finals.group_scores import named_columns
 from search.run_folder.architectures import architectures_of, model_text
 from search.run_folder.limits import Limits
@@ -79,6 +80,11 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     named_columns(chosen["groups"], manifest)  # raises for a column that is not there
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
+    start = None
+    if folder := fixed.get("start"):
+        start = start_of(Path(str(folder)), manifest, split, allowed=options.allow_heard_test)
+    elif options.allow_heard_test:
+        raise ConfigError(f"{ALLOW} is for a run that begins with a trained model, --pretrained RUN; leave it out")
     asked = options.folds
     if asked is None and (limits.trials == 1 or split.kind == "manifest"):
         asked = 1  # a single trial is compared with none; whoever names validation speakers wants to be judged on them
@@ -90,6 +96,7 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
         "limits": limits,
         "storage": storage,
         "warm_start": warm,
+        "start": start,
     }
     plan = make_plan(manifest, split, space, fixed, command=options.command(shown_location), **chosen)
     return plan, manifest, split
@@ -107,6 +114,8 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
         raise ConfigError(
             "--resume goes on with the configurations that the run was started with; leave --warm-start out"
         )
+    if options.allow_heard_test:
+        raise ConfigError(f"--resume goes on as the run was started; leave {ALLOW} out")
     changes = changed_options(options, old)
     if asked := options.given(Kind.SPACE):
         changes += changed_space(old, asked, *_space(asked_model(old), options))
@@ -239,7 +248,7 @@ def own_options(options: Options, model: str) -> Options:
     def own(texts: list[str] | None) -> list[str] | None:
         return [text for text in texts or () if text.partition("=")[0] in known] or None
 
-    pretrained = options.pretrained if "model.pretrained" in known else None
+    pretrained = options.pretrained if "model.pretrained" in known or named_start(options.pretrained) else None
     epochs = options.max_epochs if "optim.epochs" in known else None
     return replace(options, pretrained=pretrained, max_epochs=epochs, set_=own(options.set_), space=own(options.space))
 

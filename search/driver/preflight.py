@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from ser_core.architectures import build_model, default_config
 from ser_core.config import ENCODER_KINDS, Config, ConfigError, raise_problems
 from ser_core.features.size import known_bins
 from ser_core.features.transforms import clip_frames, extractor, settings_key
+from ser_core.model_document import weights_sha256
 from ser_core.modules.encoder_families import NO_WEIGHTS
+from ser_core.starts import begin_with
+from ser_core.training.waveforms import check_samples
 
 
 def check_folder(folder: Path) -> None:
@@ -91,7 +95,8 @@ def check_weights(plan: SearchPlan) -> None:
     """Load the pretrained weights that the plan names, as its trials will.
 
     Raises:
-        ConfigError: features that an encoder cannot give.
+        ConfigError: features that an encoder cannot give; a model to begin with that does not fit.
+        ArtifactError: a model to begin with that is damaged.
         PretrainedError: weights that cannot be had or do not fit.
     """
     configs = [default_config(name, settings) for name, (_, settings) in spaces_of(plan).items()]
@@ -99,13 +104,20 @@ def check_weights(plan: SearchPlan) -> None:
     for asked in {**defaults, **early_features(plan.model, plan.knobs, plan.settings)}.values():
         if asked.kind in ENCODER_KINDS and asked.encoder != NO_WEIGHTS:
             extractor(asked)
+    if plan.start is not None and weights_sha256(Path(plan.start.source)) != plan.start.weights_sha256:
+        raise ConfigError(
+            f"{plan.start.source}, with which the run began, has other weights now; put the former ones back"
+        )
     for config in configs:
-        _check_model_weights(config, len(plan.corpus.classes))
+        check_samples(config)
+        _check_model_weights(config, plan.corpus.classes)
 
 
-def _check_model_weights(config: Config, classes: int) -> None:
-    features = config.features
-    if config.params().get("model.pretrained", NO_WEIGHTS) == NO_WEIGHTS:
+def _check_model_weights(config: Config, classes: Sequence[str]) -> None:
+    features, model = config.features, None
+    if config.params().get("model.pretrained", NO_WEIGHTS) == NO_WEIGHTS and not config.start:
         return
     with suppress(ConfigError):  # an input that the defaults cannot take may be one that the knobs mend
-        build_model(config, frames=clip_frames(features), bins=known_bins(features), classes=classes)
+        model = build_model(config, frames=clip_frames(features), bins=known_bins(features), classes=len(classes))
+    if config.start and model is not None:
+        begin_with(Path(config.start), model, config, classes)

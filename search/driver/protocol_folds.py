@@ -8,6 +8,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 
 from search.driver.options import OPTIONS, Options
+from search.driver.starts import named_start, start_of
 from ser_core.clips import Manifest
 from ser_core.corpora import progress_bars
 from ser_core.protocols import fold_names
@@ -41,16 +42,19 @@ def checked_folds(protocol: str, options: Options, console: Console) -> tuple[st
     """Names of the folds, as `--split` takes them, each of which can be made.
 
     Raises:
-        ConfigError, CorpusError: no corpus, or one that cannot be used.
+        ConfigError, CorpusError: no corpus, or one that cannot be used; a model to begin with that has seen the test.
         SplitError: a corpus that the protocol is not for; all of its folds that cannot be made are in the message.
     """
     options.check_complete()
     manifest = corpus_of(str(options.data), "", options.classes, options.skip_bad, cache_folder(options), console)
     names = fold_names(protocol, manifest)
     problems = []
+    start = named_start(options.pretrained)
     for name in names:
         try:
-            make_split(manifest, name, OPTIONS["seed"].default if options.seed is None else options.seed)
+            split = make_split(manifest, name, OPTIONS["seed"].default if options.seed is None else options.seed)
+            if start is not None:
+                start_of(start, manifest, split, allowed=options.allow_heard_test)
         except SplitError as error:
             problems.append(str(error))
     if problems:

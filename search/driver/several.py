@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from search.driver.space import resolve_space
+from search.driver.starts import refuse_start
 from ser_core.architectures import architectures, default_config, fits_itself, settings_read
 from ser_core.config import ENCODER_KINDS, ConfigError, raise_problems
 from spaces.knobs import Space, Value
@@ -53,6 +54,7 @@ def resolve_several(
     Raises:
         ConfigError: all that is wrong with names and values, at once.
     """
+    refuse_start(pretrained, names)
     known = {name: settings_read(name) for name in names}
     problems = [
         f"none of {', '.join(names)} has the setting in {text}"

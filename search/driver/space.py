@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ser_core.architectures import default_config, settings_read
+from search.driver.starts import named_start, taken_settings
+from ser_core.architectures import default_config, kind_of_weights, settings_read
 from ser_core.config import Config, ConfigError, FeatureConfig, raise_problems
 from ser_core.features.transforms import settings_key
 from spaces import space_for
@@ -20,7 +21,12 @@ MOST_EARLY = 8
 MOST_ASSIGNMENTS = 1_000
 """Combinations of knobs that are looked at for the kinds of features among them."""
 
-SET_BY_OPTIONS = {"optim.epochs": "--max-epochs", "seed": "--seed", "model.pretrained": "--pretrained"}
+SET_BY_OPTIONS = {
+    "optim.epochs": "--max-epochs",
+    "seed": "--seed",
+    "model.pretrained": "--pretrained",
+    "start": "--pretrained",
+}
 """Settings that have an option of their own and are neither knobs nor `--set`."""
 
 
@@ -48,14 +54,18 @@ def resolve_space(
             fixed[name] = config.parsed(name, value)
         except ConfigError as error:
             problems.append(str(error))
-    if pretrained is not None:
+    start = named_start(pretrained)
+    if pretrained is not None and start is None:
         if "model.pretrained" in config.params():
-            fixed["model.pretrained"] = _found_from_anywhere(pretrained)
+            fixed["model.pretrained"] = found_from_anywhere(pretrained)
         else:
-            problems.append(f"--pretrained {pretrained}: {model} has no pretrained weights; leave the option out")
+            problems.append(
+                f"--pretrained {pretrained}: {model} has no pretrained weights and takes only a trained {model} of "
+                f"one's own, a run folder or a model folder; leave the option out"
+            )
     if max_epochs is not None:
         fixed["optim.epochs"] = max_epochs
-    space = space_for(model)
+    space = space_for(model, _kind_of_weights(model, fixed))
     changes: dict[str, Knob] = {}
     for text in spaces:
         name, _, value = text.partition("=")
@@ -64,12 +74,26 @@ def resolve_space(
         except (ConfigError, ValueError) as error:
             problems.append(f"--space {text}: {error}")
     problems += [f"{name} is both --set and --space" for name in sorted(set(fixed) & set(changes))]
+    if start is not None:
+        taken, disagreeing = taken_settings(model, start, fixed, changes, space.knobs)
+        fixed |= taken
+        problems += disagreeing
     raise_problems(problems)
     default_config(model, fixed)  # raises for values out of bounds
     return space.replaced(changes).fixed(fixed), fixed
 
 
-def _found_from_anywhere(pretrained: str) -> str:
+def _kind_of_weights(model: str, fixed: Mapping[str, Value]) -> str:
+    """That of the weights that a run names; "" where the run names none, or what it fixes is refused anyway."""
+    if "model.pretrained" not in fixed:
+        return ""
+    try:
+        return kind_of_weights(default_config(model, fixed))
+    except ConfigError:
+        return ""
+
+
+def found_from_anywhere(pretrained: str) -> str:
     """A file or folder by its whole path, since workers and later sessions may run elsewhere; other names as given."""
     path = Path(pretrained).expanduser()
     return str(path.resolve()) if path.exists() else pretrained

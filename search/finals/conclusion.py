@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from search.finals.finalists import FinalChoice, check_refits
+from search.finals.finalists import FinalChoice, FinalsError, check_refits
 from search.finals.group_scores import named_columns
 from search.finals.insight import write_insight
 from search.finals.result import make_result
@@ -24,7 +24,7 @@ from ser_core.config import FeatureConfig
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Split
-from ser_core.trained_clips import write_trained_clips
+from ser_core.trained_clips import TRAINED_FILE, trained_clips, write_trained_clips
 from ser_core.whole_file import write_json
 
 
@@ -50,18 +50,20 @@ def conclude(
         log: gets a line on what could not be drawn.
 
     Raises:
-        FinalsError: a refit failed, or other models have read the test set.
+        FinalsError: a refit failed, other models have read the test set, or the model to begin with is gone.
         OSError: a folder that cannot be written.
     """
     check_refits(records, choice.winner, plan.seeds)
+    earlier = _trained_before(plan)
     models = [model_folder(choice.winner, seed) for seed in range(1, plan.seeds + 1)]
     config = default_config(*configuration_of(plan, records.trials[choice.winner].params))
     store = features(config.features)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     groups = named_columns(plan.groups, manifest)
     test = read_test_set(
-        folder, models, manifest, split, store, groups=groups, allow_second=allow_second, device=device
-    )
+        folder, models, manifest, split, store, groups=groups, start=plan.start, allow_second=allow_second,
+        device=device,
+    )  # fmt: skip
     readings = len(ledger_readings(folder))
     tuning = tuning_numbers(plan, records, choice)
     result = make_result(plan, records, choice, test, tuning=tuning, readings=readings, models=models)
@@ -72,6 +74,23 @@ def conclude(
 
     write_model_cards(folder, result)
     for name in models:
-        write_trained_clips(folder / name, manifest, split.development)
+        write_trained_clips(folder / name, manifest, split.development, earlier)
     write_insight(folder, models[0], manifest, split, store, log=log)
     return result
+
+
+def _trained_before(plan: SearchPlan) -> frozenset[str]:
+    """Digests of the clips that the model was trained on with which the run began; none without one.
+
+    Raises:
+        FinalsError: it is gone, and what it was trained on with it.
+    """
+    if plan.start is None:
+        return frozenset()
+    known = trained_clips(Path(plan.start.source))
+    if known is None and plan.start.clips_known:
+        raise FinalsError(
+            f"{plan.start.source}, with which the run began, is gone or has lost {TRAINED_FILE}: put it back, so that "
+            f"the new models say what they were trained on, and resume"
+        )
+    return known or frozenset()

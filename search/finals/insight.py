@@ -44,7 +44,7 @@ MOST_DURATION_BINS = 60
 AUGMENT_SEED = 0
 STATISTICS = ("mean", "std", "std of Δ", "std of ΔΔ")
 """The rows of `ser_core.features.transforms.mfcc_statistics`."""
-UNORDERED = ("encoder", "encoder_stats", "functionals", "egemaps", "compare")
+UNORDERED = ("encoder", "encoder_layers", "encoder_stats", "functionals", "egemaps", "compare")
 """Kinds of features in which neighbouring values have nothing in common."""
 TICKS_HZ = (250, 1000, 2000, 4000, 8000)
 
@@ -179,8 +179,7 @@ def _augmented(predictor: Predictor, features: Tensor, lengths: Tensor) -> Tenso
     settings = replace(predictor.config.augment, mixup_alpha=0.0)
     targets = torch.zeros(len(features), len(predictor.classes))
     with seeded(AUGMENT_SEED, 1, features.device):
-        deltas = predictor.config.features.deltas
-        return augment(features, lengths, targets, settings, deltas=deltas)[0]
+        return augment(features, lengths, targets, settings, of=predictor.config.features)[0]
 
 
 def _plane(features: Tensor, settings: FeatureConfig) -> Tensor:
@@ -223,7 +222,12 @@ def _axes(settings: FeatureConfig, *, rows: int, columns: int) -> dict[str, Any]
     axes |= {"x": "time, s", "column_step": clip_frames(settings) * frame_seconds(settings) / columns}
     if settings.kind in SPECTROGRAMS:
         return axes | {"y": "frequency, Hz", "ticks": _frequency_ticks(settings, rows)}
-    names = {"mfcc": "cepstral coefficient", "encoder": "encoder unit", "encoder_input": "input of the encoder"}
+    names = {
+        "mfcc": "cepstral coefficient",
+        "encoder": "encoder unit",
+        "encoder_layers": "encoder unit, layer by layer",
+        "encoder_input": "input of the encoder",
+    }
     return axes | {"y": names[settings.kind]}
 
 

@@ -18,6 +18,7 @@ from search.finals.confusion_picture import write_confusion_picture
 from search.run_folder.architectures import result_model
 from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.run_score import run_score
+from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import tuning_note, tuning_sentence
 from search.wording import Bounds, caveats, count, interval, percent, points, printable, spread, times
 from ser_core.config import BY_SPEAKER
@@ -98,7 +99,14 @@ def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int
         f"{settings['features.clip_seconds']:g} s of mono audio at {settings['features.sample_rate_hz']:,} Hz. "
         f"{config['parameters']:,} parameters. It is {one}trained for "
         f"{count(config['epochs'], 'epoch')} on the training and validation speakers together.{ensemble}"
+        f"{_began(result)}"
     )
+
+
+def _began(result: Mapping[str, Any]) -> str:
+    """What its weights began with, as a paragraph; "" for those that began at random or with weights of a hub."""
+    sentences = start_sentences(result.get("start"), result["corpus"]["classes"])
+    return f"\n\n{markdown(sentences)}" if sentences else ""
 
 
 def _protocol(result: Mapping[str, Any]) -> str:

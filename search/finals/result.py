@@ -52,6 +52,7 @@ def make_result(
         },
         "transductive": settings.get(NORMALISATION) == BY_SPEAKER,
         "warm_start": None if plan.warm_start is None else asdict(plan.warm_start),
+        "start": None if plan.start is None else asdict(plan.start),
         "search": search_numbers(plan, records),
         "finalists": [
             {

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,14 @@ import pandas as pd
 from search.finals.finalists import FinalsError
 from search.finals.group_scores import groups_of
 from search.run_folder.append_file import AppendFile
+from search.run_folder.earlier_runs import Start
 from search.run_folder.paths import LEDGER_FILE, PREDICTIONS_FILE
 from search.run_folder.predictions import GROUP, Predictions, prediction_table, write_table
-from ser_core.artifact import load_model, weights_sha256
+from ser_core.artifact import load_model
 from ser_core.clips import Manifest
 from ser_core.features.store import FeatureStore
 from ser_core.json_document import DocumentError, parse_object, typed
+from ser_core.model_document import weights_sha256
 from ser_core.splits import Split
 
 
@@ -32,6 +34,7 @@ def read_test_set(
     store: FeatureStore,
     *,
     groups: Sequence[str],
+    start: Start | None = None,
     allow_second: bool,
     device: str,
 ) -> Predictions:
@@ -45,6 +48,7 @@ def read_test_set(
         folders: model folders relative to `run_folder`, one per seed.
         store: features of the whole manifest, made with the models' own settings.
         groups: columns of the manifest that are kept with the predictions.
+        start: the model with which the run began; the ledger keeps what it had seen.
         allow_second: read again although the ledger holds another reading.
 
     Raises:
@@ -69,6 +73,7 @@ def read_test_set(
             "weights_sha256": weights,
             "clips": len(split.test),
             "predictions_sha256": digest,
+            **({} if start is None else {"start": asdict(start)}),
         }
         ledger.append([json.dumps(entry)])
         ledger.close()

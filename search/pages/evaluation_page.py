@@ -11,6 +11,7 @@ from search.finals.test_scores import SCORES
 from search.pages.comparison_head import ComparisonHead
 from search.pages.html import build_tested
 from search.run_folder.run_score import run_score
+from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences
 from search.wording import SYNTHETIC, TRANSDUCTIVE, count, interval, percent
 from ser_core.whole_file import defined, write_whole
@@ -30,20 +31,24 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any]) -> Path:
 
 def evaluation_banners(document: Mapping[str, Any]) -> tuple[Banner, ...]:
     """What readers of the scores must not overlook."""
-    data, shared = document["data"], document["shared_speakers"]
+    data, shared, start = document["data"], document["shared_speakers"], document["start"]
     rules = [
         (data["synthetic"], Banner(SYNTHETIC.title, SYNTHETIC.long)),
         (document["transductive"], Banner(TRANSDUCTIVE.title, TRANSDUCTIVE.long)),
         (
             bool(shared),
-            Banner("Not speaker-independent.", f"The model was trained on other clips of {', '.join(shared)}."),
+            Banner(
+                "Not speaker-independent.",
+                f"The model, or one that it began with, was trained or tuned on other clips of {', '.join(shared)}.",
+            ),
         ),
+        (bool(start), Banner("Begun with another model.", start_sentences(start))),
         (
             not document["training_clips_known"],
             Banner(
                 "Training clips unknown.",
-                "An earlier version made this model, which does not say what it was trained on; whether clips of this "
-                "data are among them cannot be told.",
+                "This model, or one that it began with, does not say what it was trained on, as an earlier version "
+                "left it; whether clips of this data are among them cannot be told.",
             ),
         ),
         (

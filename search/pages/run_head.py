@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from search.comparison.comparable import Banner
@@ -13,6 +13,7 @@ from search.run_folder.plan import SkippedFile
 from search.run_folder.run_score import run_score
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial, tally
+from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import tuning_sentence
 from search.wording import (
     NONE,
@@ -72,12 +73,13 @@ def page_head(run: RunView) -> Head:
     plan, corpus = run.plan, run.plan.corpus
     skipped = tuple(replace(file, path=clip_text(file.path)) for file in corpus.skipped)
     split = "speakers kept apart" if plan.speaker_independent else "speakers mixed"
+    began = start_sentences(None if plan.start is None else asdict(plan.start), corpus.classes)
     classes = f"{count(len(corpus.classes), 'class', 'classes')} ({', '.join(corpus.classes)})"
     return Head(
         run=run.name,
         title=f"{model_text(plan, run.result)} on {corpus.name}",
         lead=f"{count(corpus.clips, 'clip')} of {count(corpus.speakers, 'speaker')}, "
-        f"{classes}, split {plan.split}: {split}.",
+        f"{classes}, split {plan.split}: {split}. {began}".rstrip(),
         finished=run.result is not None,
         status="finished" if run.result else "not finished",
         banners=_banners(run),

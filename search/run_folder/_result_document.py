@@ -175,6 +175,25 @@ class _Earlier:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Seen:
+    model: str
+    corpus: str
+    speakers: Sequence[str]
+    trained: bool
+    synthetic: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    source: str
+    classes: Sequence[str]
+    seen: Sequence[_Seen]
+    clips_known: bool
+    test_clips: int
+    test_speakers: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     model: str
     corpus: _Corpus
@@ -186,6 +205,7 @@ class Result:
     test_reads: int
     transductive: bool = False
     warm_start: _Earlier | None = None
+    start: _Start | None = None
     tuning: _Tuning | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from search.run_folder.plan import SearchPlan
@@ -21,6 +21,7 @@ def facts_of_plan(plan: SearchPlan) -> CaveatFacts:
         tuned_on=tuple(warm.test_speakers) if warm else (),
         tuned_in=warm.source if warm else "",
         taken_over=bool(warm and warm.alone),
+        **_start_facts({} if plan.start is None else asdict(plan.start)),
     )
 
 
@@ -34,6 +35,7 @@ def facts_of_result(result: Mapping[str, Any]) -> CaveatFacts:
         tuned_on=tuple(warm.get("test_speakers", ())),
         tuned_in=str(warm.get("source", "")),
         taken_over=bool(warm.get("alone")),
+        **_start_facts(result.get("start") or {}),
         test_reads=int(result["test_reads"]),
     )
 
@@ -46,3 +48,11 @@ def facts_of_run(run: RunView) -> CaveatFacts:
         transductive=bool(result.get("transductive")),
         test_reads=int(result.get("test_reads", 0)),
     )
+
+
+def _start_facts(start: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the model whose weights a run began with; {} where there is nothing to beware of."""
+    clips, speakers = int(start.get("test_clips", 0)), tuple(start.get("test_speakers", ()))
+    if not start or (start["clips_known"] and not clips and not speakers):
+        return {}
+    return {"start": str(start["source"]), "heard_clips": clips, "heard_speakers": speakers}

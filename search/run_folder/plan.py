@@ -6,11 +6,12 @@ Loads neither torch nor Ray nor Optuna.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from search.run_folder.earlier_runs import Start, WarmStart
 from search.run_folder.limits import Limits
 from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.rungs import AUTO, GRACE_TRIALS
@@ -111,6 +112,7 @@ class SearchPlan:
     final_folds: Sequence[Sequence[str]] = ()
     score: str = EARLIER_SCORE
     warm_start: WarmStart | None = None
+    start: Start | None = None
     test_data: str = ""
     balance: str = ""
     groups: str = ""
@@ -273,42 +275,6 @@ def _different_parts(one: Any, other: Any) -> tuple[str, str]:
     return before or "nothing", now or "nothing"
 
 
-@dataclass(frozen=True, kw_only=True)
-class WarmStart:
-    """What a run takes from an earlier study.
-
-    Attributes:
-        source: run folder, or storage and study; without a password.
-        configurations: partial ones within the run's space, the best first.
-        notes: what did not fit, one line each.
-        corpus: of the earlier study; "" when that is not known.
-        speakers: of that corpus, whose clips the earlier study and those before it were tuned on.
-        test_speakers: those of them that are test speakers of the new run: its score is then not one on speakers that
-            nothing was tuned on.
-        alone: nothing is searched; the one configuration, that run's winner, goes straight to the finals.
-    """
-
-    source: str
-    configurations: Sequence[Mapping[str, Value]]
-    notes: Sequence[str] = ()
-    corpus: str = ""
-    speakers: Sequence[str] = ()
-    test_speakers: Sequence[str] = ()
-    alone: bool = False
-
-    def tested_on(self, corpus: str, speakers: Iterable[str]) -> WarmStart:
-        """The same for a run whose test speakers, of `corpus`, are these."""
-        tuned_on = {_with_corpus(self.corpus, speaker) for speaker in self.speakers}
-        heard = {speaker for speaker in speakers if _with_corpus(corpus, speaker) in tuned_on}
-        return replace(self, test_speakers=sorted(heard))
-
-
-def _with_corpus(corpus: str, speaker: str) -> str:
-    """A speaker's name beside other corpora, which speakers of several joined corpora have anyway."""
-    joined = "+" in corpus and speaker.startswith(tuple(f"{name}/" for name in corpus.split("+")))
-    return speaker if joined else f"{corpus}/{speaker}"
-
-
 def _check_knob(place: str, values: Mapping[str, Any]) -> None:
     """Raise `DocumentError` or `KnobError` for what is no knob."""
     kinds = {"float": Float, "int": Int, "choice": Choice}
@@ -319,7 +285,7 @@ def _check_knob(place: str, values: Mapping[str, Any]) -> None:
 
 _UNSAID_EARLY: Mapping[str, Any] = {
     "finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {},
-    "test_data": "", "balance": "", "groups": "",
+    "test_data": "", "balance": "", "groups": "", "start": None,
 }  # fmt: skip
 """Keys that plans of early versions lack, and what the plan of such a run has of them."""
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from search.run_folder.paths import EVALUATION_FILE, EVALUATION_PAGE_FILE
 from search.run_folder.run_score import run_score
+from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences
 from search.terminal.printing import SCORES, plain
 from search.wording import count, interval, percent
@@ -28,6 +29,11 @@ def print_evaluation(document: Mapping[str, Any], folder: Path, console: Console
     console.print(table)
     for sentence in group_sentences(test):
         console.print(plain(sentence), highlight=False)
+    if began := start_sentences(document["start"]):
+        console.print(plain(began), highlight=False)
+    if document["shared_speakers"]:
+        names = ", ".join(document["shared_speakers"])
+        console.print(f"[yellow]{plain(f'Heard in training, of the model or one that it began with: {names}.')}[/]")
     if document["evaluations"] > 1:
         console.print(f"[yellow]Evaluated on these clips {document['evaluations']} times.[/]")
     for file in (EVALUATION_PAGE_FILE, EVALUATION_FILE):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.run_folder.run_score import run_score
 from search.run_folder.rungs import GRACE_TRIALS
+from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences, tuning_sentence
 from search.wording import caveats, count, duration, interval, percent, printable, tags
 from ser_core.clips import Manifest
@@ -43,8 +45,11 @@ def print_warnings(plan: SearchPlan, console: Console) -> None:
 
 
 def print_warm_start(plan: SearchPlan, console: Console) -> None:
-    """What is taken from an earlier study, and what of it did not fit."""
+    """What is taken from earlier runs: a model to begin with; a study, and what of it did not fit."""
     warm = plan.warm_start
+    if plan.start is not None:
+        text = start_sentences(asdict(plan.start), plan.corpus.classes)
+        console.print(plain(text), soft_wrap=True, highlight=False)
     if warm is None:
         return
     if warm.alone:

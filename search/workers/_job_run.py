@@ -20,7 +20,7 @@ from search.run_folder.predictions import write_predictions
 from search.run_folder.records import DIVERGED, NO_MEMORY
 from search.workers.context import WorkerContext, full_config
 from search.workers.gpu_shares import is_out_of_memory
-from ser_core.artifact import save_model
+from ser_core.artifact import ArtifactError, save_model
 from ser_core.config import Config, ConfigError
 from ser_core.features.audio import AudioError
 from ser_core.features.cache import FeatureStoreError
@@ -248,7 +248,7 @@ def failure_reason(error: Exception) -> str:
         kind = NO_MEMORY
     elif isinstance(error, AudioError):
         kind = "no features"
-    elif isinstance(error, ConfigError | PretrainedError):
+    elif isinstance(error, ArtifactError | ConfigError | PretrainedError):
         kind = "bad configuration"
     else:
         kind = f"error {type(error).__name__}"

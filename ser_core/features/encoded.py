@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ STATISTICS = 2
 def encoder_features(settings: FeatureConfig, device: torch.device | str) -> Callable[[Tensor], Tensor]:
     """The function that computes features of an encoder, (samples,) -> (frames, bins).
 
-    Kind encoder: the frames of one hidden state, (frames, hidden). Kind encoder_stats: of each hidden state, from the
+    Kind encoder: the frames of one hidden state, (frames, hidden). Kind encoder_layers: of all hidden states, from the
+    lowest, side by side, (frames, states * hidden) float16. Kind encoder_stats: of each hidden state, from the
     lowest, the mean and then the deviation of its units over time, (1, states * 2 * hidden) float16. Kind
     encoder_input: samples (samples, 1) int16, or log-mel frames (steps, values).
 
@@ -33,9 +34,9 @@ def encoder_features(settings: FeatureConfig, device: torch.device | str) -> Cal
     encoder = load_encoder(settings.encoder)
     if settings.kind == "encoder_input":
         return lambda samples: _input(samples, encoder)
-    if settings.kind == "encoder_stats":
-        encoder = encoder.to(device)
-        return lambda samples: _statistics(samples, encoder)
+    if settings.kind in ("encoder_layers", "encoder_stats"):
+        encoder, of_all = encoder.to(device), _statistics if settings.kind == "encoder_stats" else _side_by_side
+        return lambda samples: _halved(of_all(encoder.clip_states(samples)), settings)
     encoder = truncate_encoder(encoder, settings.encoder_layer).to(device)
     return lambda samples: encoder.clip_states(samples)[-1]
 
@@ -59,6 +60,8 @@ def encoder_bins(settings: FeatureConfig) -> int:
     facts = encoder_facts(settings.encoder)
     if settings.kind == "encoder_stats":
         return facts.states * STATISTICS * facts.hidden
+    if settings.kind == "encoder_layers":
+        return facts.states * facts.hidden
     return facts.values if settings.kind == "encoder_input" else facts.hidden
 
 
@@ -69,14 +72,23 @@ def _input(samples: Tensor, encoder: Encoder) -> Tensor:
     return (inputs * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)
 
 
-def _statistics(samples: Tensor, encoder: Encoder) -> Tensor:
-    states = encoder.clip_states(samples)
+def _side_by_side(states: Sequence[Tensor]) -> Tensor:
+    """(frames, hidden) each -> (frames, states * hidden)."""
+    return torch.cat([*states], dim=1)
+
+
+def _statistics(states: Sequence[Tensor]) -> Tensor:
+    """(frames, hidden) each -> (1, states * 2 * hidden)."""
     parts = [part for state in states for part in (state.mean(dim=0), state.std(dim=0, correction=0))]
-    values = torch.cat(parts)[None].half()
+    return torch.cat(parts)[None]
+
+
+def _halved(values: Tensor, settings: FeatureConfig) -> Tensor:
+    values = values.half()
     if not torch.isfinite(values).all():
         raise PretrainedError(
-            f"hidden states of encoder {encoder.facts.name!r} are not finite, or larger than half precision holds: "
-            f"features.kind = encoder_stats cannot keep them; use --model attn_crnn or finetune"
+            f"hidden states of encoder {settings.encoder!r} are not finite, or larger than half precision holds: "
+            f"features.kind = {settings.kind} cannot keep them; use --model finetune, or attn_crnn over one layer"
         )
     return values
 

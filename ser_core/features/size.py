@@ -58,5 +58,6 @@ def expected_bytes(settings: FeatureConfig, clips: int, seconds: float | None) -
         return None
     bins = known_bins(settings)
     frames = 1.0 if settings.kind in CLIP_VECTORS or seconds is None else seconds / frame_seconds(settings)
-    halved = settings.kind == "encoder_stats" or (settings.kind == "encoder_input" and bins == 1)  # samples
+    samples = settings.kind == "encoder_input" and bins == 1
+    halved = samples or settings.kind in ("encoder_layers", "encoder_stats")
     return round(clips * frames * bins * np.dtype(np.float16 if halved else np.float32).itemsize)

@@ -60,6 +60,7 @@ _CONTENT_OF_KIND = {
     "functionals": (*_CONTENT, *_MEL, "n_mfcc"),
     "kaldi_fbank": (*_CONTENT, *_MEL),
     "encoder": (*_CONTENT, "encoder", "encoder_layer"),
+    "encoder_layers": (*_CONTENT, "encoder"),
     "encoder_stats": (*_CONTENT, "encoder"),
     "encoder_input": (*_CONTENT, "encoder"),
     **dict.fromkeys(FEATURE_SETS, _CONTENT),

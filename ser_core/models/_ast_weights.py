@@ -38,6 +38,14 @@ def initial_weights(name: str) -> tuple[dict[str, Tensor], Grid]:
     return _two_tokens(image_weights(name), name)
 
 
+def of_audioset(name: str) -> bool:
+    """True for weights that were trained on AudioSet, as far as their name and layout tell without loading them.
+
+    So were the published models in the layout of transformers, and the authors' own files, which say it.
+    """
+    return _in_transformers_layout(name) or "audioset" in Path(name).name.lower()
+
+
 def fit_positions(positions: Tensor, *, old: Grid, new: Grid) -> Tensor:
     """Position embeddings (1, 2 + rows * columns, width) for another patch grid (Gong et al. 2021, section 2.2).
 

@@ -12,7 +12,7 @@ from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor, nn
 
 from ser_core.config import field_problems, raise_problems, setting
-from ser_core.models._ast_weights import TOKENS, Grid, fit_positions, initial_weights
+from ser_core.models._ast_weights import TOKENS, Grid, fit_positions, initial_weights, of_audioset
 from ser_core.modules.explain import AttentionRollout
 from ser_core.modules.layers import check_input, frame_mask
 from ser_core.modules.pretrained import load_weights
@@ -20,6 +20,7 @@ from ser_core.modules.pretrained import load_weights
 CITATION = "Y. Gong, Y.-A. Chung, J. Glass: AST: Audio Spectrogram Transformer. INTERSPEECH 2021, arXiv 2104.01778."
 PRECISION = "bf16"
 CHANNELS_LAST = False
+TRAINING_ONLY = ("dropout", "drop_path", "layer_decay")
 DEFAULTS = {
     "features.kind": "kaldi_fbank",
     "features.n_mels": 128,
@@ -65,6 +66,10 @@ class Config:
     drop_path: float = setting(
         0.0, "share of residual branches dropped in training, rising with depth", low=0, high=0.9
     )
+    layer_decay: float = setting(
+        1.0, "learning rate of a block as a share of that of the block above; patches and positions are lowest",
+        low=0.1, high=1,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         raise_problems(field_problems(self, "model"))
@@ -99,11 +104,22 @@ class AST(nn.Module):
         self.transformer = vision_transformer(
             width, depth, heads, grid=grid, stride=config.stride, drop_path=config.drop_path
         )
+        self.depth, self.layer_decay = depth, config.layer_decay
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
         self.explained_by = AttentionRollout(
             "transformer.blocks", tokens=TOKENS, grid=grid, patch=PATCH, stride=config.stride
         )
+
+    def learning_rate_scale(self, name: str) -> float:
+        """Of parameter `name`, as a share of `optim.learning_rate`; it decays by blocks as in Clark et al. 2020."""
+        if not name.startswith("transformer."):
+            return 1.0
+        # What enters the lowest block lies below it; the norm goes with the highest.
+        without = self.depth if name.startswith("transformer.norm.") else 0
+        _, found, rest = name.partition("blocks.")
+        block = int(rest.partition(".")[0]) + 1 if found else without
+        return self.layer_decay ** (self.depth + 1 - block)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, bins), (batch,) -> logits (batch, classes)."""
@@ -125,6 +141,11 @@ def vision_transformer(
     return VisionTransformerDistilled(
         embed_dim=width, depth=depth, num_heads=heads, num_classes=0, embed_layer=patches, drop_path_rate=drop_path
     )
+
+
+def kind_of_weights(config: Config) -> str:
+    """What the initial weights were trained on: "audioset", or "" for images, or for nothing."""
+    return "audioset" if of_audioset(config.pretrained) else ""
 
 
 def build(config: Config, *, frames: int, bins: int, classes: int) -> AST:

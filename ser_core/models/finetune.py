@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ser_core.config import ConfigError, FeatureConfig, field_problems, raise_problems, setting
-from ser_core.models.probe import LayerSum
 from ser_core.modules.adapters import MISSING, TARGETS, adapters_available, add_adapters
 from ser_core.modules.encoder_families import encoder_facts, seconds_at_once
 from ser_core.modules.encoders import Encoder, frames_of, load_encoder
-from ser_core.modules.layers import AttentionPool, frame_mask
+from ser_core.modules.layers import AttentionPool, LayerSum, frame_mask
 from ser_core.training.augment import mask_bins, mask_frames
 
 CITATION = (
@@ -26,6 +25,10 @@ CITATION = (
 )
 PRECISION = "bf16"
 CHANNELS_LAST = False
+TRAINING_ONLY = (
+    "head_epochs", "encoder_rate", "layer_decay", "lora_dropout", "dropout", "mask_frames", "mask_units",
+    "checkpointing",
+)  # fmt: skip
 DEFAULTS = {
     "features.kind": "encoder_input",
     "optim.learning_rate": 1e-3,
@@ -108,6 +111,19 @@ def least_frames(config: Config) -> int | None:
     """
     facts = encoder_facts(config.pretrained)
     return None if facts.padding_counts else -(-facts.least_samples // facts.step_samples)
+
+
+def kind_of_weights(config: Config) -> str:
+    """Whether changes of samples reach the encoder: "log_mel" where it takes none, "level" where it hears loudness
+    too, "" where it brings every clip to one level.
+
+    Raises:
+        PretrainedError: an encoder whose configuration cannot be had.
+    """
+    facts = encoder_facts(config.pretrained)
+    if not facts.takes_samples:
+        return "log_mel"
+    return "" if facts.normalises else "level"
 
 
 class FineTuned(nn.Module):

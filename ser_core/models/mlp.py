@@ -15,6 +15,7 @@ CITATION = (
 )
 PRECISION = "fp32"  # too small to gain from bf16: converting costs more than the products
 CHANNELS_LAST = False
+TRAINING_ONLY = ("dropout",)
 DEFAULTS = {
     **FUNCTIONALS,
     "optim.epochs": 16,  # as good as 40

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ser_core.config import ConfigError, FeatureConfig, field_problems, raise_problems, setting
 from ser_core.features.encoded import STATISTICS
+from ser_core.modules.layers import LayerSum
 
 CITATION = (
     "S. Yang et al.: SUPERB: Speech processing universal performance benchmark. INTERSPEECH 2021; Z. Ma et al.: "
@@ -22,6 +22,7 @@ CITATION = (
 )
 PRECISION = "fp32"  # too small to gain from bf16
 CHANNELS_LAST = False
+TRAINING_ONLY = ("dropout",)
 TAKES_MAPS = True
 DEFAULTS = {
     "features.kind": "encoder_stats",
@@ -70,18 +71,6 @@ def features_for(config: Config, features: FeatureConfig) -> FeatureConfig:
 def takes_raw_features(config: Config) -> bool:
     """True where the statistics are not normalised per value."""
     return config.normalisation != "value"
-
-
-class LayerSum(nn.Module):
-    """Weighted sum of layers with weights from a softmax, uniform at the start (Yang et al. 2021, section 2.2)."""
-
-    def __init__(self, layers: int) -> None:
-        super().__init__()
-        self.scores = nn.Parameter(torch.zeros(layers))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, layers, …) -> (batch, …)."""
-        return torch.einsum("l,bl...->b...", self.scores.softmax(dim=0), x)
 
 
 class Probe(nn.Module):

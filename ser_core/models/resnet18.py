@@ -16,6 +16,7 @@ from ser_core.modules.pretrained import PretrainedError, image_weights, load_wei
 CITATION = "K. He, X. Zhang, S. Ren, J. Sun: Deep residual learning for image recognition. CVPR 2016."
 PRECISION = "bf16"
 CHANNELS_LAST = True
+TRAINING_ONLY = ("dropout", "drop_path")
 DEFAULTS = {
     "features.kind": "log_mel",
     "features.n_mels": 64,

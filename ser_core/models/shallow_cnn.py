@@ -17,6 +17,7 @@ CITATION = (
 )
 PRECISION = "bf16"
 CHANNELS_LAST = True
+TRAINING_ONLY = ("dropout",)
 TAKES_MAPS = True
 DEFAULTS = {
     "features.kind": "log_mel",

@@ -59,6 +59,7 @@ class EncoderFacts:
         most_steps: steps that it takes at once, to which it pads; 0 for any number.
         least_samples: the shortest clip that gives a frame.
         padding_counts: how much padding follows a clip changes its hidden states.
+        normalises: its input is brought to mean 0 and deviation 1 first.
     """
 
     name: str
@@ -73,6 +74,7 @@ class EncoderFacts:
     most_steps: int
     least_samples: int
     padding_counts: bool
+    normalises: bool
 
     @property
     def states(self) -> int:
@@ -141,6 +143,11 @@ def families_text() -> str:
 def unavailable(name: str, error: Exception) -> str:
     """What to say of an encoder that cannot be loaded."""
     folder = Path(name).expanduser()
+    if _is_emotion2vec(name):
+        return (
+            f"encoder {name!r} is emotion2vec, whose weights are published for FunASR and cannot be read without its "
+            f"code; use a checkpoint of {families_text()}"
+        )
     if not folder.exists() and (name.count("/") > 1 or name.startswith(("/", ".", "~"))):
         return f"there is no folder {folder} to take an encoder from: check --pretrained, or features.encoder"
     tried = f"the folder {folder.resolve()}" if folder.exists() else f"no such folder, so the hub model {name!r}"
@@ -155,6 +162,13 @@ def unavailable(name: str, error: Exception) -> str:
         f"{INPUT_FILE} and model.safetensors) and give that folder (--pretrained FOLDER), or ask for random weights "
         f"with {NO_WEIGHTS!r}."
     )
+
+
+def _is_emotion2vec(name: str) -> bool:
+    """True where a name, or FunASR's description of a folder, says so."""
+    description = Path(name).expanduser() / "config.yaml"
+    text = description.read_text(encoding="utf-8", errors="replace") if description.is_file() else ""
+    return "emotion2vec" in f"{name} {text}".lower()
 
 
 def _stamp(name: str) -> tuple[tuple[int, int], ...]:
@@ -175,6 +189,7 @@ def _facts(name: str, stamp: tuple[tuple[int, int], ...]) -> EncoderFacts:
             hidden=config.hidden_size,
             sample_rate_hz=inputs.sampling_rate,
             padding_counts=_padding_counts(config, inputs),
+            normalises=bool(getattr(inputs, "do_normalize", False)),
             **_rates(name, config, inputs),
         )
     except AttributeError as error:

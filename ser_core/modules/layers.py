@@ -90,6 +90,18 @@ class AttentionPool(nn.Module):
         return scores.masked_fill(~frame_mask(lengths, x.shape[1]), -torch.inf).softmax(dim=1)
 
 
+class LayerSum(nn.Module):
+    """Weighted sum of layers with weights from a softmax, uniform at the start (Yang et al. 2021, section 2.2)."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, layers, …) -> (batch, …)."""
+        return torch.einsum("l,bl...->b...", self.scores.softmax(dim=0), x)
+
+
 class BiRecurrent(nn.Module):
     """One bidirectional LSTM or GRU layer for padded batches: (batch, frames, inputs) -> (batch, frames, 2 * units).
 

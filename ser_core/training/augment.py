@@ -11,25 +11,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ser_core.config import AugmentConfig
+from ser_core.augment_settings import SAMPLE_CHANGES, AugmentConfig
+from ser_core.config import FeatureConfig
+from ser_core.training.waveforms import change_samples
 
 
 def augment(
-    features: Tensor, lengths: Tensor, targets: Tensor, settings: AugmentConfig, *, deltas: int = 0
+    features: Tensor, lengths: Tensor, targets: Tensor, settings: AugmentConfig, *, of: FeatureConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Warping, noise, SpecAugment and mixup, in this order, as `settings` asks.
+    """Changes of samples, or warping; noise, SpecAugment and mixup, in this order, as `settings` asks.
 
     Args:
         features: (batch, frames, bins), zero from `lengths` on.
         lengths: (batch,) frames before padding.
         targets: (batch, classes) probabilities.
-        deltas: orders of derivatives that are stacked onto the bins.
+        of: what the features are.
 
     Returns:
         The same three with the same shapes.
     """
+    if any(getattr(settings, name) > 0 for name in SAMPLE_CHANGES):
+        features, lengths = change_samples(features, lengths, settings, sample_rate_hz=of.sample_rate_hz)
     if settings.freq_warp > 0 or settings.tempo_change > 0:
-        features, lengths = warp(features, lengths, settings.freq_warp, settings.tempo_change, stacked=1 + deltas)
+        features, lengths = warp(features, lengths, settings.freq_warp, settings.tempo_change, stacked=1 + of.deltas)
     if settings.noise_std > 0:
         features = add_noise(features, lengths, settings.noise_std)
     if settings.freq_masks and settings.freq_mask_bins:

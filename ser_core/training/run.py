@@ -34,6 +34,7 @@ from ser_core.inference import evaluate
 from ser_core.metrics import scores as metrics
 from ser_core.modules.trained_state import load_trained_state, trained_state
 from ser_core.splits import Fold
+from ser_core.starts import begin_with
 from ser_core.training.at_once import FitsItself, fit_at_once
 from ser_core.training.augment import augment, random_shifts
 from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, run_identity, write_checkpoint
@@ -90,6 +91,7 @@ def train(
         ValueError: fewer than two clips to fit, or features other than `config` asks for.
         CheckpointError: a checkpoint that cannot be read or belongs to another run.
         ConfigError, PretrainedError: see `ser_core.architectures.build_model`.
+        ConfigError, ArtifactError: see `ser_core.starts.begin_with`.
     """
     return TrainingRun(config, fold, store, torch.device(device), resume, room_bytes)
 
@@ -163,6 +165,8 @@ class TrainingRun(Iterator[EpochReport]):
         self.precision, self.precision_note = resolve_precision(config.precision, module.PRECISION, self.device), ""
         with seeded(config.seed, 0, self.device):
             model = build_model(config, frames=frames, bins=bins, classes=len(self.classes))
+        if config.start:
+            begin_with(Path(config.start), model, config, self.classes)
         memory = torch.channels_last if module.CHANNELS_LAST else torch.preserve_format
         self.model: nn.Module = model.to(memory_format=memory).to(self.device)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(self.model, config.optim)
@@ -281,7 +285,7 @@ class TrainingRun(Iterator[EpochReport]):
         """
         config = self.config
         targets = F.one_hot(self._labels[rows], len(self.classes)).float()  # (batch, classes)
-        features, lengths, targets = augment(features, lengths, targets, config.augment, deltas=config.features.deltas)
+        features, lengths, targets = augment(features, lengths, targets, config.augment, of=config.features)
         logits = logits_of(self.model, features, lengths, self.precision)  # (batch, classes)
         return F.cross_entropy(
             logits, targets, weight=self._class_weights, label_smoothing=config.optim.label_smoothing

@@ -14,6 +14,7 @@ from ser_core.config import Config, OptimConfig
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds, settings_key
 from ser_core.splits import Fold
+from ser_core.training.waveforms import check_samples
 
 WIDTHS = 8
 """Lengths that batches are cut to: eighths of what the model sees, so that a GPU meets few shapes."""
@@ -113,7 +114,9 @@ def accumulated(rows: Tensor, optim: OptimConfig) -> list[Tensor]:
 
 
 def check_trainable(config: Config, fold: Fold, store: FeatureStore) -> None:
-    """Raise ValueError for fewer than two clips to fit, or features other than `config` asks for."""
+    """Raise ValueError for fewer than two clips to fit, or features other than `config` asks for; `ConfigError` for
+    changes of samples where the features are none."""
+    check_samples(config)
     if len(fold.fit) < 2:
         raise ValueError(f"training needs at least two clips to fit; got {len(fold.fit)}")
     if settings_key(store.settings) != settings_key(config.features):

@@ -15,7 +15,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
 from platformdirs import user_cache_path
 
+from ser_core.artifact import save_model
 from ser_core.corpora import corpus_module
+from ser_core.trained_clips import TRAINED_FILE
+from tests.ser_core.test_artifact import ABOUT, trained
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK = ["--model", "mlp", "--max-epochs", "2", "--finalists", "1", "--seeds", "2", "--concurrency", "1"]
@@ -30,13 +33,16 @@ def search_on(data: object, folder: Path, *options: object) -> None:
 
 @pytest.fixture(scope="session")
 def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with a warm start, a first rung that it found by itself, and a file that was left out."""
+    """A finished run with a warm start, a trained model to begin with, a first rung that it found by itself, and a file
+    that was left out."""
     place = tmp_path_factory.mktemp("full")
     earlier = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(place / "earlier.journal"))), direction="maximize"
     )
     knob = {"optim.learning_rate": FloatDistribution(1e-3, 5e-2, log=True)}
     earlier.add_trial(create_trial(params={"optim.learning_rate": 0.02}, distributions=knob, value=0.5))
+    save_model(place / "start", trained("mlp"), about={**ABOUT, "trained_speakers": ["bert"]})
+    (place / "start" / TRAINED_FILE).write_text(f"{'0' * 64}\n")
     recordings = sorted(corpus_module("demo").obtain(user_cache_path("ser-search"), lambda *_: None).rglob("*.flac"))
     with (place / "list.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -47,6 +53,6 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows.writerow([recording, speaker, emotion, speaker.rstrip("0123456789")])
     search_on(
         place / "list.csv", place / "full", "--trials", 11, "--grace-epochs", "auto", "--skip-bad",
-        "--warm-start", place / "earlier.journal", "--set", "optim.batch_size=32",
+        "--warm-start", place / "earlier.journal", "--set", "optim.batch_size=32", "--pretrained", place / "start",
     )  # fmt: skip
     return place / "full"

@@ -257,7 +257,7 @@ def test_a_safetensors_file_with_a_hostile_header_is_refused(folder: Path) -> No
     content = (2**40).to_bytes(8, "little") + b"{" * 100
     (folder / "model.safetensors").write_bytes(content)
     edit(folder, lambda document: document.update(weights_sha256=hashlib.sha256(content).hexdigest()))
-    with pytest.raises(ArtifactError, match="does not describe the weights beside it"):
+    with pytest.raises(ArtifactError, match=r"cannot be read .*header too large"):
         load_model(folder)
 
 

@@ -11,7 +11,15 @@ import pytest
 import torch
 
 import spaces
-from ser_core.architectures import architectures, build_model, default_config, feature_maps, settings_read
+from ser_core.architectures import (
+    architectures,
+    build_model,
+    default_config,
+    feature_maps,
+    kind_of_weights,
+    settings_read,
+)
+from ser_core.augment_settings import SAMPLE_CHANGES
 from ser_core.config import CLIP_VECTORS, ENCODER_KINDS, Config
 from spaces import space_for
 from spaces.common import COMMON
@@ -60,10 +68,26 @@ def configured(model: str, params: dict[str, Value], encoder: Path | str = "none
     return config.with_params({"model.pretrained": "none"})
 
 
-@pytest.mark.parametrize("model", architectures())
-def test_every_point_is_a_configuration_that_runs(model, tiny_encoder):
-    for params in tried(space_for(model)):
-        config = configured(model, params, tiny_encoder())
+KINDS = {"finetune": {"": {}, "level": {"do_normalize": False}}}
+"""Architecture -> kind of initial weights -> settings of a tiny encoder of that kind, where spaces differ by it."""
+
+
+def kinds() -> list[tuple[str, str]]:
+    """Every architecture with each kind of initial weights for which it has a space or recipes."""
+    found = []
+    for model in architectures():
+        module = import_module(f"spaces.{model}")
+        own = {*getattr(module, "SPACE_OF", {}), *getattr(module, "FIRST_OF", {})}
+        found += [(model, kind) for kind in ("", *sorted(own))]
+    return found
+
+
+@pytest.mark.parametrize(("model", "kind"), [each for each in kinds() if each != ("finetune", "log_mel")])
+def test_every_point_is_a_configuration_that_runs(model, kind, tiny_encoder):
+    encoder = tiny_encoder(**KINDS.get(model, {}).get(kind, {}))
+    space, usual = space_for(model, kind), space_for(model)
+    for params in space.first if kind and space.knobs == usual.knobs else tried(space):
+        config = configured(model, params, encoder)
         assert {name: config.params()[name] for name in params} == params
         frames, bins = (1, 24) if config.features.kind in CLIP_VECTORS else (64, 40)
         if config.features.kind == "encoder_input":
@@ -96,6 +120,39 @@ def test_the_first_configuration_is_the_architectures_default(model):
     """The recipe stands in both, since neither spaces nor ser_core may import the other."""
     first, defaults = space_for(model).first[0], default_config(model).params()
     assert {name: defaults[name] for name in first} == first
+
+
+def test_a_kind_of_weights_without_a_space_of_its_own_has_the_usual_one():
+    assert space_for("ast", "made up") == space_for("ast")
+    assert space_for("mlp", "audioset") == space_for("mlp")
+
+
+def test_ast_begins_with_the_recipe_for_audioset_weights_where_it_has_them(tmp_path):
+    first = space_for("ast", "audioset").first
+    assert (first[0]["optim.learning_rate"], first[0]["optim.batch_size"]) == (1e-5, 48)
+    assert first[1]["model.layer_decay"] < 1
+    assert space_for("ast", "audioset").knobs == space_for("ast").knobs
+    for name, kind in (
+        ("MIT/ast-finetuned-audioset-10-10-0.4593", "audioset"),
+        ("audioset_10_10_0.4593.pth", "audioset"),
+        ("imagenet", ""),
+        ("none", ""),
+        ("deit_base_distilled_patch16_384", ""),
+    ):
+        assert kind_of_weights(default_config("ast", {"model.pretrained": name})) == kind
+
+
+@pytest.mark.parametrize(("family", "kind"), [("hubert", ""), ("whisper", "log_mel")])
+def test_samples_are_changed_only_where_the_encoder_hears_it(family, kind, tiny_encoder):
+    def of(encoder):
+        return kind_of_weights(default_config("finetune", {"model.pretrained": str(encoder)}))
+
+    assert of(tiny_encoder(family)) == kind
+    assert of(tiny_encoder("hubert", do_normalize=False)) == "level"
+    changes = {name for name in space_for("finetune", kind).knobs if name.removeprefix("augment.") in SAMPLE_CHANGES}
+    assert ("augment.reverb_seconds" in changes) is (kind != "log_mel")
+    assert "augment.gain_db" not in changes
+    assert "augment.gain_db" in space_for("finetune", "level").knobs
 
 
 def test_ast_tries_the_published_configuration_first():

@@ -27,6 +27,7 @@ KINDS = {
     "egemaps": "openSMILE's eGeMAPS, of which some are drawn and which have no time axis",
     "compare": "openSMILE's ComParE 2016, of which some are drawn and which have no time axis",
     "encoder": "frames of a speech encoder, of whose units some are drawn",
+    "encoder_layers": "frames of all layers of a speech encoder, of whose units some are drawn",
     "encoder_stats": "statistics of a speech encoder's layers, of which some are drawn and which have no time axis",
     "encoder_input": "what a speech encoder takes",
 }

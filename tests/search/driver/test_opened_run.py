@@ -15,7 +15,7 @@ from search.driver.opened_run import Run
 from search.run_folder.run_view import RunFolderError
 from search.run_folder.scoring import best_third
 from ser_core.config import ConfigError
-from ser_core.predict import models_of
+from ser_core.ensemble import models_of
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def test_a_setting_that_is_no_knob_can_become_one() -> None:
 
 def test_pretrained_reaches_only_models_that_have_it() -> None:
     assert resolve("ast", pretrained="none")[1] == {"model.pretrained": "none"}
-    with pytest.raises(ConfigError, match="shallow_cnn has no pretrained weights; leave the option out"):
+    with pytest.raises(ConfigError, match="shallow_cnn has no pretrained weights and takes only a trained shallow_cnn"):
         resolve("shallow_cnn", pretrained="none")
 
 

@@ -173,6 +173,30 @@ def test_a_batch_in_parts_and_hidden_states_computed_again_give_the_same_step(ti
     np.testing.assert_allclose(losses[1:], [losses[0]] * 2, rtol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["hubert", "whisper"])
+def test_in_bf16_it_learns_what_it_does_in_fp32_but_for_rounding(family: str, tiny_encoder: Tiny) -> None:
+    runs = [started(tuned(tiny_encoder(family), precision=precision, **PLAIN)) for precision in ("fp32", "bf16")]
+    losses = [[report.val_loss for report in run] for run in runs]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+    assert losses[1] != losses[0]
+    assert {weight.dtype for weight in runs[1].best_weights().values() if weight.is_floating_point()} == {torch.float32}
+
+
+def test_samples_are_changed_in_training_alone_and_alike_for_one_seed(tiny_encoder: Tiny) -> None:
+    changes = {
+        "augment.speed_change": 0.1, "augment.reverb_seconds": 0.3, "augment.background_noise": 0.3,
+        "augment.gain_db": 6.0,
+    }  # fmt: skip
+    encoder = tiny_encoder("hubert")
+    plain, changed, again = (started(tuned(encoder, **PLAIN, **own)) for own in ({}, changes, changes))
+    every = np.arange(CLIPS)
+    np.testing.assert_array_equal(changed.predict(every), plain.predict(every))
+    losses = [[report.train_loss for report in run] for run in (plain, changed, again)]
+    assert losses[1] == losses[2]
+    assert all(one != other for one, other in zip(losses[0], losses[1], strict=True))
+    np.testing.assert_array_equal(changed.predict(every), again.predict(every))
+
+
 def test_masks_are_laid_in_training_alone(tiny_encoder: Tiny) -> None:
     encoder = tiny_encoder("whisper")
     masked = built(encoder, model__mask_frames=8, model__mask_units=8, model__dropout=0.0)

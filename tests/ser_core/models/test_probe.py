@@ -18,8 +18,8 @@ from ser_core.features.normalisation import as_float, normalisation_of
 from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import extractor
-from ser_core.models.probe import LayerSum
 from ser_core.modules.encoders import load_encoder
+from ser_core.modules.layers import LayerSum
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.splits import Fold
 from ser_core.training.run import TrainingRun, train

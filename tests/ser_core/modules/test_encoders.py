@@ -129,6 +129,16 @@ def test_what_is_neither_folder_nor_on_the_hub_says_what_to_do(monkeypatch, fetc
         load_encoder("nobody/nothing")
 
 
+def test_emotion2vec_is_refused_as_what_it_is(tmp_path):
+    message = "is emotion2vec, whose weights are published for FunASR and cannot be read without its code; use a"
+    with pytest.raises(PretrainedError, match=message):
+        encoder_facts("emotion2vec/emotion2vec_plus_base")
+    (tmp_path / "config.yaml").write_text("model: Emotion2vec\n")
+    (tmp_path / "model.pt").write_bytes(b"pickled")
+    with pytest.raises(PretrainedError, match=message):
+        encoder_facts(str(tmp_path))
+
+
 def test_another_kind_of_model_is_refused_with_the_families_that_can_be_used(tmp_path):
     BertModel(
         BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ser_core.config import AugmentConfig
+from ser_core.config import AugmentConfig, FeatureConfig
 from ser_core.training.augment import add_noise, augment, mask_bins, mask_frames, mixup, random_shifts, warp
 
 BATCH, FRAMES, BINS = 200, 40, 24
+PLAIN = FeatureConfig()
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_shifts_are_uniform_and_inclusive() -> None:
 def test_nothing_asked_for_changes_nothing(ones: Tensor) -> None:
     off = AugmentConfig(freq_masks=0, time_masks=0)
     lengths, targets = torch.full((BATCH,), FRAMES), torch.rand(BATCH, 4)
-    result = augment(ones, lengths, targets, off)
+    result = augment(ones, lengths, targets, off, of=PLAIN)
     assert result[0] is ones
     assert result[1] is lengths
     assert result[2] is targets
@@ -94,7 +95,7 @@ def test_everything_together_keeps_shapes_and_padding() -> None:
     lengths = torch.randint(1, FRAMES, (BATCH,))
     features = torch.randn(BATCH, FRAMES, BINS) * (torch.arange(FRAMES) < lengths[:, None])[..., None]
     settings = AugmentConfig(mixup_alpha=0.3, noise_std=0.1, freq_warp=0.2, tempo_change=0.2)
-    mixed, mixed_lengths, targets = augment(features, lengths, torch.eye(BATCH), settings)
+    mixed, mixed_lengths, targets = augment(features, lengths, torch.eye(BATCH), settings, of=PLAIN)
     assert mixed.shape == features.shape
     assert targets.shape == (BATCH, BATCH)
     assert not mixed[(torch.arange(FRAMES) >= mixed_lengths[:, None])].any()
@@ -152,5 +153,5 @@ def test_derivatives_that_are_stacked_onto_the_bins_are_stretched_by_themselves(
     warped, _ = warp(stacked, lengths, 0.3, 0.0, stacked=2)
     torch.testing.assert_close(warped, stacked)
     settings = AugmentConfig(freq_masks=0, time_masks=0, freq_warp=0.3)
-    augmented, *_ = augment(stacked, lengths, torch.eye(BATCH), settings, deltas=1)
+    augmented, *_ = augment(stacked, lengths, torch.eye(BATCH), settings, of=FeatureConfig(deltas=1))
     torch.testing.assert_close(augmented, stacked)

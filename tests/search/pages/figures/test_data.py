@@ -138,7 +138,7 @@ def test_pictures_are_the_models_input_its_augmentation_and_its_map(
     features_of = predictor.config.features
     features, lengths = predictor.inputs(store.select([12, 13]))
     with seeded(insight.AUGMENT_SEED, 1, torch.device("cpu")):
-        altered, _, _ = augment(features, lengths, torch.zeros(2, 2), settings, deltas=features_of.deltas)
+        altered, _, _ = augment(features, lengths, torch.zeros(2, 2), settings, of=features_of)
     label = predictor.predict_store(store.select([12, 13])).argmax(axis=1)
     maps = explain(predictor.model, features, lengths, torch.tensor(label))
     step = (pictures["high"] - pictures["low"]) / 255
