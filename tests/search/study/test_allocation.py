@@ -95,7 +95,7 @@ def test_seconds_are_divided_evenly_so_that_the_cheap_one_has_more_trials(tmp_pa
 
     records = search(tmp_path, lambda params: spent(level(params), started), trials=500, workers=1, time_left=left)
     seconds = seconds_of(records)
-    assert seconds["dear"] == pytest.approx(seconds["cheap"], rel=0.15)
+    assert abs(seconds["dear"] - seconds["cheap"]) <= 180  # a whole trial of the dear one
     assert counts(records)["cheap"] > 5 * counts(records)["dear"]
 
 
