@@ -19,9 +19,10 @@ import pytest
 from safetensors import safe_open
 
 from search.interruption import SIGNALS
+from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, TrialRecord, TrialState
 from search.run_folder.records_reader import read_records
-from search.run_folder.scoring import best_third
+from search.run_folder.run_view import read_run
 from search.study.asha import Asha
 from search.study.search import trial_name
 from ser_core.artifact import load_model
@@ -182,14 +183,13 @@ def check_truth(folder: Path, trials: int, snapshots: list[dict[str, int]]) -> N
     Args:
         snapshots: what lay in `checkpoints/` after each session but the last.
     """
-    plan = json.loads((folder / "plan.json").read_text())
-    lines, records = events(folder), read_records(folder / "records.jsonl")
+    plan, lines, records = SearchPlan.load(folder), events(folder), read_run(folder).records
     assert list(records.trials) == list(range(trials))
     assert count(lines, "trial_start") == count(lines, "trial_end") == trials
     check_study(folder, records.trials)
     for trial in (*records.trials.values(), *records.finals):
         assert [epoch.epoch for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
-    check_rungs(lines, records.trials, Asha(plan["max_epochs"], plan["grace_epochs"], plan["reduction"]))
+    check_rungs(lines, records.trials, Asha(plan.max_epochs, plan.grace_epochs, plan.reduction, plan.folds_in_turn))
     check_resumptions(lines, snapshots)
     check_finals(folder, plan, lines)
 
@@ -202,7 +202,7 @@ def check_study(folder: Path, records: Mapping[int, TrialRecord]) -> None:
         assert record.state is not TrialState.RUNNING
         assert trial.state.name == record.state.name
         assert trial.params == record.params
-        assert trial.intermediate_values == {epoch.epoch: epoch.val_uar for epoch in record.epochs}
+        assert trial.intermediate_values == dict(enumerate(record.scoring.reported(record.epochs), 1))
         if record.state is TrialState.COMPLETE:
             assert trial.value == record.value
         else:
@@ -219,8 +219,10 @@ def check_rungs(lines: list[Event], records: Mapping[int, TrialRecord], asha: As
         for report in event["reports"]:
             if report["epoch"] > reached.get(number, 0):
                 reached[number] = report["epoch"]
-                score = best_third([each.val_uar for each in records[number].epochs[: report["epoch"]]])
-                stops = asha.stops(number, report["epoch"], score)
+                score = records[number].scoring.of(records[number].epochs[: report["epoch"]])
+                stops = asha.stops(number, report["epoch"], score) and not (
+                    asha.folds > 1 and number == 0
+                )  # the recipe
         if stops:
             assert records[number].state is TrialState.PRUNED
             assert records[number].reason == f"rung {len(records[number].epochs)}"
@@ -228,7 +230,7 @@ def check_rungs(lines: list[Event], records: Mapping[int, TrialRecord], asha: As
     pruned = [trial for trial in records.values() if trial.state is TrialState.PRUNED]
     assert all(len(trial.epochs) in asha.rungs for trial in pruned)
     complete = [trial for trial in records.values() if trial.state is TrialState.COMPLETE]
-    assert all(len(trial.epochs) == asha.max_epochs for trial in complete)
+    assert all(len(trial.epochs) == asha.last_epoch for trial in complete)
     assert len(pruned) + len(complete) == len(records)
 
 
@@ -249,19 +251,19 @@ def check_resumptions(lines: list[Event], snapshots: list[dict[str, int]]) -> No
     assert session == len(snapshots) + 1
 
 
-def check_finals(folder: Path, plan: Mapping[str, Any], lines: list[Event]) -> None:
+def check_finals(folder: Path, plan: SearchPlan, lines: list[Event]) -> None:
     """Every run of the finals ended once, the test set was read once, and the models are whole."""
-    records = read_records(folder / "records.jsonl")
-    finals, best = records.finals, [trial.number for trial in records.ranked()[: plan["finalists"]]]
+    records = read_run(folder).records
+    finals, best = records.finals, [trial.number for trial in records.ranked()[: plan.finalists]]
     assert {final.trial for final in finals if final.phase is Phase.FINALIST} == {*best, 0}  # and the recipe
-    assert count(lines, "final_end") == len(finals) == (len({*best, 0}) + 1) * plan["seeds"]
+    assert count(lines, "final_end") == len(finals) == (len({*best, 0}) + 1) * plan.seeds
     assert all(final.ended is not None and not final.reason for final in finals)
-    assert sum(final.phase is Phase.REFIT for final in finals) == plan["seeds"]
+    assert sum(final.phase is Phase.REFIT for final in finals) == plan.seeds
     assert len((folder / "test_ledger.jsonl").read_text().splitlines()) == 1
     result = json.loads((folder / "result.json").read_text())
     assert result["test_reads"] == 1
     for model in result["winner"]["models"]:
-        assert load_model(folder / model).config.architecture == plan["model"]
+        assert load_model(folder / model).config.architecture == plan.model
     assert not (folder / "checkpoints").exists()
 
 
