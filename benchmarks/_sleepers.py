@@ -36,11 +36,11 @@ class SleepContext:
 class Sleeper(Trainable):
     """Does what `search.workers.training_actor.TrainingActor` does, at the same moments, without training."""
 
-    def setup(self, config: dict[str, Any], context: SleepContext) -> None:
-        self._context = context
+    def setup(self, config: dict[str, Any]) -> None:
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._context: SleepContext = new_config["context"].fetch()
         self._job: Job = new_config["job"]
         self._epochs = 0
         return True

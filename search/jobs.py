@@ -106,10 +106,14 @@ class Chain:
     Args:
         stages: makes the sources, in order; each is asked for only when those before it are done, so that it can depend
             on what they recorded.
+
+    Attributes:
+        stage: the number of the present one, from 0.
     """
 
     def __init__(self, stages: Iterator[JobSource]) -> None:
         self._stages = stages
+        self.stage = 0
         self._source: JobSource | None = next(stages, None)
         self._at_work: set[str] = set()
 
@@ -122,7 +126,7 @@ class Chain:
                 return job
             if self._at_work:
                 return Wait()
-            self._source = next(self._stages, None)
+            self._source, self.stage = next(self._stages, None), self.stage + 1
         return None
 
     def report(self, chunk: Chunk) -> bool:

@@ -29,7 +29,9 @@ class Asker(Searcher):
         found = self._dispatcher.assign(trial_id)
         if found is None:
             return Searcher.FINISHED  # a word, by which Tune knows that it need not ask again
-        return None if isinstance(found, Wait) else {"job": found.job, "share": found.request.gpus}
+        if isinstance(found, Wait):
+            return None
+        return {"job": found.job, "share": found.request.gpus, "context": found.lane.context}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         reason = self._lost.take(trial_id)

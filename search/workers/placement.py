@@ -76,13 +76,22 @@ class Demand:
         """How many jobs fit on the nodes together."""
         return sum(self._fits(request, nodes) for request in self.requests)
 
-    def next(self, nodes: Sequence[Node], at_work: Counter[Request]) -> Request | None:
+    def next(
+        self, nodes: Sequence[Node], at_work: Counter[Request], others: Counter[Request] | None = None
+    ) -> Request | None:
         """What the next job is to ask for: a place on the kind of GPU with most room; None when there is none.
 
         There is always room for one job, which waits where no node has come yet.
+
+        Args:
+            at_work: what the jobs at work asked for.
+            others: likewise, jobs of runs that ask for something else, on the same nodes.
         """
         count = at_work.total()
-        if count >= (self.concurrency or max(1, self.fits(nodes) + self.surplus)):
+        if others:
+            nodes, count = without(nodes, others), count + others.total()
+        room = self.fits(nodes) + self.surplus + (others.total() if others else 0)
+        if count >= (self.concurrency or max(1, room)):
             return None
         taken = Counter[str]()
         for request, number in at_work.items():
@@ -91,6 +100,21 @@ class Demand:
 
     def _fits(self, request: Request, nodes: Sequence[Node]) -> int:
         return sum(request.fits(node) for node in nodes)
+
+
+def without(nodes: Sequence[Node], requests: Counter[Request]) -> list[Node]:
+    """What the nodes have left beside jobs that ask for this, each on the first node that has room for it.
+
+    That is Ray's order within a few jobs: it fills nodes, and which of them a job went to does not change how many fit
+    but for what is left over.
+    """
+    left = [dict(node) for node in nodes]
+    for request in requests.elements():
+        node = next((node for node in left if request.fits(node)), None)
+        if node is not None:
+            node["CPU"] = node.get("CPU", 0.0) - request.cpus
+            node["GPU"] = node.get("GPU", 0.0) - request.gpus
+    return list(left)
 
 
 def _whole(number: float) -> int:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from search.interruption import Interrupted
-from search.jobs import JobSource
+from search.jobs import Chain
 from search.run_folder.limits import Limits
 from search.run_folder.paths import CHECKPOINTS_FOLDER
+from search.workers._lanes import Lane, Lanes
 from search.workers._remote_calls import on_gpus
 from search.workers.computed_features import compute_on_workers, worth_spreading
 from search.workers.context import WorkerContext
 from search.workers.gpu_shares import measure, share_requests
 from search.workers.placement import Demand, Request, gpu_kinds
 from search.workers.ray_session import check_fits, gpus_available, live_nodes, ray_session, trials_at_once
-from search.workers.run_jobs import run_jobs
+from search.workers.run_jobs import lane_of, work_through
 from search.workers.shared_features import clear_stores, local_store_bytes, share_maker, share_stores
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.features.computing import Compute, compute_in_threads
@@ -61,58 +63,141 @@ class Training:
 
 
 class WorkerPool:
-    """Workers that train, while `worker_pool` keeps Ray up."""
+    """Workers that do the jobs of one run, as long as there is one of `Workers`.
 
-    def __init__(self, context: WorkerContext, demand: Demand, log: Log) -> None:
-        self._context, self._demand, self._log = context, demand, log
+    Args:
+        work: does all jobs of a lane.
+    """
+
+    def __init__(self, context: WorkerContext, demand: Demand, log: Log, work: Callable[[Lane], None]) -> None:
+        self._context, self._demand, self._log, self._work = context, demand, log, work
 
     def trials_at_once(self) -> int:
         """How many jobs are at work at once, on the machines as they are now."""
         return trials_at_once(self._demand)
 
-    def run(self, source: JobSource) -> None:
+    def run(self, source: Chain) -> None:
         """Run all jobs of a source; returns when it has no more, or as soon as its `tick` says to stop.
 
         Raises:
-            Exception: whatever the source raised, after the workers were stopped.
+            Exception: whatever the source raised, after its jobs were stopped.
         """
-        run_jobs(source, self._context, self._demand, log=self._log)
+        lane = lane_of(source, self._context, self._demand, self._log, lambda: source.stage)
+        self._work(lane)
+        lane.raise_error()
 
 
-@contextmanager
-def worker_pool(
-    training: Training,
-    limits: Limits,
-    *,
-    log: Log,
-    interrupted: Callable[[], bool],
-    on_death: Callable[[str], object],
-) -> Iterator[WorkerPool]:
-    """Ray with the development clips, on this machine or at the address of the limits, while the block lasts.
+class Workers(Protocol):
+    """Where a run finds its workers."""
+
+    def pool(
+        self, training: Training, limits: Limits, *, log: Log, interrupted: Callable[[], bool]
+    ) -> AbstractContextManager[WorkerPool]:
+        """Ray with the development clips, on this machine or at the address of the limits, while the block lasts.
+
+        Args:
+            log: gets a line on what the user should know of the machines.
+            interrupted: asked while memory is measured.
+
+        Raises:
+            ConfigError: no trial fits, or what one needs of a GPU cannot be measured.
+            ConnectionError: no cluster at the address, or Ray cannot be started here.
+            Interrupted: while memory was measured.
+        """
+
+
+class OwnWorkers:
+    """Ray and workers for one run.
 
     Args:
-        log: gets a line on what the user should know of the machines.
-        interrupted: asked while memory is measured.
-        on_death: called from another thread, with what has died, when Ray's head is gone: no call of the pool can be
+        on_death: called from another thread, with what has died, when Ray's head is gone: no call of a pool can be
             relied on to come back then.
-
-    Raises:
-        ConfigError: no trial fits, or what one needs of a GPU cannot be measured.
-        ConnectionError: no cluster at the address, or Ray cannot be started here.
-        Interrupted: while memory was measured.
     """
-    store_bytes = local_store_bytes(training.stores, training.development)
-    with ray_session(limits.address, object_store_bytes=store_bytes, on_death=on_death):
-        gpus = limits.gpus_per_trial
-        gpus = float(gpus_available()) if gpus is None else gpus
-        context = _context(training, limits, device="cuda" if gpus else "cpu", log=log)
-        if isinstance(gpus, str):
-            requests = _measured_requests(training, context, limits.cpus_per_trial, log, interrupted)
-        else:
-            requests = [Request(cpus=limits.cpus_per_trial, gpus=gpus)]
-        demand = Demand(requests=requests, concurrency=limits.concurrency, surplus=int(limits.address is not None))
-        check_fits(demand)
-        yield WorkerPool(context, demand, log)
+
+    def __init__(self, on_death: Callable[[str], object]) -> None:
+        self._on_death = on_death
+
+    @contextmanager
+    def pool(
+        self, training: Training, limits: Limits, *, log: Log, interrupted: Callable[[], bool]
+    ) -> Iterator[WorkerPool]:
+        """See `Workers.pool`."""
+
+        def work(lane: Lane) -> None:
+            lanes = Lanes()
+            lanes.add(lane)
+            lanes.close()
+            work_through(lanes, log=log)
+
+        size = local_store_bytes(training.stores, training.development)
+        with ray_session(limits.address, object_store_bytes=size, on_death=self._on_death):
+            yield WorkerPool(*_prepared(training, limits, log, interrupted), log, work)
+
+
+class SharedWorkers:
+    """One Ray and one set of workers for several runs at the same time, each of them in a thread of its own.
+
+    The thread that serves starts Ray as soon as the first run asks for workers, and does the jobs of all of them.
+
+    Args:
+        runs: how many there will be at most, by which Ray's object store is made.
+        on_death: see `OwnWorkers`.
+        log: gets a line when the cluster grew or shrank.
+        idle: around the time that a run waits while its jobs are done.
+    """
+
+    def __init__(
+        self,
+        *,
+        runs: int,
+        on_death: Callable[[str], object],
+        log: Log,
+        idle: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._runs, self._on_death, self._log, self._idle = runs, on_death, log, idle
+        self._lanes = Lanes()
+        self._asked, self._answered = threading.Event(), threading.Event()
+        self._first: tuple[str | None, int] | None = None  # address and bytes of the object store
+        self._refusal: Exception | None = None
+
+    @contextmanager
+    def pool(
+        self, training: Training, limits: Limits, *, log: Log, interrupted: Callable[[], bool]
+    ) -> Iterator[WorkerPool]:
+        """See `Workers.pool`; of runs with the same limits."""
+        if not self._asked.is_set():
+            self._first = (limits.address, self._runs * local_store_bytes(training.stores, training.development))
+            self._asked.set()
+        self._answered.wait()
+        if self._refusal is not None:
+            raise self._refusal
+        yield WorkerPool(*_prepared(training, limits, log, interrupted), log, self._work)
+
+    def serve(self) -> None:
+        """Do the jobs of all runs until `close`; a Ray that cannot be started, or fails, is for the runs to raise."""
+        self._asked.wait()
+        try:
+            if self._first is not None:
+                address, size = self._first
+                with ray_session(address, object_store_bytes=size, on_death=self._on_death):
+                    self._answered.set()
+                    while self._lanes.wait():
+                        work_through(self._lanes, log=self._log)
+        except Exception as error:
+            self._refusal = error
+        finally:
+            self._answered.set()
+            self._lanes.end(self._refusal)
+
+    def close(self) -> None:
+        """No run will ask any more."""
+        self._lanes.close()
+        self._asked.set()
+
+    def _work(self, lane: Lane) -> None:
+        self._lanes.add(lane)
+        with self._idle():
+            lane.done.wait()
 
 
 def feature_compute(clips: int, settings: FeatureConfig, limits: Limits, log: Log) -> Compute:
@@ -126,6 +211,22 @@ def clear_leftovers(run_folder: Path) -> None:
     """Delete what workers left in a run folder all of whose jobs have ended, those of earlier sessions too."""
     shutil.rmtree(run_folder / CHECKPOINTS_FOLDER, ignore_errors=True)
     clear_stores(run_folder)
+
+
+def _prepared(
+    training: Training, limits: Limits, log: Log, interrupted: Callable[[], bool]
+) -> tuple[WorkerContext, Demand]:
+    """What the workers need for the jobs of a run, and what each job asks of a node."""
+    gpus = limits.gpus_per_trial
+    gpus = float(gpus_available()) if gpus is None else gpus
+    context = _context(training, limits, device="cuda" if gpus else "cpu", log=log)
+    if isinstance(gpus, str):
+        requests = _measured_requests(training, context, limits.cpus_per_trial, log, interrupted)
+    else:
+        requests = [Request(cpus=limits.cpus_per_trial, gpus=gpus)]
+    demand = Demand(requests=requests, concurrency=limits.concurrency, surplus=int(limits.address is not None))
+    check_fits(demand)
+    return context, demand
 
 
 def _context(training: Training, limits: Limits, *, device: str, log: Log) -> WorkerContext:

@@ -59,6 +59,8 @@ def ray_session(
 ) -> Iterator[None]:
     """Ray, started here with an object store of that size, or found at `address`; its chatter off.
 
+    Within another session it is that one.
+
     Args:
         on_death: called from another thread, with what has died, when the head of Ray is gone and no call of Ray can be
             relied on to come back.
@@ -66,6 +68,9 @@ def ray_session(
     Raises:
         ConnectionError: no cluster at `address`, or Ray cannot be started here.
     """
+    if ray.is_initialized():
+        yield
+        return
     _set_up()
     with scratch_folder() as scratch:
         _start(address, object_store_bytes)

@@ -1,7 +1,7 @@
-"""Runs a `JobSource` on Ray Tune.
+"""Runs jobs on Ray Tune.
 
 Ray Tune places jobs on workers, keeps actors alive between them and restarts jobs whose worker died. It decides
-nothing: its searcher, scheduler and stopper (`_tune_parts`) pass every question to the source.
+nothing: its searcher, scheduler and stopper (`_tune_parts`) pass every question to the source of the jobs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from ray.tune import Trainable
 
 from search.jobs import JobSource
 from search.workers._dispatch import Dispatcher, Places
+from search.workers._handed import Handed
+from search.workers._lanes import Lane, Lanes
 from search.workers._scratch import scratch_folder
 from search.workers._tune_parts import Asker, Judge, Watch
 from search.workers.lost_workers import MOST_LOST_WORKERS, LostWorkers
@@ -31,6 +33,24 @@ class Context(Protocol):
         """On storage that all nodes reach."""
 
 
+def lane_of(
+    source: JobSource,
+    context: Context,
+    demand: Demand,
+    log: Callable[[str], None],
+    stage: Callable[[], int] = lambda: 0,
+) -> Lane:
+    """The jobs of a run, for `work_through`; see `Lane`."""
+    return Lane(
+        source=source,
+        demand=demand,
+        run_folder=Path(context.run_folder),
+        context=Handed(context),
+        log=log,
+        stage=stage,
+    )
+
+
 def run_jobs(
     source: JobSource,
     context: Context,
@@ -42,21 +62,34 @@ def run_jobs(
     """Run all jobs of `source`; returns when it has no more, or as soon as `source.tick()` says to stop.
 
     Args:
-        actor: what works on the jobs, made with `context`; gets `{"job": Job, "share": float}`, the share being that of
-            a GPU, and reports `{"chunk": Chunk}`.
+        actor: see `work_through`.
         log: gets a line when the cluster grew or shrank, and on each job that needs more of a GPU.
 
     Raises:
         Exception: whatever the source raised, after the workers were stopped.
     """
-    dispatcher = Dispatcher(source, Places(demand, live_nodes, log), Path(context.run_folder), log)
+    lanes, lane = Lanes(), lane_of(source, context, demand, log)
+    lanes.add(lane)
+    lanes.close()
+    work_through(lanes, actor=actor, log=log)
+    lane.raise_error()
+
+
+def work_through(
+    lanes: Lanes, *, actor: type[Trainable] = TrainingActor, log: Callable[[str], None] = lambda text: None
+) -> None:
+    """Run the jobs of all lanes, until there are none and none will come, or all that are there are to stop.
+
+    Args:
+        actor: what works on the jobs; gets `{"job": Job, "share": float, "context": Handed}`, the share being that of a
+            GPU and the context that of the job's run, and reports `{"chunk": Chunk}`.
+        log: gets a line when the cluster grew or shrank.
+    """
+    dispatcher = Dispatcher(lanes, Places(live_nodes, log))
     lost = LostWorkers()
-    trainable = tune.with_resources(
-        tune.with_parameters(actor, context=context), tune.PlacementGroupFactory([demand.requests[0].bundle()])
-    )
     with scratch_folder() as scratch:
         tune.run(
-            trainable,
+            actor,
             name="jobs",
             search_alg=Asker(dispatcher, lost),
             scheduler=Judge(dispatcher, lost),
@@ -68,4 +101,4 @@ def run_jobs(
             raise_on_failed_trial=False,
             verbose=0,
         )
-    dispatcher.raise_error()
+    lanes.end()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import ray
 
 from search.run_folder.paths import FEATURES_FOLDER
 from search.wording import bytes_text
+from search.workers._handed import fetched
 from ser_core.config import FeatureConfig
 from ser_core.features.cache import map_frames, open_arrays, write_arrays
 from ser_core.features.computing import compute_in_threads
@@ -72,13 +73,7 @@ class MadeFeatures:
     def store(self, settings: FeatureConfig, threads: int) -> FeatureStore:
         """See `search.workers.context.FeatureMaker`; frames are memory-mapped, and hold the development clips alone."""
         compute = partial(compute_in_threads, threads=threads)
-        return _fetched(self.corpus).store(settings, _fetched(self.rows), compute=compute)
-
-
-@lru_cache(maxsize=4)
-def _fetched(reference: ray.ObjectRef) -> Any:
-    """What lies in the object store, once per process: a manifest of 100,000 clips takes half a second to unpack."""
-    return ray.get(reference)
+        return fetched(self.corpus).store(settings, fetched(self.rows), compute=compute)
 
 
 def share_maker(corpus: CorpusFeatures, rows: np.ndarray) -> MadeFeatures:

@@ -20,18 +20,18 @@ from ser_core.features.transforms import settings_key
 class TrainingActor(Trainable):
     """Trains one job after another; a job that fails leaves the actor fit for the next."""
 
-    def setup(self, config: dict[str, Any], context: WorkerContext) -> None:
-        torch.set_num_threads(context.threads)
-        self._context = context
-        self._stores: dict[str, FeatureStore] = {}
+    def setup(self, config: dict[str, Any]) -> None:
         self._device_works = True
         hold_to_share(config["share"])
-        self._run = JobRun(config["job"], context, self._store_of)
+        self._serve(config["context"].fetch())
+        self._run = JobRun(config["job"], self._context, self._store_of)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if not self._device_works:
             ray.actor.exit_actor()  # the job begins on another worker
-        self._run.close()
+        self._run.leave()
+        if (context := new_config["context"].fetch()) is not self._context:
+            self._serve(context)
         self._run = JobRun(new_config["job"], self._context, self._store_of)
         return True
 
@@ -45,6 +45,12 @@ class TrainingActor(Trainable):
     def cleanup(self) -> None:
         """The actor ends; a job that is still going is saved, so that it can go on elsewhere."""
         self._run.leave()
+
+    def _serve(self, context: WorkerContext) -> None:
+        """Work for a run from now on; nothing of another one is kept."""
+        torch.set_num_threads(context.threads)
+        self._context = context
+        self._stores: dict[str, FeatureStore] = {}
 
     def _store_of(self, config: Config) -> FeatureStore:
         """The features that `config` asks for, fetched once; of those made on demand only the last are kept open."""

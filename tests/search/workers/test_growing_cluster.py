@@ -40,7 +40,7 @@ class Folder:
 class Sleeper(Trainable):
     """Sleeps for each epoch of its job; a job needs the share of a GPU that its settings say."""
 
-    def setup(self, config: dict[str, Any], context: Folder) -> None:
+    def setup(self, config: dict[str, Any]) -> None:
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,22 @@ EPOCHS = 3
 
 def make_actor(run_folder: Path, first: Job, *, device: str = "cpu") -> TrainingActor:
     context = make_context(run_folder, two_classes(), model="saboteur", device=device)
+    return TrainingActor(given(first, context))
 
-    class Worker(TrainingActor):
-        def setup(self, config: dict[str, Any], context: WorkerContext = context) -> None:
-            super().setup(config, context)
 
-    return Worker({"job": first, "share": 0.0})
+@dataclass(frozen=True)
+class Here:
+    """A context that is in this process already."""
+
+    context: WorkerContext
+
+    def fetch(self) -> WorkerContext:
+        return self.context
+
+
+def given(job: Job, context: WorkerContext) -> dict[str, Any]:
+    """What a worker gets with a job."""
+    return {"job": job, "share": 0.0, "context": Here(context)}
 
 
 def job(name: str, how: str = "never") -> Job:
@@ -51,7 +62,7 @@ def test_a_job_leaves_no_trace_in_the_next_one_of_its_worker(how: str, saboteur:
     fresh = scores(finish(make_actor(tmp_path / "run", job("fresh"))))
     actor = make_actor(tmp_path / "run", job("before", how))
     finish(actor)
-    assert actor.reset_config({"job": job("next")})
+    assert actor.reset_config({**actor.config, "job": job("next")})
     assert scores(finish(actor)) == fresh  # bit by bit
     assert not saboteur.ALIVE
 
@@ -63,4 +74,4 @@ def test_a_worker_that_lost_its_device_takes_no_other_job(saboteur: Any, tmp_pat
     (chunk,) = finish(actor)
     assert chunk.outcome is Outcome.FAILED
     with pytest.raises(TypeError, match="exit_actor API is called on a non-actor"):  # within Ray it ends the worker
-        actor.reset_config({"job": job("two")})
+        actor.reset_config({**actor.config, "job": job("two")})
