@@ -28,8 +28,6 @@ from ser_core.protocols import PROTOCOL_NAMES, PUBLISHED, is_protocol
 from ser_core.whole_file import write_whole
 from spaces.several import SEVERAL, is_choice
 
-RunOne = Callable[[Options], object]
-"""Does one run by its options; raises what that raises."""
 FindFolds = Callable[[str, Options], Sequence[str]]
 """Protocol and options -> its folds on the corpus that they name, as `--split` takes them."""
 
@@ -52,13 +50,17 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """What `batch.json` holds; early versions, whose protocols were the published ones, kept no folds."""
+    """What `batch.json` holds.
+
+    Early versions, whose protocols were the published ones, kept no folds, and limited each run by itself.
+    """
 
     models: tuple[str, ...]
     protocol: str
     search_per_fold: bool
     options: Mapping[str, Any]
     folds: tuple[str, ...] = ()
+    limits_shared: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,7 @@ class Batch:
         folds: its folds, as `--split` takes them.
         search_per_fold: every fold searches; else the first one does, and its winner is trained on the others.
         options: of all runs.
+        limits_shared: hours and epochs among them are for all runs together, not, as in early versions, for each.
     """
 
     models: tuple[str, ...]
@@ -78,6 +81,7 @@ class Batch:
     folds: tuple[str, ...]
     search_per_fold: bool
     options: Options
+    limits_shared: bool = True
 
     @property
     def members(self) -> list[Member]:
@@ -94,6 +98,39 @@ class Batch:
             for model in self.models
             for number, fold in enumerate(self.folds, 1)
         ]
+
+    def _sharing(self) -> Batch:
+        """The same batch with limits for all runs together, where it has one for each."""
+        given, searches = self.options.given(), sum(not member.taken_from for member in self.members)
+        limits: dict[str, Any] = {"hours": None, "hours_per_run": given.get("hours")}
+        if "epochs_total" in given:
+            limits["epochs_total"] = given["epochs_total"] * searches
+        return replace(self, options=replace(self.options, **limits), limits_shared=True)
+
+    def shares(self, again: Mapping[str, Any]) -> dict[str, Any]:
+        """What each run gets of the limits that hold for all of them together, by name of its own option.
+
+        Args:
+            again: options of a later call, which go before those that the batch was started with.
+
+        Raises:
+            ConfigError: not an epoch for every search.
+        """
+        limits = {**self.options.given(), **again}
+        runs, searches = len(self.members), sum(not member.taken_from for member in self.members)
+        epochs = limits.get("epochs_total")
+        if epochs is not None and epochs < searches:
+            raise ConfigError(
+                f"--epochs-total is for all runs together and must be at least 1 for each of {searches} searches; got "
+                f"{epochs}"
+            )
+        hours = [limits["hours"] / runs] if "hours" in limits else []
+        hours += [limits["hours_per_run"]] if "hours_per_run" in limits else []
+        return {
+            "hours": min(hours, default=None),
+            "hours_per_run": None,
+            "epochs_total": None if epochs is None else epochs // searches,
+        }
 
     def fold_folder(self, model: str, number: int) -> str:
         name = f"fold-{number:0{len(str(len(self.folds)))}d}"  # so that the order of names is that of folds
@@ -126,7 +163,16 @@ class Batch:
             options = Options.of({name: value for name, value in kept.options.items() if value is not None})
         except (DocumentError, ConfigError) as error:
             raise ConfigError(f"{path} is not a batch that this version can read: {error}") from error
-        return cls(**{**vars(kept), "folds": folds, "options": options})
+        batch = cls(**{**vars(kept), "folds": folds, "options": options})
+        return batch if batch.limits_shared else batch._sharing()
+
+
+_SHARED = {
+    "hours": {"hours", "hours_per_run"},
+    "hours_per_run": {"hours_per_run"},
+    "epochs_total": {"epochs_total"},
+}
+"""Limit of one run -> the options of a batch that it comes from."""
 
 
 def asks_for_batch(options: Options) -> bool:
@@ -144,6 +190,8 @@ def batch_of(options: Options, find_folds: FindFolds) -> Batch | None:
     protocol = options.split if options.split is not None and is_protocol(options.split) else ""
     _check_search(options, protocol)
     if not asks_for_batch(options):
+        if options.hours_per_run is not None:
+            raise ConfigError("--hours-per-run is for several runs, of models or folds; --hours limits a single one")
         return None
     if not options.models:
         raise ConfigError("--model must be given, unless --resume names a run; see --help")
@@ -208,35 +256,30 @@ def default_batch_folder(batch: Batch) -> Path:
     return Path("runs") / "-".join(filter(None, (models, protocol, f"{datetime.now():%Y%m%d-%H%M%S}")))
 
 
-def run_batch(
-    batch: Batch, folder: Path, call: Options, run_one: RunOne, errors: tuple[type[Exception], ...]
-) -> dict[str, Exception]:
-    """Do every run of the batch that is not done, and report which could not be.
+def due_runs(batch: Batch, folder: Path, call: Options) -> list[tuple[Member, Options]]:
+    """The runs of a batch that are not done, with their options; a batch that is not a dry run is kept in its folder.
 
     Args:
         call: options of this call; limits among them go before those that the batch was started with.
-        errors: that end one run alone.
-
-    Returns:
-        Member folder -> what ended it.
 
     Raises:
-        ConfigError: a resumed batch with options that it has fixed.
+        ConfigError: a resumed batch with options that it has fixed, or too few epochs for so many searches.
     """
-    problems: dict[str, Exception] = {}
     if call.resume is not None:
         _check_again(batch, folder, call)
+    due = [
+        (member, _options(batch, member, folder, call))
+        for member in batch.members
+        if not (folder / member.folder / RESULT_FILE).exists() or _goes_on(call)
+    ]
     if not call.dry_run:
         batch.save(folder)
-    changed = call.resume is not None and any(OPTIONS[name].extends for name in call.given())
-    for member in batch.members:
-        if (folder / member.folder / RESULT_FILE).exists() and not changed:
-            continue
-        try:
-            run_one(_options(batch, member, folder, call))
-        except errors as error:
-            problems[member.folder] = error
-    return problems
+    return due
+
+
+def _goes_on(call: Options) -> bool:
+    """True where runs that have ended get more to do."""
+    return call.resume is not None and any(OPTIONS[name].extends for name in call.given())
 
 
 def _check_again(batch: Batch, folder: Path, call: Options) -> None:
@@ -256,11 +299,13 @@ def _options(batch: Batch, member: Member, folder: Path, call: Options) -> Optio
     own_folder = folder / member.folder
     again = {name: value for name, value in call.given().items() if OPTIONS[name].again and not _own(name)}
     again |= {"dry_run": call.dry_run, "allow_second_test_read": call.allow_second_test_read}
+    shares = batch.shares(again)
     if (own_folder / PLAN_FILE).exists():
         skip_bad = call.skip_bad or batch.options.skip_bad
         places = {"cache_dir": batch.options.cache_dir, "cache_gib": batch.options.cache_gib}
-        return Options(**{**places, **again, "skip_bad": skip_bad, "resume": own_folder})
-    options = own_options(replace(batch.options, **again), member.model)
+        changed = {name: value for name, value in shares.items() if call.given().keys() & _SHARED[name]}
+        return Options(**{**places, **again, **changed, "skip_bad": skip_bad, "resume": own_folder})
+    options = own_options(replace(batch.options, **{**again, **shares}), member.model)
     if member.taken_from and not call.dry_run:
         left_out: dict[str, Any] = {name: None for name in options.given() if OPTIONS[name].searches}
         options = replace(options, **left_out, configuration=folder / member.taken_from)

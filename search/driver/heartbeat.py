@@ -22,9 +22,19 @@ class Heartbeat:
 
     Args:
         interrupted: True as soon as anybody has asked to stop.
+        runs: how many share the driver's time.
     """
 
-    def __init__(self, folder: Path, records: RunRecords, progress: Progress, interrupted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        records: RunRecords,
+        progress: Progress,
+        interrupted: Callable[[], bool],
+        *,
+        runs: int = 1,
+    ) -> None:
+        self._share = DASHBOARD_SHARE / runs
         self._folder, self._records, self._progress, self.interrupted = folder, records, progress, interrupted
         self._stopping = False
         self._page_due = time.monotonic() + DASHBOARD_SECONDS
@@ -63,4 +73,4 @@ class Heartbeat:
                 f"python search/dashboard.py {self._folder} draws it again"
             )
         took = time.monotonic() - began
-        self._page_due = began + max(DASHBOARD_SECONDS, took / DASHBOARD_SHARE)
+        self._page_due = began + max(DASHBOARD_SECONDS, took / self._share)

@@ -25,6 +25,7 @@ from search.jobs import Chain, JobSource, inner_fold
 from search.run_folder.architectures import first_rungs, schedules, scorings
 from search.run_folder.paths import LOCK_FILE, PLAN_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
+from search.run_folder.records import RunRecords
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import AUTO
 from search.study.allocation import Luck
@@ -34,7 +35,7 @@ from search.study.storage import open_study, sole_writer, without_password
 from search.terminal.printing import plain
 from search.terminal.progress import Progress, Stage
 from search.wording import resume_command
-from search.workers.pool import Training, clear_leftovers, worker_pool
+from search.workers.pool import OwnWorkers, Training, Workers, clear_leftovers
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError
 from ser_core.features.store import corpus_features
@@ -45,6 +46,34 @@ from spaces.several import ARCHITECTURE, for_choice
 
 
 @dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a run works with, and may share with others.
+
+    Attributes:
+        workers: where it finds them.
+        by_signal: True as soon as the process was asked to stop.
+        show: makes what the user sees of the run.
+        runs: how many share the driver's time.
+    """
+
+    workers: Workers
+    by_signal: Callable[[], bool]
+    show: Callable[[SearchPlan, RunRecords], Progress]
+    runs: int = 1
+
+
+@contextmanager
+def means_of_one(folder: Path, console: Console) -> Iterator[Means]:
+    """For a run by itself."""
+    with interrupts(stopped_at_once(folder)) as by_signal:
+        yield Means(
+            workers=OwnWorkers(partial(abandon, folder)),
+            by_signal=by_signal,
+            show=lambda plan, records: Progress(plan, records, console),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What all stages of a run share.
 
@@ -52,12 +81,14 @@ class Run:
         plan, folder: what is to be done, and where.
         writer: of the records, which grow meanwhile.
         progress: what the user sees.
+        means: what it may share with other runs.
     """
 
     plan: SearchPlan
     folder: Path
     writer: RecordWriter
     progress: Progress
+    means: Means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +116,7 @@ def execute(
     cache_bytes: int | None,
     console: Console,
     allow_second: bool,
+    means: Means,
 ) -> dict[str, Any]:
     """Run or resume the plan in `folder` and return the result, which is also written there.
 
@@ -98,8 +130,8 @@ def execute(
         FinalsError, SearchStopped: the run cannot end with a number.
         OSError: a disk that is full or cannot be written.
     """
-    with _locked(folder), sole_writer(storage), interrupts(stopped_at_once(folder)) as by_signal:
-        interrupted = Interruption(folder, by_signal)
+    with _locked(folder), sole_writer(storage):
+        interrupted = Interruption(folder, means.by_signal)
         writer = RecordWriter(folder / RECORDS_FILE, scoring=scorings(plan))
         try:
             study, flush = open_study(
@@ -111,9 +143,9 @@ def execute(
             )
             plan.save(folder)
             writer.session()
-            with Progress(plan, writer.records, console) as progress:
-                run = Run(plan=plan, folder=folder, writer=writer, progress=progress)
-                heartbeat = Heartbeat(folder, writer.records, progress, interrupted)
+            with means.show(plan, writer.records) as progress:
+                run = Run(plan=plan, folder=folder, writer=writer, progress=progress, means=means)
+                heartbeat = Heartbeat(folder, writer.records, progress, interrupted, runs=means.runs)
                 features = Features(plan, corpus_features(manifest, cache_dir, cache_bytes), progress, heartbeat)
                 inner = inner_of(manifest, split, plan.folds, plan.seed)
                 data = Data(manifest=manifest, split=split, inner=inner, features=features)
@@ -137,12 +169,8 @@ def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], 
     """
     speaker_of = {clip.clip_id: clip.speaker for clip in data.manifest.clips}
     finals = Finals(run.plan, run.writer, run.folder, speaker_of, heartbeat.tick)
-    with worker_pool(
-        training_of(run, data),
-        run.plan.limits,
-        log=run.progress.message,
-        interrupted=heartbeat.interrupted,
-        on_death=partial(abandon, run.folder),
+    with run.means.workers.pool(
+        training_of(run, data), run.plan.limits, log=run.progress.message, interrupted=heartbeat.interrupted
     ) as pool:
 
         def stages() -> Iterator[JobSource]:
@@ -239,7 +267,7 @@ def search_of(
         luck=_luck(plan, search_folds(plan, data)) if ARCHITECTURE in plan.space else None,
         all_trials=plan.limits.all_trials,
         epochs_total=plan.limits.epochs_total,
-        time_left=search_clock(plan, run.writer.records, concurrency),
+        time_left=search_clock(plan, run.writer.records, concurrency, shared=run.means.runs > 1),
         flush=flush,
         interrupted=heartbeat.tick,
         log=run.progress.message,

@@ -16,6 +16,7 @@ class Kind(Enum):
     EARLIER = "defines the run: configurations of an earlier one"
     BATCH = "defines how the runs of a batch hang together"
     LIMIT = "limits the run: a field of its plan's limits"
+    EACH = "limits each run of a batch"
     PLACE = "says where things lie, which changes no result"
     CALL = "belongs to this call alone"
 

@@ -92,15 +92,23 @@ class Options:
     hours: float | None = option(
         Kind.LIMIT,
         SEARCH,
-        "Wall time for everything; the finals' share is kept aside.",
+        "Wall time for everything, all runs of a batch together; the finals' share is kept aside.",
         means="no limit",
+        above=0,
+        extends=True,
+    )
+    hours_per_run: float | None = option(
+        Kind.EACH,
+        SEARCH,
+        "Of a batch: time for each run, as if it had the workers to itself.",
+        means="an equal share of --hours",
         above=0,
         extends=True,
     )
     epochs_total: int | None = option(
         Kind.LIMIT,
         SEARCH,
-        "Epochs over all trials of the search.",
+        "Epochs over all trials of the search, those of all runs of a batch together.",
         means="no limit",
         least=1,
         searches=True,

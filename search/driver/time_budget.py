@@ -13,30 +13,50 @@ from search.run_folder.records import RunRecords
 from spaces.several import for_choice
 
 RESERVE_SECONDS = 5.0
-"""How often the time that the finals will need is estimated anew."""
+"""How often it is reckoned anew what the finals will need, and what training has taken."""
 
 
 def search_clock(
-    plan: SearchPlan, records: RunRecords, concurrency: Callable[[], int], clock: Callable[[], float] = time.time
+    plan: SearchPlan,
+    records: RunRecords,
+    concurrency: Callable[[], int],
+    clock: Callable[[], float] = time.time,
+    *,
+    shared: bool = False,
 ) -> Callable[[], float]:
     """A function that returns the seconds left for the search, the finals' share of `--hours` set aside.
 
     Time of earlier sessions counts, and what this one has spent before its search, as on features. The share is
     estimated from the epochs trained so far, and from how many trials the cluster trains at once, which may change.
+
+    Args:
+        shared: the run has the workers together with others: its time is not what the clock says, but what its training
+            would have taken on all of them.
     """
     if plan.limits.hours is None:
         return lambda: math.inf
-    *earlier, present = records.sessions
-    end = present.started + 3600 * plan.limits.hours - sum(session.last - session.started for session in earlier)
-    reserve, estimated_at = 0.0, -math.inf
+    whole = 3600 * plan.limits.hours
+    reserve, trained, estimated_at = 0.0, 0.0, -math.inf
 
     def left() -> float:
-        nonlocal reserve, estimated_at
+        nonlocal reserve, trained, estimated_at
         if clock() - estimated_at >= RESERVE_SECONDS:
             reserve, estimated_at = finals_seconds(plan, records, concurrency()), clock()
-        return end - clock() - reserve
+            trained = trained_seconds(records) / concurrency() if shared else 0.0
+        return whole - (trained if shared else _elapsed(records, clock())) - reserve
 
     return left
+
+
+def trained_seconds(records: RunRecords) -> float:
+    """What all training of a run has taken, one job after another."""
+    return sum(run.train_seconds for run in (*records.trials.values(), *records.finals))
+
+
+def _elapsed(records: RunRecords, now: float) -> float:
+    """Of all sessions, the last of which goes on."""
+    *earlier, present = records.sessions
+    return now - present.started + sum(session.last - session.started for session in earlier)
 
 
 def finals_seconds(plan: SearchPlan, records: RunRecords, concurrency: int) -> float:

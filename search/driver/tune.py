@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optuna.exceptions import StorageInternalError
 from rich.console import Console
 
-from search.driver.batch import Batch, asks_for_batch, batch_of, default_batch_folder, run_batch
+from search.driver.batch import Batch, Member, asks_for_batch, batch_of, default_batch_folder, due_runs
 from search.driver.batch_summary import sum_up
 from search.driver.feature_facts import feature_facts
 from search.driver.locations import default_folder
@@ -30,6 +31,9 @@ from ser_core.config import ConfigError, setting_help
 from ser_core.errors import UserError
 from ser_core.splits import PARTS
 from spaces.several import ARCHITECTURE, merged
+
+if TYPE_CHECKING:
+    from search.driver.one_run import Means
 
 
 class StudyLost(UserError, RuntimeError):
@@ -60,26 +64,23 @@ def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -
         Interrupted: after Ctrl-C or a request in the folder.
         ConfigError: options that the batch cannot take.
     """
-
-    def run_one(own: Options) -> None:
-        say(console, f"[bold]{plain(own.run_dir or own.resume)}[/]")
-        try:
-            tune_one(own, console)
-        except USER_ERRORS as error:
-            say(console, f"[bold red]could not be run:[/] {plain(explained(error))}")
-            raise
-
     if options.resume is None and (folder / BATCH_FILE).exists():
         raise ConfigError(
             f"{folder} holds runs already; --resume {folder} goes on with them, or name another --run-dir"
         )
     if options.resume is None:
         check_folder(folder)
-    try:
-        problems = run_batch(batch, folder, options, run_one, USER_ERRORS)
-    except Interrupted:
-        say(console, f"All runs of this folder:\n  {plain(resume_command(folder))}")
-        raise
+    due = due_runs(batch, folder, options)
+    if options.dry_run:
+        problems = _shown(due, console)
+    else:
+        from search.driver.side_by_side import run_together  # Ray takes seconds to load, which a dry run can do without
+
+        try:
+            problems = run_together(due, folder, tune_one, console)
+        except Interrupted:
+            say(console, f"Stopped; everything is kept. Go on with:\n  {plain(resume_command(folder))}")
+            raise
     for name, problem in problems.items():
         say(console, f"[bold red]not run: {name}[/] ({plain(explained(problem).splitlines()[0])})")
     if not options.dry_run:
@@ -87,10 +88,25 @@ def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -
     return not problems
 
 
-def tune_one(options: Options, console: Console) -> Path:
+def _shown(due: Sequence[tuple[Member, Options]], console: Console) -> dict[str, Exception]:
+    """A dry run of each, one after another -> what is wrong with some of them, by folder."""
+    problems: dict[str, Exception] = {}
+    for member, options in due:
+        say(console, f"[bold]{plain(options.run_dir or options.resume)}[/]")
+        try:
+            tune_one(options, console)
+        except USER_ERRORS as error:
+            problems[member.folder] = error
+    return problems
+
+
+def tune_one(options: Options, console: Console, means: Means | None = None) -> Path:
     """One architecture on one split, from the options to the printed result; its run folder.
 
     A dry run prints what would be done and makes no folder.
+
+    Args:
+        means: what the run shares with others, None for a run by itself.
 
     Raises:
         Interrupted: after Ctrl-C or a request in the folder.
@@ -117,10 +133,10 @@ def tune_one(options: Options, console: Console) -> Path:
         return folder
     print_warm_start(plan, console)
     print_warnings(plan, console)
-    from search.driver.one_run import execute  # Ray takes seconds to load, which a dry run need not wait for
+    from search.driver.one_run import execute, means_of_one  # Ray takes seconds to load; a dry run need not wait
 
     try:
-        with _kept(folder):
+        with _kept(folder), nullcontext(means) if means is not None else means_of_one(folder, console) as own:
             result = execute(
                 plan,
                 folder,
@@ -131,9 +147,11 @@ def tune_one(options: Options, console: Console) -> Path:
                 cache_bytes=cache_bytes,
                 console=console,
                 allow_second=options.allow_second_test_read,
+                means=own,
             )
     except Interrupted:
-        say(console, f"Stopped; everything is kept. Go on with:\n  {plain(resume_command(folder))}")
+        if means is None:
+            say(console, f"Stopped; everything is kept. Go on with:\n  {plain(resume_command(folder))}")
         raise
     print_result(result, folder, console)
     return folder

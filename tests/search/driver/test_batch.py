@@ -16,7 +16,7 @@ from sklearn.metrics import balanced_accuracy_score
 from typer.testing import CliRunner, Result
 
 import ser_core
-from search.driver.batch import Batch, batch_of, run_batch
+from search.driver.batch import Batch, batch_of, due_runs
 from search.driver.options import Options
 from search.run import app
 from search.run_folder.predictions import read_predictions
@@ -194,9 +194,7 @@ def batch_at(**options: Any) -> Batch:
 def test_a_batch_is_kept_without_the_password(tmp_path: Path) -> None:
     secret = "postgresql://me:secret@host/db"
     batch = batch_at(storage=secret, warm_start=f"{secret}#study", cache_dir=tmp_path)
-    done: list[Options] = []
-    run_batch(batch, tmp_path, Options(), done.append, ())
-    assert [options.storage for options in done] == [secret] * 5
+    assert [options.storage for _, options in due_runs(batch, tmp_path, Options())] == [secret] * 5
     assert "secret" not in (tmp_path / "batch.json").read_text()
     kept = Batch.load(tmp_path)
     assert kept.options.warm_start == "postgresql://me@host/db#study"
@@ -220,22 +218,57 @@ def test_a_batch_of_an_early_version_has_the_published_folds(tmp_path: Path) -> 
 
 def test_a_resumed_batch_takes_limits_and_nothing_else(tmp_path: Path) -> None:
     call = Options(skip_bad=True, resume=tmp_path)
-    done: list[Options] = []
-    run_batch(batch_at(trials=5), tmp_path, replace(call, trials=9), done.append, ())
-    assert [(options.trials, options.skip_bad) for options in done] == [(9, True)] * 5  # not begun yet
+    due = due_runs(batch_at(trials=5), tmp_path, replace(call, trials=9))
+    assert [(options.trials, options.skip_bad) for _, options in due] == [(9, True)] * 5  # not begun yet
     with pytest.raises(ConfigError, match="leave out --set, --seed"):
-        run_batch(batch_at(), tmp_path, replace(call, seed=1, set_=["a=b"]), done.append, ())
+        due_runs(batch_at(), tmp_path, replace(call, seed=1, set_=["a=b"]))
     for member in batch_at().members:
         (tmp_path / member.folder).mkdir()
         (tmp_path / member.folder / "result.json").write_text("{}")
-    done.clear()
-    run_batch(batch_at(), tmp_path, replace(call, concurrency=1), done.append, ())
-    assert done == []  # more machines change nothing of a run that has ended, more trials do
-    run_batch(batch_at(), tmp_path, replace(call, trials=9), done.append, ())
-    assert len(done) == 5
+    # More machines change nothing of a run that has ended, more trials do.
+    assert due_runs(batch_at(), tmp_path, replace(call, concurrency=1)) == []
+    assert len(due_runs(batch_at(), tmp_path, replace(call, trials=9))) == 5
     (tmp_path / "fold-2" / "plan.json").write_text("{}")
     with pytest.raises(ConfigError, match="fold-2 took the winner of the first fold, which --trials could change"):
-        run_batch(batch_at(search_per_fold=False), tmp_path, replace(call, trials=9), done.append, ())
+        due_runs(batch_at(search_per_fold=False), tmp_path, replace(call, trials=9))
+
+
+def limits(batch: Batch, folder: Path, call: Options | None = None) -> list[tuple[float | None, int | None]]:
+    return [(own.hours, own.epochs_total) for _, own in due_runs(batch, folder, call or Options())]
+
+
+def test_limits_of_a_batch_are_for_all_runs_together(tmp_path: Path) -> None:
+    assert limits(batch_at(), tmp_path) == [(None, None)] * 5
+    assert limits(batch_at(hours=10, epochs_total=103), tmp_path) == [(2, 20)] * 5
+    assert limits(batch_at(hours_per_run=3), tmp_path) == [(3, None)] * 5
+    assert limits(batch_at(hours=10, hours_per_run=1.5), tmp_path) == [(1.5, None)] * 5
+    once = batch_at(hours=10, epochs_total=100, search_per_fold=False)
+    assert limits(once, tmp_path) == [(2, 100)] + [(2, None)] * 4  # what searches nothing needs no epochs for it
+    with pytest.raises(ConfigError, match="must be at least 1 for each of 5 searches; got 4"):
+        due_runs(batch_at(epochs_total=4), tmp_path, Options())
+    with pytest.raises(ConfigError, match="--hours-per-run is for several runs"):
+        batch_of(Options(data="x", model="mlp", hours_per_run=1), numbered)
+
+
+def test_a_resumed_batch_shares_out_the_limits_that_are_given_anew(tmp_path: Path) -> None:
+    batch = batch_at(hours=10, epochs_total=100)
+    (tmp_path / "fold-1").mkdir()
+    (tmp_path / "fold-1" / "plan.json").write_text("{}")
+    call = Options(resume=tmp_path)
+    assert limits(batch, tmp_path, call) == [(None, None)] + [(2, 20)] * 4  # the first has its share in its plan
+    assert limits(batch, tmp_path, replace(call, hours=20)) == [(4, None)] + [(4, 20)] * 4
+    assert limits(batch, tmp_path, replace(call, epochs_total=200)) == [(None, 40)] + [(2, 40)] * 4
+
+
+def test_a_batch_of_an_early_version_goes_on_with_limits_for_each_run(tmp_path: Path) -> None:
+    batch_at(hours=3, epochs_total=50).save(tmp_path)
+    early = json.loads((tmp_path / "batch.json").read_text())
+    assert early.pop("limits_shared")
+    (tmp_path / "batch.json").write_text(json.dumps(early))
+    batch = Batch.load(tmp_path)
+    assert limits(batch, tmp_path) == [(3, 50)] * 5
+    batch.save(tmp_path)
+    assert Batch.load(tmp_path) == batch
 
 
 def test_paths_of_a_batch_hold_wherever_it_is_resumed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
