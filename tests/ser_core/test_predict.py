@@ -51,7 +51,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {
         "optim.epochs": 8, "optim.batch_size": 4, "features.clip_seconds": CLIP_SECONDS, "features.hop_ms": 20.0,
         "features.deltas": 0, "model.width": 2, "augment.freq_masks": 0, "augment.time_masks": 0,
-        "precision": "fp32",  # a CPU with bf16 would tell two ways of resampling apart
     }  # fmt: skip
     config = default_config("shallow_cnn", settings)
     rng = np.random.default_rng(1)
@@ -165,7 +164,9 @@ def test_a_stream_at_another_rate_is_resampled(predictor: Predictor) -> None:
     assert len(seconds) == 1
     samples = resample(torch.from_numpy(blocks[0]), 8_000, RATE_HZ).numpy()
     expected = predictor.probabilities(samples)
-    assert json.loads(out.getvalue())["probabilities"]["sad"] == pytest.approx(expected[1], abs=1e-5)
+    told = json.loads(out.getvalue())["probabilities"]["sad"]
+    assert told == pytest.approx(expected[1], abs=1e-3)  # the empty upper band makes much of a filter's last digit
+    assert abs(told - predictor.probabilities(blocks[0])[1]) > 0.05  # as they come, a tone of twice the pitch
 
 
 def test_pcm_blocks_scale_to_one_and_end_with_what_is_left() -> None:

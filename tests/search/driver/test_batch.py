@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import soundfile
 from sklearn.metrics import balanced_accuracy_score
 from typer.testing import CliRunner, Result
@@ -20,6 +21,7 @@ from search.driver.batch import Batch, batch_of, due_runs
 from search.driver.options import Options
 from search.run import app
 from search.run_folder.predictions import read_predictions
+from search.run_folder.run_view import read_run
 from ser_core.config import ConfigError
 from ser_core.corpora.ravdess import FOLDS
 
@@ -134,6 +136,33 @@ def test_groups_of_speakers_as_folds_end_with_one_interval(corpus: Path, cache: 
         assert len(trained.read_text().split()) == 96 - 4 * len(fold["test_speakers"])
 
 
+def trials_of(folder: Path) -> list[tuple[object, ...]]:
+    trials = read_run(folder).records.trials.values()
+    return [(t.params, t.state, t.value, [epoch.val_uar for epoch in t.epochs]) for t in trials]
+
+
+@pytest.mark.slow  # four runs
+def test_runs_side_by_side_are_those_that_they_would_be_alone_on_one_start_of_ray(
+    corpus: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[object] = []
+    begin = ray.init
+    monkeypatch.setattr(ray, "init", lambda **options: starts.append(options) or begin(**options))
+    options = ["--model", "mlp", "--data", corpus, "--cache-dir", cache, *QUICK, "--trials", "5", "--max-epochs", "9"]
+    both = invoke(*options, "--split", "kfold:2", "--run-dir", tmp_path / "both")
+    assert both.exit_code == 0, both.output
+    assert len(starts) == 1
+    assert re.search(r"fold-1 is done \| 1 of 2 runs ended.*fold-2 is done \| 2 of 2 runs ended", plain(both))
+    for fold in (1, 2):
+        alone = invoke(*options, "--split", f"kfold:2:{fold}", "--run-dir", tmp_path / str(fold))
+        assert alone.exit_code == 0, alone.output
+        assert trials_of(tmp_path / "both" / f"fold-{fold}") == trials_of(tmp_path / str(fold))
+        results = [read_run(folder).result for folder in (tmp_path / "both" / f"fold-{fold}", tmp_path / str(fold))]
+        assert results[0] is not None
+        assert results[1] is not None
+        assert results[0]["test"] == results[1]["test"]
+
+
 def test_folds_that_cannot_be_made_are_refused_before_the_first_is_begun(corpus: Path, cache: Path) -> None:
     options = ["--model", "mlp", "--data", corpus, "--cache-dir", cache, "--dry-run"]
     assert "kfold:25 needs as many speakers as folds; corpus has 24" in plain(invoke(*options, "--split", "kfold:25"))
@@ -143,7 +172,7 @@ def test_folds_that_cannot_be_made_are_refused_before_the_first_is_begun(corpus:
     assert [f"kfold:2:{fold}" in done.output for fold in (1, 2)] == [True, True]
 
 
-@pytest.mark.slow  # three runs, each with a Ray of its own
+@pytest.mark.slow  # three runs
 def test_several_architectures_end_with_their_ensemble_and_leaderboard(
     corpus: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -397,6 +397,40 @@ def test_when_rays_head_dies_the_run_says_so_and_how_to_go_on(tmp_path: Path, ca
     assert f"--resume {folder}" in out
 
 
+@pytest.mark.slow
+def test_a_batch_that_is_killed_and_stopped_equals_the_one_that_was_not(tmp_path: Path, cache: Path) -> None:
+    """Up to what is left to chance with one worker: nothing."""
+
+    def batch(name: str) -> list[object]:
+        options = demo(cache, tmp_path / name, trials=4, epochs=300)
+        return [*options, "--split", "kfold:2", "--concurrency", 1]
+
+    run(*batch("unbroken"))
+    folder = tmp_path / "broken"
+    chance = random.Random(0)
+    for number, kind in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL)):
+        driver = Driver(*(["--resume", folder, "--cache-dir", cache] if number else batch("broken")))
+        lines = chance.randint(3, 12)
+        begun = sum(len(events(fold)) for fold in folder.glob("fold-*"))
+        driver.wait_for(lambda: sum(len(events(fold)) for fold in folder.glob("fold-*")) >= begun + lines)  # noqa: B023
+        out, code = driver.end(kind, to_group=kind is not signal.SIGKILL)
+        assert code in (130, -signal.SIGKILL), out
+        assert "GCS" not in out
+    run("--resume", folder, "--cache-dir", cache)
+    for fold in ("fold-1", "fold-2"):
+        broken, unbroken = (read_run(tmp_path / name / fold) for name in ("broken", "unbroken"))
+        assert [trial.params for trial in broken.records.trials.values()] == [
+            trial.params for trial in unbroken.records.trials.values()
+        ]
+        assert [trial.value for trial in broken.records.trials.values()] == [
+            trial.value for trial in unbroken.records.trials.values()
+        ]
+        assert broken.result is not None
+        assert unbroken.result is not None
+        assert broken.result["test"] == unbroken.result["test"]
+        assert broken.result["test_reads"] == 1
+
+
 def wait_for_a_moment(driver: Driver, folder: Path, kill: int, chance: random.Random) -> None:
     """The fourth kill comes while Ray starts, the last four in the finals, the others in the search."""
     session = count(events(folder), "session") + 1
