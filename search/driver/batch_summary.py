@@ -49,18 +49,39 @@ def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], consol
         _ensemble(folder, whole, console)
 
 
+def write_so_far(batch: Batch, folder: Path) -> None:
+    """The page of a protocol's folds that have ended, of every model that has two or more of them."""
+    ended = {
+        model: [
+            folder / member.folder
+            for member in batch.members
+            if member.model == model and (folder / member.folder / RESULT_FILE).exists()
+        ]
+        for model in batch.models
+    }
+    if batch.protocol and (several := {model: own for model, own in ended.items() if len(own) > 1}):
+        write_protocol_page(folder / PROTOCOL_PAGE_FILE, several, _document(batch, several))
+
+
+def _document(batch: Batch, runs: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """What `protocol.json` holds of runs, the folds of each architecture."""
+    numbers = {model: protocol_numbers(own) for model, own in runs.items()}
+    folds = max(len(own["folds"]) for own in numbers.values())
+    search = "per fold" if batch.search_per_fold else "once, on the first fold"
+    left = {} if folds == len(batch.folds) else {"of": len(batch.folds)}
+    return {"protocol": batch.protocol, "folds": folds, **left, "search": search, "models": numbers}
+
+
 def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], console: Console) -> dict[str, Any]:
     """Every fold and all of them together: `protocol.json`, which is returned, and a row per architecture."""
-    numbers = {model: protocol_numbers(own) for model, own in runs.items()}
-    first = next(iter(numbers.values()))
-    search = "per fold" if batch.search_per_fold else "once, on the first fold"
-    document = {"protocol": batch.protocol, "folds": len(first["folds"]), "search": search, "models": numbers}
+    document = _document(batch, runs)
     write_json(folder / PROTOCOL_FILE, document)
-    pooled = first["pooled"]
+    numbers = document["models"]
+    pooled = next(iter(numbers.values()))["pooled"]
     test = f"{count(pooled['clips'], 'test clip')} of {count(pooled['speakers'], 'speaker')}"
     table = Table(
         "Model", "UAR over folds", "WAR", "macro F1", "UAR of all clips", "95 % interval over speakers", "Single model",
-        title=f"{batch.protocol}: {count(len(first['folds']), 'fold')}, {test}, searched {search}",
+        title=f"{batch.protocol}: {count(document['folds'], 'fold')}, {test}, searched {document['search']}",
         title_justify="left",
     )  # fmt: skip
     for model, own in numbers.items():

@@ -34,6 +34,8 @@ def run_together(
     folder: Path,
     run_one: Callable[[Options, Console, Means], object],
     console: Console,
+    *,
+    after_each: Callable[[], object] = lambda: None,
 ) -> dict[str, Exception]:
     """Do runs of a batch side by side; returns when all have ended.
 
@@ -41,6 +43,7 @@ def run_together(
         due: the runs, in their order.
         folder: of the batch.
         run_one: does one of them.
+        after_each: called when one has ended, in its turn.
 
     Returns:
         Member folder -> what ended that run alone.
@@ -53,7 +56,7 @@ def run_together(
         return {}
     names = [member.folder for member, _ in due]
     with interrupts(stopped_at_once(folder)) as by_signal, BatchProgress(names, console) as view:
-        together = _Together(due, run_one, view, by_signal, on_death=partial(abandon, folder))
+        together = _Together(due, run_one, after_each, view, by_signal, on_death=partial(abandon, folder))
         together.run()
         if by_signal():
             raise Interrupted
@@ -74,12 +77,14 @@ class _Together:
         self,
         due: Sequence[tuple[Member, Options]],
         run_one: Callable[[Options, Console, Means], object],
+        after_each: Callable[[], object],
         view: BatchProgress,
         by_signal: Callable[[], bool],
         *,
         on_death: Callable[[str], object],
     ) -> None:
-        self._due, self._run_one, self._view, self._by_signal = due, run_one, view, by_signal
+        self._due, self._run_one, self._after_each = due, run_one, after_each
+        self._view, self._by_signal = view, by_signal
         self._turns = Turns()
         self._workers = SharedWorkers(runs=len(due), on_death=on_death, log=view.message, idle=self._turns.away)
         self._over = {member.folder: threading.Event() for member, _ in due}
@@ -124,6 +129,10 @@ class _Together:
             self.problems[name] = StoppedAlone("it was asked to stop; --resume goes on with it")
         except USER_ERRORS as error:
             self.problems[name] = error
+        try:
+            self._after_each()
+        except Exception as error:  # what it makes is made again at the end, and no run may be lost for it
+            self._view.message(f"what the runs say together so far could not be written: {explained(error)}")
         problem = self.problems.get(name)
         self._view.ended(name, "is done" if problem is None else f"could not be run: {explained(problem)}")
 

@@ -11,7 +11,7 @@ from optuna.exceptions import StorageInternalError
 from rich.console import Console
 
 from search.driver.batch import Batch, Member, asks_for_batch, batch_of, default_batch_folder, due_runs
-from search.driver.batch_summary import sum_up
+from search.driver.batch_summary import sum_up, write_so_far
 from search.driver.feature_facts import feature_facts
 from search.driver.locations import default_folder
 from search.driver.options import Options
@@ -77,7 +77,7 @@ def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -
         from search.driver.side_by_side import run_together  # Ray takes seconds to load, which a dry run can do without
 
         try:
-            problems = run_together(due, folder, tune_one, console)
+            problems = run_together(due, folder, tune_one, console, after_each=lambda: write_so_far(batch, folder))
         except Interrupted:
             say(console, f"Stopped; everything is kept. Go on with:\n  {plain(resume_command(folder))}")
             raise

@@ -32,7 +32,7 @@ def write_protocol_page(
 
     Args:
         runs: model -> run folders, a fold each.
-        document: as `protocol.json` has it.
+        document: as `protocol.json` has it; while folds are missing, `of` is how many there will be.
         comparisons: of the models on all test clips.
 
     Raises:
@@ -40,7 +40,8 @@ def write_protocol_page(
         OSError: a disk that is full or cannot be written.
     """
     folds = {model: [read_run(folder) for folder in folders] for model, folders in runs.items()}
-    title = f"{document['protocol']}, {count(document['folds'], 'fold')}"
+    folds_text = count(document["folds"], "fold")
+    title = f"{document['protocol']}, {folds_text}" + (f" of {document['of']} so far" if "of" in document else "")
     pooled = []
     for model, own in folds.items():
         result = {**(own[0].result or {}), "test": document["models"][model]["pooled"]}

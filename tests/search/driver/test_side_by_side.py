@@ -25,7 +25,12 @@ RunOne = Callable[[str, Means], object]
 
 
 def together(
-    run_one: RunOne, folder: Path, *, names: tuple[str, ...] = ("a", "b", "c"), after: str = ""
+    run_one: RunOne,
+    folder: Path,
+    *,
+    names: tuple[str, ...] = ("a", "b", "c"),
+    after: str = "",
+    after_each: Callable[[], object] = lambda: None,
 ) -> tuple[dict[str, Exception], str]:
     """Do `run_one(name, means)` of each -> problems, and what was printed."""
     members = [Member(folder=name, model="mlp", taken_from=after if name != after else "") for name in names]
@@ -36,7 +41,7 @@ def together(
         assert options.run_dir is not None
         run_one(options.run_dir.name, means)
 
-    return run_together(due, folder, run, Console(file=out, width=200)), out.getvalue()
+    return run_together(due, folder, run, Console(file=out, width=200), after_each=after_each), out.getvalue()
 
 
 def test_every_run_has_its_turn_in_a_thread_of_its_own(tmp_path: Path) -> None:
@@ -63,6 +68,15 @@ def test_an_error_that_the_user_can_mend_ends_one_run_alone(tmp_path: Path) -> N
     assert done == ["a", "c"]
     assert {name: str(error) for name, error in problems.items()} == {"b": "train has no sad"}
     assert "b could not be run: train has no sad" in text
+
+
+def test_what_fails_between_two_runs_is_said_and_costs_neither(tmp_path: Path) -> None:
+    def after_each() -> None:
+        raise ValueError("the folds are of different corpora")
+
+    problems, text = together(lambda name, means: None, tmp_path, after_each=after_each)
+    assert problems == {}
+    assert text.count("could not be written: the folds are of different corpora") == 3
 
 
 def test_a_run_that_is_stopped_by_itself_is_named_and_the_others_are_done(tmp_path: Path) -> None:

@@ -68,3 +68,8 @@ def test_one_architecture_has_nothing_beside_it(tested: Callable[..., Path], tmp
     assert "<td>no interval: all speakers score alike</td>" in text
     assert "All runs" not in text
     assert "<h1>emobox, 2 folds: ast</h1>" in text
+    assert "<h1>emobox, 2 folds of 6 so far: ast</h1>" in page_of(tmp_path, runs, {**document, "of": 6})
+
+
+def page_of(folder: Path, runs: dict[str, list[Path]], document: dict[str, Any]) -> str:
+    return write_protocol_page(folder / "p.html", runs, document).read_text()
