@@ -247,7 +247,7 @@ def _tuned_on_test_speakers(facts: CaveatFacts) -> Caveat:
 def _heard_the_test(facts: CaveatFacts) -> Caveat:
     clips = [f"trained on {count(facts.heard_clips, 'test clip')} of this run"] if facts.heard_clips else []
     names = ", ".join(facts.heard_speakers)
-    speakers = [f"trained or tuned on other clips of its test speakers ({names})"] if names else []
+    speakers = [f"trained or tuned on clips of its test speakers ({names})"] if names else []
     return Caveat(
         title="Begins with a model that has heard the test.",
         short="The first weights are of a model that was trained or tuned on test clips or test speakers",

@@ -14,23 +14,27 @@ def start_sentences(start: Mapping[str, Any] | None, classes: Sequence[str] | No
 
     Args:
         start: as `result.json` and a model's `config.json` hold it.
-        classes: of the run, where it is to be said that its classifier is new.
+        classes: of the run, to say whether its classifier is new; None of a finished model, of which it is said what
+            the other had seen of its test, where no caveat says so.
     """
     if not start:
         return ""
     seen = list(start["seen"])
     chain = list(dict.fromkeys(each["model"] for each in seen)) or [start["source"]]
     links = [_link(model, [each for each in seen if each["model"] == model]) for model in chain]
-    new = " The classifier is new, since the classes differ." if classes and [*classes] != [*start["classes"]] else ""
-    return f"The first weights are those of {'; that model began with '.join(links)}.{new}{_heard(start)}"
+    if classes is None:
+        more = _heard(start)
+    else:
+        more = " The classifier is new, since the classes differ." if [*classes] != [*start["classes"]] else ""
+    return f"The first weights are those of {'; that model began with '.join(links)}.{more}"
 
 
 def _heard(start: Mapping[str, Any]) -> str:
     """What it had seen of the run's own test."""
-    clips = [count(start["test_clips"], "test clip")] if start["test_clips"] else []
-    names = [f"test speakers ({', '.join(start['test_speakers'])})"] if start["test_speakers"] else []
+    clips = [count(start["test_clips"], "clip")] if start["test_clips"] else []
+    names = [f"speakers {', '.join(start['test_speakers'])}"] if start["test_speakers"] else []
     heard = " and ".join([*clips, *names])
-    return f" It had seen {heard} of the run that began with it." if heard else ""
+    return f" Of the test in the run that began with it, it had seen {heard}." if heard else ""
 
 
 def _link(model: str, seen: Sequence[Mapping[str, Any]]) -> str:

@@ -115,7 +115,7 @@ def check_evaluation(run: Path, cache: Path) -> None:
     document = json.loads((run.parent / "yes" / "evaluation.json").read_text())
     assert document["training_clips_known"]
     assert "that model began with first/final/" in " ".join(done.output.split())
-    assert "It had seen" in " ".join(done.output.split())
+    assert "it had seen 15 clips and speakers male3" in " ".join(done.output.split())
     assert "Begun with another model." in (run.parent / "yes" / "evaluation.html").read_text()
 
 
