@@ -9,18 +9,19 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from rich.console import Console
 
+from search.driver.one_run import Means
 from search.driver.options import Options
 from search.driver.tune import tune_one
-from search.jobs import Job, JobSource
+from search.jobs import Chain, Job
 from search.run_folder.limits import Limits
+from search.terminal.progress import Progress
 from search.workers._job_run import JobRun
 from search.workers.context import WorkerContext
-from search.workers.pool import Training
+from search.workers.pool import Log, Training, WorkerPool
 from ser_core.config import FeatureConfig
 from ser_core.features.computing import compute_in_threads
 from ser_core.features.store import CorpusFeatures, FeatureStore
@@ -38,8 +39,13 @@ def tune_here(cache: Path, **options: Any) -> tuple[Path, str]:
         UserError: see `search.driver.tune.tune_one`.
     """
     console = Console(file=StringIO(), width=400)
-    with patch("search.driver.one_run.worker_pool", _pool_here):
-        folder = tune_one(Options(**{**QUICK, "cache_dir": cache, **options}), console)
+    asked = Options(**{**QUICK, "cache_dir": cache, **options})
+    means = Means(
+        workers=_WorkersHere(),
+        by_signal=lambda: False,
+        show=lambda plan, records: Progress(plan, records, console),
+    )
+    folder = tune_one(asked, console, means)
     return folder, console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -54,14 +60,14 @@ class _MadeHere:
         return self.corpus.store(settings, self.rows, compute=partial(compute_in_threads, threads=threads))
 
 
-class _PoolHere:
+class _PoolHere(WorkerPool):
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
 
     def trials_at_once(self) -> int:
         return 1
 
-    def run(self, source: JobSource) -> None:
+    def run(self, source: Chain) -> None:
         while isinstance(job := source.next_job(), Job):
             run = JobRun(job, self._context, lambda config: self._context.open_store(config.features))
             while source.report(run.step()):
@@ -69,23 +75,27 @@ class _PoolHere:
             run.close()
 
 
-@contextmanager
-def _pool_here(training: Training, limits: Limits, **_: Callable[..., Any]) -> Iterator[_PoolHere]:
-    """Stands in for `search.workers.pool.worker_pool`."""
-    rows = training.development
+class _WorkersHere:
+    """See `search.workers.pool.Workers`."""
 
-    def within(fold: Fold) -> Fold:
-        return Fold(fit=np.searchsorted(rows, fold.fit), evaluate=np.searchsorted(rows, fold.evaluate))
+    @contextmanager
+    def pool(
+        self, training: Training, limits: Limits, *, log: Log, interrupted: Callable[[], bool]
+    ) -> Iterator[_PoolHere]:
+        rows = training.development
 
-    yield _PoolHere(
-        WorkerContext(
-            run_folder=str(training.run_folder.resolve()),
-            model=training.model,
-            stores={key: StoreHere(store.select(rows)) for key, store in training.stores.items()},
-            features=_MadeHere(training.features, rows),
-            folds={name: [within(fold) for fold in folds] for name, folds in training.folds.items()},
-            device="cpu",
-            threads=max(1, int(limits.cpus_per_trial)),
-            about=training.about,
+        def within(fold: Fold) -> Fold:
+            return Fold(fit=np.searchsorted(rows, fold.fit), evaluate=np.searchsorted(rows, fold.evaluate))
+
+        yield _PoolHere(
+            WorkerContext(
+                run_folder=str(training.run_folder.resolve()),
+                model=training.model,
+                stores={key: StoreHere(store.select(rows)) for key, store in training.stores.items()},
+                features=_MadeHere(training.features, rows),
+                folds={name: [within(fold) for fold in folds] for name, folds in training.folds.items()},
+                device="cpu",
+                threads=max(1, int(limits.cpus_per_trial)),
+                about=training.about,
+            )
         )
-    )
