@@ -141,10 +141,13 @@ class Predictor:
         """
         if not clips:
             raise ValueError("there must be at least one clip; got none")
-        features = self.extract(clips)
+        return self.feature_probabilities(self.extract(clips))
+
+    def feature_probabilities(self, features: Sequence[np.ndarray]) -> np.ndarray:
+        """The same of clips whose features are there, each (frames, bins) as `extract` gives them."""
         frames, offsets = np.concatenate(features), np.cumsum([0, *map(len, features)])
         if self.transductive:
-            frames = np.concatenate(list(by_speaker(frames, offsets, np.full(len(clips), ""))))
+            frames = np.concatenate(list(by_speaker(frames, offsets, np.full(len(features), ""))))
         return self._predict(frames, offsets)
 
     def predict_store(self, store: FeatureStore, rows: np.ndarray | None = None) -> np.ndarray:

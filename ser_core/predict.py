@@ -216,9 +216,9 @@ def predict(
         _refuse("--one-speaker takes audio files or folders, all of one speaker")
     if as_json and as_csv:
         _refuse("--json and --csv exclude each other")
-    _check_device(device)
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TEXT
     try:
+        check_device(device)
         predictor = load_predictor(models_of(model), device=device)
         if predictor.transductive and not one_speaker:
             _refuse(
@@ -241,10 +241,17 @@ def predict(
         raise typer.Exit(0) from None
 
 
-def _check_device(text: str) -> None:
+def check_device(text: str) -> None:
+    """Refuse what is no device of this machine.
+
+    Raises:
+        ArtifactError: neither cpu nor one of its GPUs.
+    """
     count = torch.cuda.device_count()  # 0 without a driver
     if text not in ("cpu", *["cuda"][:count], *(f"cuda:{index}" for index in range(count))):
-        _refuse(f"--device must be cpu, cuda or cuda:N; this machine has {count} GPUs that PyTorch can use; got {text}")
+        raise ArtifactError(
+            f"--device must be cpu, cuda or cuda:N; this machine has {count} GPUs that PyTorch can use; got {text}"
+        )
 
 
 def _run_files(

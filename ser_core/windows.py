@@ -34,19 +34,26 @@ class OneCrop(Protocol):
         """(samples,) float32 -> (classes,)."""
 
 
+def crops_of(samples: np.ndarray, length: int) -> list[np.ndarray]:
+    """The crops by which speech (samples,) is predicted, as views of it, for a model that hears `length` samples.
+
+    Speech of more than `WHOLE_CLIPS` crops is cut into windows that overlap by half, the last one flush with the end;
+    silent windows do not count. Shorter speech is one crop, of which the model takes what it hears.
+    """
+    if len(samples) <= WHOLE_CLIPS * length:
+        return [samples]
+    starts = [*range(0, len(samples) - length, round(length * (1 - OVERLAP))), len(samples) - length]
+    windows = [samples[start : start + length] for start in starts]
+    return [window for window in windows if not is_silent(window)] or windows
+
+
 def windowed_probabilities(model: OneCrop, samples: np.ndarray) -> np.ndarray:
     """Class probabilities (classes,) of speech of any length, (samples,) float32 at the model's sample rate.
 
-    Speech of more than `WHOLE_CLIPS` crops is cut into windows of `clip_seconds` that overlap by half, the last one
-    flush with the end, and their probabilities are averaged; silent windows do not count.
+    They are the mean over its crops, see `crops_of`.
     """
-    length = round(model.clip_seconds * model.sample_rate_hz)
-    if len(samples) <= WHOLE_CLIPS * length:
-        return model.probabilities(samples)
-    starts = [*range(0, len(samples) - length, round(length * (1 - OVERLAP))), len(samples) - length]
-    windows = [samples[start : start + length] for start in starts]
-    heard = [window for window in windows if not is_silent(window)] or windows
-    mean: np.ndarray = np.mean([model.probabilities(window) for window in heard], axis=0)
+    crops = crops_of(samples, round(model.clip_seconds * model.sample_rate_hz))
+    mean: np.ndarray = np.mean([model.probabilities(crop) for crop in crops], axis=0)
     return mean
 
 

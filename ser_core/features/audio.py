@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ class AudioError(UserError, ValueError):
     """A file that holds no usable speech; the message is the reason alone, the caller knows the path."""
 
 
-def read_audio(path: Path, sample_rate_hz: int, span: Span | None = None) -> np.ndarray:
+def read_audio(
+    path: Path, sample_rate_hz: int, span: Span | None = None, *, most_seconds: float = MOST_SECONDS
+) -> np.ndarray:
     """Decode a file or a span of it, average its channels and resample it, see `resampled`.
 
     Returns:
@@ -56,7 +58,7 @@ def read_audio(path: Path, sample_rate_hz: int, span: Span | None = None) -> np.
     Raises:
         AudioError: see `decode`.
     """
-    return resampled(*decode(path, span), sample_rate_hz)
+    return resampled(*decode(path, span, most_seconds=most_seconds), sample_rate_hz)
 
 
 def resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
@@ -95,14 +97,14 @@ def duration_seconds(path: Path, span: Span | None = None) -> float:
     return info.duration
 
 
-def decode(path: Path, span: Span | None = None) -> tuple[np.ndarray, int]:
+def decode(path: Path, span: Span | None = None, *, most_seconds: float = MOST_SECONDS) -> tuple[np.ndarray, int]:
     """Decode a whole file, or a span of it, a block at a time, and average its channels.
 
     Returns:
         (samples,) float32 and the file's rate in Hz.
 
     Raises:
-        AudioError: missing, not audio, truncated, empty, shorter than `MIN_SECONDS`, longer than `MOST_SECONDS`, of a
+        AudioError: missing, not audio, truncated, empty, shorter than `MIN_SECONDS`, longer than `most_seconds`, of a
             rate that no recording has, longer than its header announces, NaN or infinite, silent, a span that the file
             does not have, or anything else for which the decoder gives up.
     """
@@ -112,10 +114,10 @@ def decode(path: Path, span: Span | None = None) -> tuple[np.ndarray, int]:
         raise AudioError("empty file")
     try:
         if span is not None:
-            return _decode_span(path, span)
+            return _decode_span(path, span, most_seconds)
         with _opened(path) as (file, declared):
             log, rate_hz = file.extra_info, file.samplerate
-            samples = _mono(file, declared)
+            samples = _mono(file, declared, most_seconds)
             goes_on = len(samples) == declared and _goes_on(file)
     except AudioError:
         raise
@@ -130,7 +132,7 @@ def decode(path: Path, span: Span | None = None) -> tuple[np.ndarray, int]:
     return samples, rate_hz
 
 
-def _decode_span(path: Path, span: Span) -> tuple[np.ndarray, int]:
+def _decode_span(path: Path, span: Span, most_seconds: float) -> tuple[np.ndarray, int]:
     """A part of a file, (samples,) float32, and the file's rate in Hz; of what lies before it, nothing is decoded where
     the format allows that."""
     with _Stream(path) as file:
@@ -142,7 +144,7 @@ def _decode_span(path: Path, span: Span) -> tuple[np.ndarray, int]:
             _skip(file, start)
         elif start < frames:
             file.seek(start)
-        samples = _mono(file, end - start) if start < frames else np.empty(0, np.float32)
+        samples = _mono(file, end - start, most_seconds) if start < frames else np.empty(0, np.float32)
     if len(samples) == 0 or len(samples) < least:
         raise AudioError(f"the file ends after {min(start + len(samples), frames) / rate_hz:g} s")
     _check_samples(samples, rate_hz)
@@ -201,7 +203,7 @@ def _opened(path: Path) -> Iterator[tuple[_Stream, int]]:
             yield file, file.frames
 
 
-def _mono(file: soundfile.SoundFile, declared: int) -> np.ndarray:
+def _mono(file: soundfile.SoundFile, declared: int, most_seconds: float) -> np.ndarray:
     """The mean of a file's channels over the samples that it announces, (samples,) float32."""
     if not LOWEST_RATE_HZ <= file.samplerate <= HIGHEST_RATE_HZ:
         raise AudioError(
@@ -212,8 +214,8 @@ def _mono(file: soundfile.SoundFile, declared: int) -> np.ndarray:
     while len(block := file.read(min(most, declared - count), dtype="float32", always_2d=True)):
         blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))  # (samples, channels) -> (samples,)
         count += len(block)
-        if count > MOST_SECONDS * file.samplerate:
-            raise AudioError(f"longer than {MOST_SECONDS:,} s: cut it into clips")
+        if count > most_seconds * file.samplerate:
+            raise AudioError(f"longer than {most_seconds:,g} s: cut it into clips")
     return np.concatenate(blocks)
 
 
@@ -275,13 +277,13 @@ def _decoder_reason(path: Path, error: str) -> str:
 _CONVERT = "convert it, as with ffmpeg -i IN -ac 1 OUT.wav"
 
 
-@cache
+@lru_cache(maxsize=4)
 def _filter(rate: int) -> np.ndarray:
     """The low-pass filter of `scipy.signal.resample_poly`, which would compute it anew for every clip."""
     return firwin(20 * rate + 1, 1 / rate, window=("kaiser", 5.0)).astype(np.float32)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _resampler(from_hz: int, to_hz: int) -> Resample:
-    """The filter kernel is computed once per pair of rates."""
+    """The filter kernel is computed once per pair of rates, of which files may have any number: up to 16 MB each."""
     return Resample(from_hz, to_hz)
