@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
                  "group, and a page."),
     "data": ("search.data", "Check a corpus, or write it as a manifest."),
     "predict": ("ser_core.predict", "Predict the emotion in AUDIO with MODEL."),
+    "serve": ("search.serve", "Serve MODEL: files, streams, and a page to try it."),
     "export": ("ser_core.export", "Export MODEL to ONNX."),
     "cluster": ("search.cluster", "Ray clusters for ser-search."),
 }  # fmt: skip

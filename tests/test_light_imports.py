@@ -19,8 +19,8 @@ def loaded_by(module: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["ser_core.architectures", "ser_core.models"])
-def test_names_of_architectures_need_no_heavy_library(module: str) -> None:
+@pytest.mark.parametrize("module", ["ser_core.architectures", "ser_core.models", "search.serve"])
+def test_names_of_architectures_and_options_of_a_service_need_no_heavy_library(module: str) -> None:
     assert loaded_by(module) == set()
 
 

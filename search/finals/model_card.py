@@ -26,6 +26,8 @@ from ser_core.whole_file import write_whole
 from spaces.several import chosen_settings
 
 CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
+THIS_MODEL = "this model"
+"""The column of the table of scores in which the model's own stand."""
 SCORES = {"uar": "UAR (unweighted average recall)", "war": "WAR (accuracy)", "macro_f1": "macro F1"}
 
 
@@ -139,7 +141,7 @@ def _score_table(result: Mapping[str, Any], seed: int) -> str:
                 _with_interval(spread(score["mean"], score["std"], unit=""), score["interval"], speakers),
             ]
         )
-    heads = ["%, with 95 % interval over speakers", "the seeds' ensemble", "this model", "mean ± deviation over seeds"]
+    heads = ["%, with 95 % interval over speakers", "the seeds' ensemble", THIS_MODEL, "mean ± deviation over seeds"]
     return _table(heads, rows)
 
 

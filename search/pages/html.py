@@ -114,6 +114,11 @@ def script_text(name: str) -> str:
     return get_plotlyjs() if name == "plotly.js" else (_PARTS / name).read_text(encoding="utf-8")
 
 
+def style_text() -> str:
+    """What all pages look like, as CSS."""
+    return (_PARTS / "dashboard.css").read_text(encoding="utf-8")
+
+
 def file_policy() -> str:
     """A content security policy that allows the scripts of the file, inline styles and pictures made on the page."""
     hashes = [base64.b64encode(hashlib.sha256(script_text(n).encode()).digest()).decode() for n in SCRIPTS]
@@ -142,12 +147,12 @@ def _inline_scripts() -> list[_Script]:
 
 
 def _render(template: str, *, data: Mapping[str, Any], **values: Any) -> str:
-    css = Markup((_PARTS / "dashboard.css").read_text(encoding="utf-8"))
+    css = Markup(style_text())
     whole = {**data, "dark": DARK}
-    return _templates().get_template(template).render(css=css, data=Markup(_json_for_html(whole)), **values)
+    return _templates().get_template(template).render(css=css, data=Markup(json_for_html(whole)), **values)
 
 
-def _json_for_html(data: Any) -> str:
+def json_for_html(data: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -22,8 +22,9 @@ OURS = {
     "search/compare.py": "search.compare",
     "search/dashboard.py": "search.dashboard",
     "search/cluster.py": "search.cluster",
+    "search/serve.py": "search.serve",
 }
-OF_OTHERS = {"ray", "aws", "export", "arecord", "ssh", "optuna-dashboard", "source", "pip"}
+OF_OTHERS = {"ray", "aws", "export", "arecord", "ssh", "optuna-dashboard", "source", "pip", "curl"}
 """Programs that are not the project's: their options are not looked at."""
 
 

@@ -1,0 +1,227 @@
+"""The application: what the service answers, whoever hears the speech and whatever it runs under.
+
+POST /predict      files of any kind that `ser predict` takes
+WS   /stream       samples as they come
+GET  /             the page to try it
+GET  /healthz      200 while it answers
+GET  /metrics      for Prometheus
+GET  /openapi.json
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from search.service.answers import Health, Prediction, Predictions, Problem, prediction
+from search.service.batching import Hearing, ModelFailure
+from search.service.facts import ModelFacts
+from search.service.guard import Guard, check_origin, problem
+from search.service.limits import Limits, Places, Refusal, too_late, too_many
+from search.service.metrics import Metrics
+from search.service.page import page_files
+from search.service.streams import FAILED, POLICY_CODE, StreamError, StreamRequest, serve_stream
+from search.service.uploads import FIELD, Reader, shown_name, uploaded_files
+from ser_core.features.audio import AudioError
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": words}
+    for status, words in {
+        400: "No form that can be read.",
+        403: "From a page of another site.",
+        408: "The request did not arrive in time.",
+        413: "The request is too large.",
+        415: "No multipart form.",
+        503: "Too many files wait, or the model did not come to it in time: try again.",
+    }.items()
+}
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "properties": {FIELD: {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                }
+            }
+        },
+    }
+}
+
+
+@dataclass(kw_only=True)
+class Service:
+    """What the application answers with.
+
+    Attributes:
+        hearing: says how speech sounds.
+        healthy: True while it does.
+    """
+
+    hearing: Hearing
+    model: ModelFacts
+    limits: Limits
+    metrics: Metrics
+    healthy: Callable[[], bool]
+    reader: Reader = field(init=False)
+    files: Places = field(init=False)
+    streams: Places = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = Reader(self.model.sample_rate_hz, self.limits)
+        self.files, self.streams = Places(self.limits.queue), Places(self.limits.streams)
+        self.metrics.watch("ser_queue_files", "Files that are read or wait for the model.", lambda: self.files.taken)
+        self.metrics.watch("ser_streams", "Streams that are open.", lambda: self.streams.taken)
+
+    async def predicted(self, file: UploadFile) -> Prediction:
+        """What one file says, or why it says nothing."""
+        name = shown_name(file.filename)
+        try:
+            samples = await self.reader.samples(file)
+            probabilities = await self.hearing.probabilities(samples)
+        except AudioError as error:
+            self.metrics.file("refused")
+            return Prediction(file=name, error=str(error))
+        except ModelFailure as error:
+            self.metrics.file("failed")
+            return Prediction(file=name, error=f"{error}; the reason is in the service's log")
+        self.metrics.file("predicted")
+        seconds = round(len(samples) / self.model.sample_rate_hz, 3)
+        return Prediction(file=name, seconds=seconds, **prediction(self.model.classes, probabilities))
+
+    @asynccontextmanager
+    async def place(self, number: int = 1) -> AsyncIterator[None]:
+        """Room for so many files.
+
+        Raises:
+            Refusal: there is none.
+        """
+        if not self.files.take(number):
+            raise too_many(self.limits)
+        try:
+            yield
+        finally:
+            self.files.give_back(number)
+
+    async def answer(self, request: Request) -> list[Prediction]:
+        """Of every file of a request, for the first of which there is a place since before it is read.
+
+        Raises:
+            Refusal: a request that is not served, see `uploaded_files`; no place for its files, or no answer in time.
+        """
+        async with self.place():
+            files = await uploaded_files(request, self.limits)
+            try:
+                async with self.place(len(files) - 1), asyncio.timeout(self.limits.answer_seconds):
+                    return await asyncio.gather(*map(self.predicted, files))
+            except TimeoutError:
+                raise too_late(self.limits) from None
+            finally:
+                for file in files:
+                    await file.close()
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application."""
+    # No pages of documentation: theirs fetch scripts from elsewhere.
+    about = f"Emotions in speech: {service.model.origin.name}"
+    app = FastAPI(title="ser-search", version=version("ser-search"), description=about, docs_url=None, redoc_url=None)
+    _add_predictions(app, service)
+    _add_operations(app, service)
+    _add_page(app, service)
+    _add_errors(app)
+    paths = frozenset(route.path for route in app.routes if isinstance(route, Route))
+    app.add_middleware(Guard, metrics=service.metrics, paths=paths)
+    return app
+
+
+def _add_predictions(app: FastAPI, service: Service) -> None:
+    @app.post("/predict", responses={**REFUSALS, 422: {"model": Predictions}}, openapi_extra=FORM)
+    async def predict(request: Request, response: Response) -> Predictions:
+        """The emotion in each of several audio files. A file that cannot be read has `error`, and the rest goes on."""
+        check_origin(request.headers)
+        found = await service.answer(request)
+        if all(one.error is not None for one in found):
+            response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+        return Predictions(predictions=found)
+
+    @app.websocket("/stream")
+    async def stream(socket: WebSocket) -> None:
+        """Mono PCM: `?rate=16000&format=int16|float32&hop=0.5`. An answer a hop, of the last seconds before it."""
+        check_origin(socket.headers)
+        if not service.streams.take(1):
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "as many streams are open as may be", retry=True)
+        try:
+            await socket.accept()
+            request = StreamRequest.of(socket.query_params, service.model.sample_rate_hz)
+            await serve_stream(socket, request, service.hearing, service.model, service.limits)
+            await socket.close()
+        except StreamError as error:
+            await _end(socket, str(error), error.code)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            service.streams.give_back(1)
+
+
+async def _end(socket: WebSocket, message: str, code: int = FAILED) -> None:
+    """The reason as a message, since one in the closing frame may have 123 bytes."""
+    try:
+        await socket.send_json({"error": message})
+        await socket.close(code)
+    except (WebSocketDisconnect, RuntimeError):  # it is gone
+        pass
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", responses={503: {"model": Health}})
+    async def health(response: Response) -> Health:
+        """200 while the service answers."""
+        if service.healthy():
+            return Health(status="ok")
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        return Health(status="ending")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type=service.metrics.content_type)
+
+
+def _add_page(app: FastAPI, service: Service) -> None:
+    for path, (content, kind) in page_files(service.model, service.limits).items():
+
+        async def file(content: bytes = content, kind: str = kind) -> Response:
+            return Response(content, media_type=kind)
+
+        app.add_api_route(path, file, methods=["GET"], include_in_schema=False, response_model=None)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def refused(request: Request | WebSocket, error: Refusal) -> Response | None:
+        headers = {"Retry-After": "1"} if error.retry else {}
+        answer = problem(error.status, str(error), headers)
+        if isinstance(request, Request):
+            return answer
+        if "websocket.http.response" in request.scope.get("extensions", {}):
+            await request.send_denial_response(answer)
+        else:
+            await request.close(POLICY_CODE)
+        return None
+
+    @app.exception_handler(HTTPException)
+    async def other(_: Request, error: HTTPException) -> Response:
+        known = {404: "there is no such address; /openapi.json names them", 405: "this address takes another method"}
+        return problem(error.status_code, known.get(error.status_code, str(error.detail)), error.headers)
