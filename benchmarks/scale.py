@@ -1,11 +1,14 @@
 """Scale: the driver beside many workers, on a real Ray whose trials sleep, and on a simulated cluster of a thousand.
 
     python benchmarks/scale.py [--slots 8,32,64] [--minutes 3] [--workers 1000] [--trials 10000]
+    python benchmarks/scale.py --batch ravdess [--split emobox] [--repeats 3]
 
 Real: the search with its records and its study runs on Ray; workers sleep as long as recorded epochs took, scaled to
 5 s on average. Utilisation is the share of the slots' time that is spent in epochs, from the moment when every slot has
 reported. Simulated: the same search without Ray, on a clock that the driver's own work moves too, so that workers wait
 for it as they would; what Ray adds to each result is taken from the real part, or from --ray-ms.
+
+Batch: every fold of a protocol by one command, side by side on one Ray, beside a command for each fold.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pathlib import Path
 os.environ.update(RAY_worker_niceness="0", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import plotly.graph_objects as go
+from _scale_batch import BatchRow, measure_batch, times_as_quick
 from _scale_real import RealRow, measure_real
 from _scale_simulated import EPOCH_SECONDS, SimulatedRow, measure_simulated
 from plotly.subplots import make_subplots
@@ -32,7 +36,8 @@ from search.simulation.curve_tables import CurveTable
 
 RESULTS = Path(__file__).parent / "results"
 TABLE = Path(__file__).parent / "curves" / "mlp-ravdess.jsonl"
-GOAL, GOAL_GROWTH = 0.95, 2.0
+GOAL, GOAL_GROWTH, GOAL_BATCH = 0.95, 2.0, 2.5
+BATCH_OPTIONS = ("--model", "mlp", "--trials", "12", "--finalists", "2", "--seeds", "2", "--folds", "1")
 
 
 def figure(real: Sequence[RealRow], simulated: Sequence[SimulatedRow], workers: int) -> go.Figure:
@@ -62,7 +67,7 @@ def figure(real: Sequence[RealRow], simulated: Sequence[SimulatedRow], workers: 
     return drawing
 
 
-def write_csv(path: Path, rows: Sequence[RealRow] | Sequence[SimulatedRow]) -> None:
+def write_csv(path: Path, rows: Sequence[RealRow] | Sequence[SimulatedRow] | Sequence[BatchRow]) -> None:
     """One line per row."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(asdict(rows[0])), lineterminator="\n")
@@ -73,15 +78,20 @@ def write_csv(path: Path, rows: Sequence[RealRow] | Sequence[SimulatedRow]) -> N
             )
 
 
-def table_of(title: str, rows: Sequence[RealRow] | Sequence[SimulatedRow]) -> Table:
+def cell(value: object) -> str:
+    """A value in a table."""
+    if isinstance(value, float):
+        return f"{value:,.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def table_of(title: str, rows: Sequence[RealRow] | Sequence[SimulatedRow] | Sequence[BatchRow]) -> Table:
     """The rows as they are, with their own names."""
     table = Table(title=title)
     for name in asdict(rows[0]):
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        table.add_row(
-            *(f"{value:,.3g}" if isinstance(value, float) else f"{value:,}" for value in asdict(row).values())
-        )
+        table.add_row(*(f"{value:,.3g}" if isinstance(value, float) else f"{value}" for value in asdict(row).values()))
     return table
 
 
@@ -111,6 +121,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=10_000, help="simulated; 0 for no simulation (default: 10000)")
     parser.add_argument("--ray-ms", type=float, help="Ray's time for a result (default: measured at the most slots)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
+    parser.add_argument("--batch", metavar="DATA", help="measure a protocol on this corpus instead")
+    parser.add_argument("--split", default="emobox", help="the protocol, emobox or kfold:K (default: emobox)")
+    parser.add_argument("--repeats", type=int, default=3, help="of both ways, in turn (default: 3)")
     given = parser.parse_args(arguments)
     given.slots = [] if given.slots == "none" else [int(number) for number in given.slots.split(",")]
     if given.trials and given.ray_ms is None and not given.slots:
@@ -118,11 +131,28 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return given
 
 
+def report_batch(given: argparse.Namespace, console: Console) -> None:
+    """Measure a protocol both ways, and print and keep what was found."""
+    kind, _, number = given.split.partition(":")
+    folds = [f"{given.split}:{fold}" for fold in range(1, (int(number) if kind == "kfold" else 6) + 1)]
+    rows = measure_batch(given.batch, given.split, folds, BATCH_OPTIONS, given.repeats)
+    write_csv(given.out / "scale-batch.csv", rows)
+    console.print(table_of(f"{given.split} by mlp, {' '.join(BATCH_OPTIONS[2:])}; {os.cpu_count()} cores", rows))
+    times = times_as_quick(rows)
+    met = "met" if times >= GOAL_BATCH else "missed"
+    console.print(
+        f"side by side at least {GOAL_BATCH:g} times as quick as one after another: {met} ({times:.2f} times)"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     given = parse(arguments)
     console = Console(width=max(120, Console().width))  # a table is not cut off where the output goes to a file
     table = CurveTable.read(TABLE)
     given.out.mkdir(parents=True, exist_ok=True)
+    if given.batch:
+        report_batch(given, console)
+        return
     real, simulated = list[RealRow](), list[SimulatedRow]()
     for slots in given.slots:
         console.print(f"{slots} slots on Ray …", highlight=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import scale
+from _scale_batch import BatchRow, times_as_quick
 from _scale_real import Arrival, real_row
 from _scale_simulated import SimulatedRow, measure_simulated
 
@@ -30,6 +31,26 @@ def test_utilisation_counts_epochs_inside_the_window_alone() -> None:
     assert row.driver_ms == pytest.approx(10)
     assert row.ours_ms == pytest.approx(4)
     assert row.driver_share == pytest.approx(0.02 / 6)
+
+
+def test_ways_of_doing_a_batch_are_compared_by_their_medians() -> None:
+    walls = {"side by side": (50.0, 60.0, 500.0), "one after another": (150.0, 100.0, 180.0)}
+    rows = [
+        BatchRow(way=way, folds=6, wall_seconds=wall, core_seconds=100.0, busy=0.9)
+        for way, own in walls.items()
+        for wall in own
+    ]
+    assert times_as_quick(rows) == pytest.approx(150 / 60)
+
+
+@pytest.mark.slow  # five commands
+def test_a_protocol_is_measured_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scale.main(["--batch", "demo", "--split", "kfold:2", "--repeats", "1", "--out", str(tmp_path)])
+    with (tmp_path / "scale-batch.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["way"] for row in rows] == ["side by side", "one after another"]
+    assert all(0 < float(row["busy"]) <= 1.001 for row in rows)
+    assert "as quick as one after another:" in capsys.readouterr().out
 
 
 def test_a_machine_that_is_too_small_gives_no_figures() -> None:
