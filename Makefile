@@ -44,8 +44,9 @@ endif
 demo: $(INSTALLED)
 	$(BIN)/python search/run.py --model mlp --data demo --trials 12 --run-dir runs/demo-$$(date +%Y%m%d-%H%M%S)
 
+# Two processes share the files of tests: much of a test's time is spent waiting for Ray, a browser or a server to start.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not slow and not cluster'
+	$(BIN)/python -m pytest -m 'not slow and not cluster' -n 2 --dist loadfile
 
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest -m 'not cluster'
