@@ -171,7 +171,7 @@ class SharedWorkers:
         self._answered.wait()
         if self._refusal is not None:
             raise self._refusal
-        yield WorkerPool(*_prepared(training, limits, log, interrupted), log, self._work)
+        yield WorkerPool(*_prepared(training, limits, log, interrupted, runs=self._runs), log, self._work)
 
     def serve(self) -> None:
         """Do the jobs of all runs until `close`; a Ray that cannot be started, or fails, is for the runs to raise."""
@@ -214,12 +214,12 @@ def clear_leftovers(run_folder: Path) -> None:
 
 
 def _prepared(
-    training: Training, limits: Limits, log: Log, interrupted: Callable[[], bool]
+    training: Training, limits: Limits, log: Log, interrupted: Callable[[], bool], runs: int = 1
 ) -> tuple[WorkerContext, Demand]:
     """What the workers need for the jobs of a run, and what each job asks of a node."""
     gpus = limits.gpus_per_trial
     gpus = float(gpus_available()) if gpus is None else gpus
-    context = _context(training, limits, device="cuda" if gpus else "cpu", log=log)
+    context = _context(training, limits, device="cuda" if gpus else "cpu", log=log, runs=runs)
     if isinstance(gpus, str):
         requests = _measured_requests(training, context, limits.cpus_per_trial, log, interrupted)
     else:
@@ -229,7 +229,7 @@ def _prepared(
     return context, demand
 
 
-def _context(training: Training, limits: Limits, *, device: str, log: Log) -> WorkerContext:
+def _context(training: Training, limits: Limits, *, device: str, log: Log, runs: int) -> WorkerContext:
     rows = training.development
 
     def within(fold: Fold) -> Fold:
@@ -238,7 +238,7 @@ def _context(training: Training, limits: Limits, *, device: str, log: Log) -> Wo
     return WorkerContext(
         run_folder=str(training.run_folder.resolve()),
         model=training.model,
-        stores=share_stores(training.stores, rows, training.run_folder, log),
+        stores=share_stores(training.stores, rows, training.run_folder, log, runs=runs),
         features=share_maker(training.features, rows),
         folds={name: [within(fold) for fold in folds] for name, folds in training.folds.items()},
         device=device,

@@ -82,7 +82,7 @@ def share_maker(corpus: CorpusFeatures, rows: np.ndarray) -> MadeFeatures:
 
 
 def share_stores(
-    stores: Mapping[str, FeatureStore], rows: np.ndarray, folder: Path, log: Callable[[str], None]
+    stores: Mapping[str, FeatureStore], rows: np.ndarray, folder: Path, log: Callable[[str], None], *, runs: int = 1
 ) -> dict[str, SharedStore]:
     """Put the clips `rows` of every store where all workers can read them.
 
@@ -91,12 +91,13 @@ def share_stores(
         rows: of the development clips, in every store.
         folder: of the run, on storage that all nodes reach.
         log: gets a line that says where they went.
+        runs: that have features of their own there, an equal share of the room for each.
 
     Raises:
         FeatureStoreError: they are too large for memory, and the run folder cannot be written.
     """
     needed = sum(selected_bytes(store, rows) for store in stores.values())
-    room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]])
+    room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]]) // runs
     size, limit = f"{bytes_text(needed)} of features", bytes_text(room)
     if needed <= room:
         log(f"{size} in Ray's object store: one copy per node")

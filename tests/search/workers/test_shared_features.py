@@ -105,6 +105,8 @@ def test_what_is_mapped_is_written_once_and_deleted_at_the_end(tmp_path: Path) -
     log = list[str]()
     small = share_stores({"key": store}, rows[:100], tmp_path, log.append)["key"]
     assert not small.frames  # few rows of a large store fit
+    assert share_stores({"key": store}, rows[:100], tmp_path, log.append, runs=1_000)["key"].frames  # not so often
+    clear_stores(tmp_path)
     all_rows = np.arange(len(store.clip_ids))
     first = share_stores({"key": store}, all_rows, tmp_path, log.append)["key"]
     written = os.stat(first.frames)
