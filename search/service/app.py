@@ -10,29 +10,21 @@ GET  /openapi.json
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from search.service.answers import Health, Prediction, Predictions, Problem, prediction
-from search.service.batching import Hearing, ModelFailure
-from search.service.facts import ModelFacts
+from search.service.answers import Health, Predictions, Problem
 from search.service.guard import Guard, check_origin, problem
-from search.service.limits import Limits, Places, Refusal, too_late, too_many
-from search.service.metrics import Metrics
+from search.service.limits import Refusal
 from search.service.page import page_files
+from search.service.service import Service
 from search.service.streams import FAILED, POLICY_CODE, StreamError, StreamRequest, serve_stream
-from search.service.uploads import FIELD, Reader, shown_name, uploaded_files
-from ser_core.features.audio import AudioError
+from search.service.uploads import FIELD
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": words}
@@ -59,78 +51,6 @@ FORM = {
         },
     }
 }
-
-
-@dataclass(kw_only=True)
-class Service:
-    """What the application answers with.
-
-    Attributes:
-        hearing: says how speech sounds.
-        healthy: True while it does.
-    """
-
-    hearing: Hearing
-    model: ModelFacts
-    limits: Limits
-    metrics: Metrics
-    healthy: Callable[[], bool]
-    reader: Reader = field(init=False)
-    files: Places = field(init=False)
-    streams: Places = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.reader = Reader(self.model.sample_rate_hz, self.limits)
-        self.files, self.streams = Places(self.limits.queue), Places(self.limits.streams)
-        self.metrics.watch("ser_queue_files", "Files that are read or wait for the model.", lambda: self.files.taken)
-        self.metrics.watch("ser_streams", "Streams that are open.", lambda: self.streams.taken)
-
-    async def predicted(self, file: UploadFile) -> Prediction:
-        """What one file says, or why it says nothing."""
-        name = shown_name(file.filename)
-        try:
-            samples = await self.reader.samples(file)
-            probabilities = await self.hearing.probabilities(samples)
-        except AudioError as error:
-            self.metrics.file("refused")
-            return Prediction(file=name, error=str(error))
-        except ModelFailure as error:
-            self.metrics.file("failed")
-            return Prediction(file=name, error=f"{error}; the reason is in the service's log")
-        self.metrics.file("predicted")
-        seconds = round(len(samples) / self.model.sample_rate_hz, 3)
-        return Prediction(file=name, seconds=seconds, **prediction(self.model.classes, probabilities))
-
-    @asynccontextmanager
-    async def place(self, number: int = 1) -> AsyncIterator[None]:
-        """Room for so many files.
-
-        Raises:
-            Refusal: there is none.
-        """
-        if not self.files.take(number):
-            raise too_many(self.limits)
-        try:
-            yield
-        finally:
-            self.files.give_back(number)
-
-    async def answer(self, request: Request) -> list[Prediction]:
-        """Of every file of a request, for the first of which there is a place since before it is read.
-
-        Raises:
-            Refusal: a request that is not served, see `uploaded_files`; no place for its files, or no answer in time.
-        """
-        async with self.place():
-            files = await uploaded_files(request, self.limits)
-            try:
-                async with self.place(len(files) - 1), asyncio.timeout(self.limits.answer_seconds):
-                    return await asyncio.gather(*map(self.predicted, files))
-            except TimeoutError:
-                raise too_late(self.limits) from None
-            finally:
-                for file in files:
-                    await file.close()
 
 
 def create_app(service: Service) -> FastAPI:

@@ -8,8 +8,8 @@ from search.service.asked import Engine
 from search.service.facts import ModelFacts, origin_of
 from ser_core.artifact import ArtifactError, Predictor
 from ser_core.batches import BatchModel, batch_model, onnx_batch_model
-from ser_core.ensemble import EnsemblePredictor, load_predictor
-from ser_core.predict import check_device, models_of
+from ser_core.ensemble import EnsemblePredictor, load_predictor, models_of
+from ser_core.predict import check_device
 
 
 def load_service_model(folder: Path, engine: Engine, device: str, scratch: Path) -> tuple[BatchModel, ModelFacts]:

@@ -17,12 +17,13 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from search.pages.live_server import is_loopback
-from search.service.app import Service, create_app
+from search.service.app import create_app
 from search.service.asked import Asked, ServiceError
 from search.service.batching import Batcher
 from search.service.limits import HEAD_SECONDS, MOST_CONNECTIONS, MOST_MESSAGE_BYTES, Limits
 from search.service.loading import load_service_model
 from search.service.metrics import Metrics
+from search.service.service import Service
 
 MOST_HEAD_BYTES = 1 << 16
 """Of a request's head."""

@@ -27,6 +27,7 @@ READERS = 2
 """Files that are decoded at a time."""
 _MIB = 1 << 20
 _MOST_NAME = 200
+_MOST_FIELD_BYTES = 4096  # of what is no file, and nobody reads; its character set is the client's to choose
 
 
 async def uploaded_files(request: Request, limits: Limits) -> list[UploadFile]:
@@ -43,11 +44,15 @@ async def uploaded_files(request: Request, limits: Limits) -> list[UploadFile]:
             f"{kind or 'nothing'}",
         )
     try:
-        form = await Request(request.scope, _Bounded(request, limits)).form(max_files=MOST_FILES, max_fields=MOST_FILES)
+        form = await Request(request.scope, _Bounded(request, limits)).form(
+            max_files=MOST_FILES, max_fields=MOST_FILES, max_part_size=_MOST_FIELD_BYTES
+        )
     except ClientDisconnect:
         raise Refusal(HTTPStatus.BAD_REQUEST, "the request ended before it was whole") from None
     except HTTPException as error:  # of the parser, in its own words
         raise Refusal(HTTPStatus.BAD_REQUEST, f"the form cannot be read: {error.detail}") from error
+    except UnicodeError as error:  # by a character set that the client names
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the form cannot be read: its names must be in UTF-8") from error
     files = [value for value in form.getlist(FIELD) if isinstance(value, UploadFile)]
     if not files:
         await form.close()
@@ -132,4 +137,4 @@ def _check_rate(path: Path) -> None:
 
 def shown_name(name: str | None) -> str:
     """A file's name as the answer repeats it."""
-    return (name or "unnamed")[:_MOST_NAME]
+    return (name or "unnamed")[:_MOST_NAME].encode(errors="replace").decode()

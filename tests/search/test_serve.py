@@ -64,7 +64,7 @@ def started(*options: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_what_was_accepted_before_the_signal_is_answered_and_the_end_is_clean(number: signal.Signals) -> None:
     """Seven files wait for an eighth, of which one half has arrived when the signal comes."""
     statuses: list[int] = []

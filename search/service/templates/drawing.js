@@ -98,7 +98,7 @@ export function drawRibbon(canvas, recording, classes) {
       stretch.forEach(({ seconds }, index) => pen.lineTo(x(seconds), top[index] * height));
       for (let index = stretch.length - 1; index >= 0; index--) pen.lineTo(x(stretch[index].seconds), lower[index] * height);
       pen.fill();
-      names.push(() => nameBand(pen, word, stretch.map(({ seconds }, index) => ({ x: x(seconds), top: top[index] * height, bottom: lower[index] * height }))));
+      names.push(() => nameBand(pen, word, inkOn(classColour(number)), stretch.map(({ seconds }, index) => ({ x: x(seconds), top: top[index] * height, bottom: lower[index] * height }))));
       upper = lower;
     }
     names.forEach((draw) => draw());
@@ -106,7 +106,7 @@ export function drawRibbon(canvas, recording, classes) {
 }
 
 // band: { x, top, bottom } from left to right; a name that has no room is left out.
-function nameBand(pen, word, band) {
+function nameBand(pen, word, ink, band) {
   const half = pen.measureText(word).width / 2 + 4;
   let best = { room: 22 };
   for (const { x } of band) {
@@ -116,6 +116,12 @@ function nameBand(pen, word, band) {
     if (bottom - top > best.room) best = { room: bottom - top, x, y: (top + bottom) / 2 };
   }
   if (best.x === undefined) return;
-  pen.fillStyle = colour("--surface");
+  pen.fillStyle = ink;
   pen.fillText(word, best.x, best.y);
+}
+
+// Dark on light colours, white on dark ones.
+function inkOn(hex) {
+  const [red, green, blue] = hex.match(/\w\w/g).map((part) => parseInt(part, 16));
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 135 ? "#10151d" : "#ffffff";
 }

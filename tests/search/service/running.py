@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from search.service.app import Service, create_app
+from search.service.app import create_app
 from search.service.asked import Asked
 from search.service.facts import ModelFacts, Origin
 from search.service.limits import Limits
 from search.service.metrics import Metrics
 from search.service.server import application, server_of
+from search.service.service import Service
 
 FINISHED = Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished"
 """A run whose model is small: three emotions, 3 s at 16 kHz."""

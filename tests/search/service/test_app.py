@@ -236,6 +236,20 @@ def test_no_content_and_no_name_brings_it_down(address: str, content: bytes, nam
     assert "upload-" not in answer.text  # names of this machine's files are nobody's business
 
 
+@pytest.mark.parametrize("charset", ["utf-7", "punycode", "hex", "no-such"])
+def test_the_character_set_of_a_form_is_the_client_s_and_harms_nobody(address: str, charset: str) -> None:
+    """In UTF-7 the name is half a character, which no JSON holds; reading Punycode takes the square of its length."""
+    head = b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n'
+    body = head % (b"files", b'; filename="+2AA-.wav"') + audio(speech()) + b"\r\n"
+    kind = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    answer = httpx.post(f"{address}/predict", content=body + b"--x--\r\n", headers=kind, timeout=PATIENCE)
+    assert answer.status_code in (200, 400, 422)
+    long = body + head % (b"other", b"") + b"a" * 500_000 + b"\r\n--x--\r\n"
+    refused = httpx.post(f"{address}/predict", content=long, headers=kind, timeout=PATIENCE)
+    assert refused.status_code == 400
+    assert "the form cannot be read" in error_of(refused)
+
+
 def test_headers_forbid_what_the_page_does_not_need(address: str) -> None:
     for path in ("/", "/healthz", "/nowhere", "/try.js"):
         headers = httpx.get(f"{address}{path}").headers

@@ -216,8 +216,15 @@ def test_a_service_that_has_ended_is_said(browser: Browser, recording: Path) -> 
     opened.context.close()
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "dark"),
+        (1440, "light"),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+        pytest.param(1440, "dark", marks=pytest.mark.slow),
+    ],
+)
 def test_it_fits_and_says_how_sure_that_is(open_page: Open, recording: Path, width: int, scheme: str) -> None:
     opened = open_page(width=width, scheme=scheme)
     page = opened.page
