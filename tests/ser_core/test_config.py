@@ -36,7 +36,7 @@ def test_params_names_every_setting_once_and_not_the_architecture(config: Config
     params = config.params()
     parts = {"model": ToyModelConfig, "features": FeatureConfig, "optim": OptimConfig, "augment": AugmentConfig}
     expected = {f"{group}.{item.name}" for group, part in parts.items() for item in fields(part)}
-    assert set(params) == expected | {"seed", "precision"}
+    assert set(params) == expected | {"start", "seed", "precision"}
     assert params["optim.learning_rate"] == config.optim.learning_rate
     assert params["model.width"] == 8
     assert set(setting_help(config)) == set(params)

@@ -70,6 +70,16 @@ def test_a_run_takes_architecture_and_features_from_its_start_and_searches_the_r
     assert "classifier is new" not in second[1]
 
 
+def test_a_run_with_a_start_is_resumed_as_it_was_begun(second: tuple[Path, str], cache: Path) -> None:
+    again, _ = tune_here(cache, resume=second[0])
+    assert SearchPlan.load(again).start == SearchPlan.load(second[0]).start
+    assert len((again / "test_ledger.jsonl").read_text().splitlines()) == 1
+    with pytest.raises(ConfigError, match=r"leave --allow-heard-test out"):
+        tune_here(cache, resume=second[0], allow_heard_test=True)
+    with pytest.raises(ConfigError, match=r"--pretrained: .* in the run, none now"):
+        tune_here(cache, resume=second[0], pretrained="none", model=None)
+
+
 def test_a_start_of_a_start_is_remembered_and_counts_as_trained_on(
     first: Path, second: tuple[Path, str], cache: Path
 ) -> None:
