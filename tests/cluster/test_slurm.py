@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.machines import (
     ENDLESS,
+    WORKER_LIMITS,
     await_true,
     check_exact,
     enough_trials,
@@ -79,9 +80,10 @@ def test_a_preempted_job_saves_what_it_has_goes_back_into_the_queue_and_resumes(
     await_state(slurm, job, "CANCELLED", 120)  # and not back in the queue
     assert slurm.fact(job, "Restarts") == "1"
     trials = enough_trials(run)
+    resumed = f"ser-search --resume {run} --trials {trials} --cache-dir {hosts.shared / 'cache'}"
     hosts.run(
-        "worker1", f"ser-search --resume {run} --trials {trials} --cache-dir {hosts.shared / 'cache'}", timeout=1800
-    )
+        "worker1", f"ray start --head {WORKER_LIMITS} && {resumed} && ray stop", timeout=1800
+    )  # and without Slurm
     assert sum(check_exact(run, trials).values()) == trials
 
 
