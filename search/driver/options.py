@@ -238,7 +238,7 @@ class Options:
         Kind.LIMIT,
         MACHINES,
         f"GPUs, or a share of one; {AUTO} measures the memory that trials need on every kind of GPU, and shares it.",
-        means="1 where there are any, else 0",
+        means="1 where there are any and the model is a network, else 0",
         least=0,
         spelled=f"NUMBER|{AUTO}",
     )

@@ -26,11 +26,13 @@ from search.workers.placement import Demand, Request, gpu_kinds
 from search.workers.ray_session import check_fits, gpus_available, live_nodes, ray_session, trials_at_once
 from search.workers.run_jobs import lane_of, work_through
 from search.workers.shared_features import clear_stores, local_store_bytes, share_maker, share_stores
+from ser_core.architectures import fits_itself
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.features.computing import Compute, compute_in_threads
 from ser_core.features.store import CorpusFeatures, FeatureStore
 from ser_core.splits import Fold
 from spaces.knobs import Space, Value
+from spaces.several import parts_of
 
 Log = Callable[[str], None]
 
@@ -200,6 +202,12 @@ class SharedWorkers:
             lane.done.wait()
 
 
+def default_gpus(training: Training, available: bool) -> float:
+    """GPUs of a trial where nothing was said: one where there are any, none where no network is trained."""
+    names = parts_of(training.model, training.space, training.fixed)
+    return float(available and not all(map(fits_itself, names)))
+
+
 def feature_compute(clips: int, settings: FeatureConfig, limits: Limits, log: Log) -> Compute:
     """Who computes the features of so many clips: a cluster's workers where that pays, else this process."""
     if limits.address is None or not worth_spreading(clips, settings):
@@ -218,7 +226,7 @@ def _prepared(
 ) -> tuple[WorkerContext, Demand]:
     """What the workers need for the jobs of a run, and what each job asks of a node."""
     gpus = limits.gpus_per_trial
-    gpus = float(gpus_available()) if gpus is None else gpus
+    gpus = default_gpus(training, gpus_available()) if gpus is None else gpus
     context = _context(training, limits, device="cuda" if gpus else "cpu", log=log, runs=runs)
     if isinstance(gpus, str):
         requests = _measured_requests(training, context, limits.cpus_per_trial, log, interrupted)

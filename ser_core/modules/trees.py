@@ -65,7 +65,7 @@ class TreeSums(nn.Module):
         joined |= {side: np.where(leaves, own, joined[side] + offsets) for side in ("left", "right")}
         joined |= {name: np.where(leaves, 0, joined[name]) for name in ("feature", "threshold")}
         joined["roots"] = starts[:-1].reshape(-1, self.outputs)
-        self._take({name: torch.from_numpy(array).to(self.roots.device) for name, array in joined.items()})
+        self._take({name: torch.from_numpy(array) for name, array in joined.items()})
 
     def forward(self, x: Tensor) -> Tensor:
         """(clips, values) -> (clips, outputs) float64."""
