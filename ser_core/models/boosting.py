@@ -76,9 +76,10 @@ class Boosting(nn.Module):
     def fit_clips(self, features: Tensor, labels: Tensor, weights: Tensor, *, epoch: int, config: FullConfig) -> None:
         """See `ser_core.training.at_once.FitsItself`. Draws are scikit-learn's own, in the order of the rounds."""
         check_every_class(labels, self._classes)
-        if self._fitted is None:
+        rounds = epoch * self._config.rounds
+        if self._fitted is None or self._fitted.n_estimators > rounds:
             self._fitted = _classifier(self._config, config)
-        self._fitted.set_params(n_estimators=epoch * self._config.rounds)
+        self._fitted.set_params(n_estimators=rounds)
         self._fitted.fit(features[:, 0].numpy(), labels.numpy(), sample_weight=weights.numpy())
         rate = config.optim.learning_rate
         self.trees.grow([[_tree(each.tree_, rate) for each in trees] for trees in self._fitted.estimators_])
@@ -90,6 +91,7 @@ def _classifier(own: Config, config: FullConfig) -> GradientBoostingClassifier:
     return GradientBoostingClassifier(
         init="zero",
         warm_start=True,
+        n_estimators=1,
         learning_rate=config.optim.learning_rate,
         max_depth=own.depth,
         min_samples_leaf=own.leaf_clips,

@@ -28,7 +28,8 @@ class FitsItself(Protocol):
         The same arguments give the same state, bit by bit, also where the epochs before were fitted by another process.
 
         Args:
-            features: (clips, frames, bins) float32 on the CPU, normalised.
+            features: (clips, frames, bins) float32 on the CPU, normalised; the same in every epoch of a run, as are the
+                others.
             labels: (clips,) int64. weights: (clips,) float32, what each clip counts.
 
         Raises:
