@@ -47,7 +47,7 @@ class Config:
     """Settings of the support vector machine."""
 
     complexity: float = setting(
-        1e-3, "C, what a clip on the wrong side of its margin costs, over normalised values", low=1e-8, high=1e4
+        1e-4, "C, what a clip on the wrong side of its margin costs, over normalised values", low=1e-8, high=1e4
     )
 
     def __post_init__(self) -> None:
