@@ -24,7 +24,7 @@ OURS = {
     "search/cluster.py": "search.cluster",
     "search/serve.py": "search.serve",
 }
-OF_OTHERS = {"ray", "aws", "export", "arecord", "ssh", "optuna-dashboard", "source", "pip", "curl"}
+OF_OTHERS = {"ray", "aws", "export", "arecord", "ssh", "optuna-dashboard", "source", "pip", "curl", "serve"}
 """Programs that are not the project's: their options are not looked at."""
 
 
