@@ -19,6 +19,7 @@ from search.run_folder.records_reader import read_records
 from search.run_folder.rungs import AUTO
 from search.wording import count, times
 from ser_core.architectures import build_model, default_config
+from ser_core.augment_settings import SAMPLE_CHANGES
 from ser_core.config import ENCODER_KINDS, Config, ConfigError, raise_problems
 from ser_core.features.size import known_bins
 from ser_core.features.transforms import clip_frames, extractor, settings_key
@@ -26,6 +27,7 @@ from ser_core.model_document import weights_sha256
 from ser_core.modules.encoder_families import NO_WEIGHTS
 from ser_core.starts import begin_with
 from ser_core.training.waveforms import check_samples
+from spaces.knobs import Choice, Space, Value
 
 
 def check_folder(folder: Path) -> None:
@@ -99,7 +101,10 @@ def check_weights(plan: SearchPlan) -> None:
         ArtifactError: a model to begin with that is damaged.
         PretrainedError: weights that cannot be had or do not fit.
     """
-    configs = [default_config(name, settings) for name, (_, settings) in spaces_of(plan).items()]
+    parts = spaces_of(plan).items()
+    configs = [default_config(name, settings) for name, (_, settings) in parts]
+    for name, (space, settings) in parts:
+        check_samples(default_config(name, {**settings, **_most_changed(space)}))
     defaults = {settings_key(config.features): config.features for config in configs}
     for asked in {**defaults, **early_features(plan.model, plan.knobs, plan.settings)}.values():
         if asked.kind in ENCODER_KINDS and asked.encoder != NO_WEIGHTS:
@@ -109,8 +114,13 @@ def check_weights(plan: SearchPlan) -> None:
             f"{plan.start.source}, with which the run began, has other weights now; put the former ones back"
         )
     for config in configs:
-        check_samples(config)
         _check_model_weights(config, plan.corpus.classes)
+
+
+def _most_changed(space: Space) -> dict[str, Value]:
+    """Every knob over changes of samples at its far end."""
+    knobs = {name: space.knobs[name] for each in SAMPLE_CHANGES if (name := f"augment.{each}") in space.knobs}
+    return {name: knob.values[-1] if isinstance(knob, Choice) else knob.high for name, knob in knobs.items()}
 
 
 def _check_model_weights(config: Config, classes: Sequence[str]) -> None:

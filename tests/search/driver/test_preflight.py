@@ -68,6 +68,14 @@ def test_a_dry_run_refuses_an_encoder_before_any_feature_is_computed(cache: Path
     assert "cut' cannot be loaded" in refused(*asked, tmp_path / "cut")
 
 
+def test_a_dry_run_refuses_changes_of_samples_for_an_encoder_that_takes_none(cache: Path, tmp_path: Path) -> None:
+    save_tiny_encoder(tmp_path, "whisper")
+    asked = ["--model", "finetune", "--data", "demo", "--cache-dir", cache, "--dry-run", "--pretrained", tmp_path]
+    message = "samples are changed only for an encoder that takes samples"
+    assert message in refused(*asked, "--set", "augment.gain_db=3")
+    assert message in refused(*asked, "--space", "augment.reverb_seconds=0.0:0.5")
+
+
 def test_a_dry_run_refuses_a_folder_that_holds_a_run(cache: Path, tmp_path: Path) -> None:
     write_trials(tmp_path, 1)
     out = refused("--model", "mlp", "--data", "demo", "--cache-dir", cache, "--dry-run", "--run-dir", tmp_path)

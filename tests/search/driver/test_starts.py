@@ -76,8 +76,6 @@ def test_a_run_with_a_start_is_resumed_as_it_was_begun(second: tuple[Path, str],
     assert len((again / "test_ledger.jsonl").read_text().splitlines()) == 1
     with pytest.raises(ConfigError, match=r"leave --allow-heard-test out"):
         tune_here(cache, resume=second[0], allow_heard_test=True)
-    with pytest.raises(ConfigError, match=r"--pretrained: .* in the run, none now"):
-        tune_here(cache, resume=second[0], pretrained="none", model=None)
 
 
 def test_a_start_of_a_start_is_remembered_and_counts_as_trained_on(
