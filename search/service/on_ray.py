@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ray import serve
 from ray.exceptions import RayActorError
 from ray.serve import Application
@@ -54,6 +54,12 @@ class Settings(BaseModel):
     streams: int = Field(default=Limits.streams, ge=1, description="Of every front.")
     receive_seconds: float = Field(default=Limits.receive_seconds, gt=0)
     answer_seconds: float = Field(default=Limits.answer_seconds, gt=0)
+
+    @field_validator("model")
+    @classmethod
+    def _from_anywhere(cls, model: Path) -> Path:
+        """Replicas work in folders of their own."""
+        return model.absolute() if model.exists() else model
 
     @property
     def limits(self) -> Limits:

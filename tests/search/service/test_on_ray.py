@@ -40,6 +40,7 @@ def test_settings_are_checked_before_anything_is_started() -> None:
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         Settings.model_validate({"model": FINISHED, "replicas": "0"})
     settings = Settings.model_validate({"model": str(FINISHED), "queue": "9", "max_mib": "3", "engine": "onnx"})
+    assert Settings.model_validate({"model": "."}).model == Path.cwd()
     assert inspect.signature(app).parameters["settings"].annotation is Settings  # by which `serve run` reads them
     assert (settings.limits.queue, settings.limits.request_mib, settings.limits.streams) == (9, 3, 32)
 
