@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ser_core.features.placement import Placement
 from ser_core.training.report import EpochReport
 from spaces.knobs import Value
 
@@ -65,6 +66,7 @@ class Chunk:
         worker: node and process.
         setup_seconds: building model and data before the first of these epochs; 0 in later chunks.
         precision_note: why the job trains in fp32 although bf16 was to be used, in the first chunk; "" otherwise.
+        placement: where its clips come from, in the first chunk; None otherwise.
         restored: reports up to this epoch come from the checkpoint that the worker went on from, and may have been
             reported before; 0 for none.
         disk_error: what the disk said when the worker could not write its checkpoint or model, None otherwise. That is
@@ -78,6 +80,7 @@ class Chunk:
     reason: str = ""
     setup_seconds: float = 0.0
     precision_note: str = ""
+    placement: Placement | None = None
     restored: int = 0
     disk_error: OSError | None = None
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+from ser_core.features.placement import Placement, Where
+
 NONE = "–"
 """Stands for a number that is not defined."""
 
@@ -101,6 +103,19 @@ def bytes_text(size: float) -> str:
         if size >= least * unit:
             return f"{size / unit:,.{int(size < 10 * unit)}f} {name}"
     return f"{size:.0f} B"
+
+
+def placement_sentence(placement: Placement) -> str:
+    """Where a trial's clips come from, and why."""
+    size = bytes_text(placement.size_bytes)
+    match placement.where:
+        case Where.RESIDENT:
+            return f"Clips are resident: {size} of features in the memory of the device"
+        case Where.MAPPED:
+            room = bytes_text(placement.room_bytes)
+            return f"Clips are streamed from a memory map: {size} of features, of which a trial may hold {room}"
+        case Where.FILES:
+            return f"Clips are read from the audio files as they are wanted: a store of them would take {size}"
 
 
 def times(number: int) -> str:

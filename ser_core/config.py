@@ -24,6 +24,8 @@ CLIP_VECTORS = ("mfcc_stats", "functionals", "egemaps", "compare", "encoder_stat
 """Kinds of features that are one vector per clip, without time."""
 ENCODER_KINDS = ("encoder", "encoder_layers", "encoder_stats", "encoder_input")
 """Kinds of features that a pretrained speech encoder gives or takes."""
+HALF_KINDS = ("log_mel", "mfcc", "kaldi_fbank", "encoder", "encoder_layers", "encoder_stats", "encoder_input")
+"""Kinds of features that are stored in half precision: the others take little, or have values that it cannot hold."""
 NORMALISATIONS = ("corpus", "clip", BY_SPEAKER)
 """Whose frames a clip's features are normalised by."""
 

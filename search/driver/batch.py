@@ -302,7 +302,7 @@ def _options(batch: Batch, member: Member, folder: Path, call: Options) -> Optio
     shares = batch.shares(again)
     if (own_folder / PLAN_FILE).exists():
         skip_bad = call.skip_bad or batch.options.skip_bad
-        places = {"cache_dir": batch.options.cache_dir, "cache_gib": batch.options.cache_gib}
+        places = {name: getattr(batch.options, name) for name in ("cache_dir", "cache_gib", "sample_store_gib")}
         changed = {name: value for name, value in shares.items() if call.given().keys() & _SHARED[name]}
         return Options(**{**places, **again, **changed, "skip_bad": skip_bad, "resume": own_folder})
     options = own_options(replace(batch.options, **{**again, **shares}), member.model)

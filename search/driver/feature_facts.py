@@ -11,11 +11,17 @@ from ser_core.clips import Manifest
 from ser_core.features.cache import stores_folder
 from ser_core.features.cache_room import cached_bytes, default_limit
 from ser_core.features.derivation import base_settings
-from ser_core.features.size import expected_bytes, mean_seconds
+from ser_core.features.size import expected_bytes, is_left_in_files, mean_seconds
 from ser_core.features.transforms import settings_key
 
 
-def feature_facts(plan: SearchPlan, manifest: Manifest, cache_dir: Path, limit_bytes: int | None) -> str:
+def feature_facts(
+    plan: SearchPlan,
+    manifest: Manifest,
+    cache_dir: Path,
+    limit_bytes: int | None,
+    sample_limit_bytes: int | None = None,
+) -> str:
     """Kinds and size of the features that are computed before the search, for a dry run."""
     early = early_features(plan.model, plan.knobs, plan.settings)
     kinds = count(len(early), "kind") + " computed before the search" if early else "made as trials ask for them"
@@ -23,6 +29,11 @@ def feature_facts(plan: SearchPlan, manifest: Manifest, cache_dir: Path, limit_b
     seconds = mean_seconds(manifest.clips)
     sizes = [expected_bytes(each, len(manifest.clips), seconds) for each in {**bases, **early}.values()]
     known = [size for size in sizes if size is not None]
+    most = default_limit(cache_dir) if limit_bytes is None else limit_bytes
+    most = most if sample_limit_bytes is None else sample_limit_bytes
+    if any(is_left_in_files(each, manifest.clips, most) for each in early.values()):
+        wanted = f"a store of samples would take about {bytes_text(sum(known))}, more than {bytes_text(most)}"
+        return f"{wanted}: trials read the audio files each time"
     size = f", about {bytes_text(sum(known))}" if known else ""
     more = " or more" if known and len(known) < len(sizes) else ""
     return f"{kinds}{size}{more}; {cache_facts(cache_dir, limit_bytes)}"

@@ -114,6 +114,7 @@ def execute(
     storage: str,
     cache_dir: Path,
     cache_bytes: int | None,
+    sample_bytes: int | None,
     console: Console,
     allow_second: bool,
     means: Means,
@@ -123,6 +124,7 @@ def execute(
     Args:
         storage: the plan's, with the password that a plan does not keep.
         cache_bytes: most that the features in the cache may take; None for the default.
+        sample_bytes: most that a store of samples may take; None for that of the cache.
 
     Raises:
         Interrupted: after Ctrl-C or a request in the folder, when the workers have stopped.
@@ -146,7 +148,8 @@ def execute(
             with means.show(plan, writer.records) as progress:
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress, means=means)
                 heartbeat = Heartbeat(folder, writer.records, progress, interrupted, runs=means.runs)
-                features = Features(plan, corpus_features(manifest, cache_dir, cache_bytes), progress, heartbeat)
+                corpus = corpus_features(manifest, cache_dir, cache_bytes, sample_bytes)
+                features = Features(plan, corpus, progress, heartbeat)
                 inner = inner_of(manifest, split, plan.folds, plan.seed)
                 data = Data(manifest=manifest, split=split, inner=inner, features=features)
                 choice = train(run, data, study, flush, heartbeat)

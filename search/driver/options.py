@@ -264,6 +264,13 @@ class Options:
         means="half of what the disk has for them",
         above=0,
     )
+    sample_store_gib: float | None = option(
+        Kind.PLACE,
+        RUN,
+        "Largest store of samples that is made for finetune, GiB; beyond it, trials read the audio files each time.",
+        means="as much as the cache",
+        least=0,
+    )
     seed: int | None = option(Kind.PLAN, RUN, "Of the split, the sampler and all training.", default=0, least=0)
     dry_run: bool = option(Kind.CALL, RUN, "Print plan and space; train nothing, write no run folder.", empty=False)
 

@@ -113,7 +113,9 @@ def tune_one(options: Options, console: Console, means: Means | None = None) -> 
         UserError, KnobError, OSError: what keeps the run from starting or ends it.
     """
     cache_dir = cache_folder(options)
-    cache_bytes = None if options.cache_gib is None else int(options.cache_gib * 2**30)
+    cache_bytes, sample_bytes = (
+        None if limit is None else int(limit * 2**30) for limit in (options.cache_gib, options.sample_store_gib)
+    )
     old = SearchPlan.load(options.resume) if options.resume is not None else None
     if old is None and options.run_dir is not None:
         check_folder(options.run_dir)
@@ -127,7 +129,7 @@ def tune_one(options: Options, console: Console, means: Means | None = None) -> 
         check_weights(plan)
     if options.dry_run:
         meaning = knob_meanings(plan)
-        facts = {"features": feature_facts(plan, manifest, cache_dir, cache_bytes)}
+        facts = {"features": feature_facts(plan, manifest, cache_dir, cache_bytes, sample_bytes)}
         clips = {part: len(getattr(split, part)) for part in PARTS}
         print_plan(plan, manifest, clips, folder, console, meaning=meaning, facts=facts)
         return folder
@@ -145,6 +147,7 @@ def tune_one(options: Options, console: Console, means: Means | None = None) -> 
                 storage=plan.storage if options.storage is None else absolute_storage(options.storage, "--storage"),
                 cache_dir=cache_dir,
                 cache_bytes=cache_bytes,
+                sample_bytes=sample_bytes,
                 console=console,
                 allow_second=options.allow_second_test_read,
                 means=own,

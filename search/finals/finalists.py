@@ -179,6 +179,7 @@ class FinalJobs:
                 worker=chunk.worker,
                 setup_seconds=chunk.setup_seconds,
                 precision_note=chunk.precision_note,
+                placement=chunk.placement,
             )
         if chunk.outcome is not Outcome.GOING:
             self._end(chunk.job, chunk.reason)

@@ -71,6 +71,9 @@ def make_result(
             "epochs": len(next(f for f in reversed(records.finals) if f.trial == winner).epochs),
             "models": list(models),
             "precision_note": next((f.precision_note for f in reversed(records.finals) if f.trial == winner), ""),
+            "clips": next(
+                (asdict(f.placement) for f in reversed(records.finals) if f.trial == winner and f.placement), None
+            ),
         },
         "tuning": tuning,
         "test": score_test(test),
@@ -105,6 +108,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
         "wall_seconds": records.seconds,
         "train_seconds": sum(trial.train_seconds for trial in trials),
         **overhead_numbers(trials, records.sessions),
+        "clips": dict(Counter(trial.placement.where for trial in trials if trial.placement is not None)),
         "best": None if best is None else {"trial": best.number, "params": best.params, "val_uar": best.value},
     }
 

@@ -21,6 +21,7 @@ _KEYS: Mapping[str, Mapping[str, Any]] = {
     "final_end": {**_FINAL, "reason": str},
 }
 """Event -> its keys and their types, beside `time`."""
+_CLIPS: Mapping[str, Any] = {"where": str, "size_bytes": int, "room_bytes": int}
 _REPORT: Mapping[str, Any] = {
     "epoch": int,
     **dict.fromkeys(("train_loss", "val_loss", "val_uar", "val_war", "learning_rate", "seconds"), _OR_NULL),
@@ -46,6 +47,10 @@ def parse_event(line: bytes) -> dict[str, Any]:
             raise DocumentError(f"params.{name} must be a plain value; got {str(value)[:40]!r}")
     if not isinstance(event.get("precision_note", ""), str):
         raise DocumentError(f"precision_note must be text; got {str(event['precision_note'])[:40]!r}")
+    if (clips := event.get("clips")) is not None:
+        if not isinstance(clips, dict):
+            raise DocumentError(f"clips must be an object; got {str(clips)[:40]!r}")
+        _check(clips, _CLIPS, "clips")
     if any(type(number) is not int for number in event.get("trials", ())):
         raise DocumentError("trials must be whole numbers")
     return event

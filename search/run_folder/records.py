@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from search.run_folder.scoring import EARLIER_SCORING, STATISTICS, Scoring
+from ser_core.features.placement import Placement
 from ser_core.training.report import EpochReport
 
 Value = float | int | str | bool
@@ -39,6 +40,7 @@ class _Trained:
     epochs: list[EpochReport]
     scoring: Scoring
     precision_note: str
+    placement: Placement | None
     _judged = (0, math.nan, 0)  # epochs of which the other two are the score and the best epoch
 
     @property
@@ -78,6 +80,7 @@ class TrialRecord(_Trained):
         started, ended: seconds since 1970; `ended` is None while it runs.
         setup_seconds: building the model and placing the data, before the first epoch.
         precision_note: why it trained in fp32 although bf16 was to be used; "" otherwise.
+        placement: where its clips came from; None before its first epoch, and of early versions.
     """
 
     number: int
@@ -92,6 +95,7 @@ class TrialRecord(_Trained):
     ended: float | None = None
     setup_seconds: float = 0.0
     precision_note: str = ""
+    placement: Placement | None = None
     _fold_scores: Sequence[float] = field(default=(), init=False, repr=False, compare=False)
 
     @property
@@ -131,6 +135,7 @@ class FinalRun(_Trained):
     ended: float | None = None
     reason: str = ""
     precision_note: str = ""
+    placement: Placement | None = None
 
 
 @dataclass

@@ -13,6 +13,7 @@ from search.run_folder.records import FinalRun, GraceChoice, Phase, RunRecords, 
 from search.run_folder.scoring import EARLIER_SCORING, STATISTICS, Scoring
 from ser_core.config import ConfigError
 from ser_core.earlier_settings import present_settings
+from ser_core.features.placement import Placement, Where
 from ser_core.json_document import DocumentError
 from ser_core.training.report import EpochReport
 
@@ -88,6 +89,7 @@ def apply_event(records: RunRecords, event: Mapping[str, Any]) -> None:
         trial = records.trials[event["trial"]]
         trial.worker, trial.setup_seconds = event["worker"], trial.setup_seconds + event["setup_seconds"]
         trial.precision_note = event.get("precision_note", trial.precision_note)
+        trial.placement = _placement(event) or trial.placement
         _extend(trial.epochs, event["reports"])
         records.arrivals.append((trial.number, len(trial.epochs)))
     elif kind == "trial_end":
@@ -109,6 +111,7 @@ def apply_event(records: RunRecords, event: Mapping[str, Any]) -> None:
             raise ValueError(f"{kind} of a final run that never started")
         if kind == "final_epochs":
             final.precision_note = event.get("precision_note", final.precision_note)
+            final.placement = _placement(event) or final.placement
             _extend(final.epochs, event["reports"])
         else:
             final.ended, final.reason = event["time"], event["reason"]
@@ -126,6 +129,13 @@ def _extend(epochs: list[EpochReport], reports: Iterable[Mapping[str, Any]]) -> 
     for report in map(EpochReport.of_json, reports):
         if not epochs or report.epoch > epochs[-1].epoch:
             epochs.append(report)
+
+
+def _placement(event: Mapping[str, Any]) -> Placement | None:
+    """Where the clips came from, as the first epochs of a job say."""
+    if (found := event.get("clips")) is None:
+        return None
+    return Placement(where=Where(found["where"]), size_bytes=found["size_bytes"], room_bytes=found["room_bytes"])
 
 
 def _scoring(event: Mapping[str, Any]) -> Scoring:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from search.run_folder.append_file import AppendFile
 from search.run_folder.records import GraceChoice, Phase, TrialState, Value
 from search.run_folder.records_reader import apply_event, read_records
 from search.run_folder.scoring import EARLIER_SCORING, Scoring
+from ser_core.features.placement import Placement
 from ser_core.training.report import EpochReport
 from ser_core.whole_file import defined
 from spaces.several import for_choice
@@ -60,10 +61,17 @@ class RecordWriter:
         self._append("trial_start", trial=trial, params=params, origin=origin, **_scored(self.scoring_of(params)))
 
     def epochs(
-        self, trial: int, reports: Sequence[EpochReport], *, worker: str, setup_seconds: float, precision_note: str = ""
+        self,
+        trial: int,
+        reports: Sequence[EpochReport],
+        *,
+        worker: str,
+        setup_seconds: float,
+        precision_note: str = "",
+        placement: Placement | None = None,
     ) -> None:
         """A trial was trained for some epochs; of those that are recorded already the first report counts."""
-        self._append("epochs", trial=trial, **_trained(reports, worker, setup_seconds, precision_note))
+        self._append("epochs", trial=trial, **_trained(reports, worker, setup_seconds, precision_note, placement))
 
     def trial_ended(self, trial: int, state: TrialState, reason: str = "") -> None:
         """A trial has ended, and why if it did not complete."""
@@ -88,9 +96,10 @@ class RecordWriter:
         worker: str,
         setup_seconds: float,
         precision_note: str = "",
+        placement: Placement | None = None,
     ) -> None:
         """A run of the finals was trained for some epochs; see `epochs`."""
-        trained = _trained(reports, worker, setup_seconds, precision_note)
+        trained = _trained(reports, worker, setup_seconds, precision_note, placement)
         self._append("final_epochs", phase=phase, trial=trial, seed=seed, **trained)
 
     def final_ended(self, phase: Phase, trial: int, seed: int, reason: str = "") -> None:
@@ -106,8 +115,16 @@ class RecordWriter:
         apply_event(self.records, line)
 
 
-def _trained(reports: Sequence[EpochReport], worker: str, setup_seconds: float, precision_note: str) -> dict[str, Any]:
-    note = {"precision_note": precision_note} if precision_note else {}
+def _trained(
+    reports: Sequence[EpochReport],
+    worker: str,
+    setup_seconds: float,
+    precision_note: str,
+    placement: Placement | None,
+) -> dict[str, Any]:
+    note: dict[str, Any] = {"precision_note": precision_note} if precision_note else {}
+    if placement is not None:
+        note["clips"] = asdict(placement)
     return {
         "worker": worker,
         "setup_seconds": setup_seconds,

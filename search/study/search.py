@@ -18,7 +18,9 @@ from search.study.allocation import Allocation, Luck
 from search.study.asha import Asha, verdict
 from search.study.open_trials import OpenTrials
 from search.study.recovery import recover
+from search.wording import placement_sentence
 from ser_core.errors import UserError
+from ser_core.features.placement import Where
 from spaces.knobs import Space, Value
 from spaces.several import architectures_in, chosen_settings, for_choice
 
@@ -83,7 +85,7 @@ class Search:
         self._seed, self._fixed = seed, fixed
         self._trials, self._epochs_total, self._time_left = trials, epochs_total, time_left
         self._all_trials, self._log, self._told = all_trials, log, False
-        self._interrupted = interrupted
+        self._interrupted, self._placed = interrupted, set[Where]()
         self._first = [*((params, "first") for params in space.first), *((params, "warm") for params in warm)]
         self._allocation: Allocation | None = None
         if luck is not None:
@@ -152,7 +154,9 @@ class Search:
                 worker=chunk.worker,
                 setup_seconds=chunk.setup_seconds,
                 precision_note=chunk.precision_note,
+                placement=chunk.placement,
             )
+        self._tell_placement(chunk)
         self._epochs += len(record.epochs) - known
         stopped = self._judge(record)
         self._open.report_epochs(record)
@@ -170,6 +174,12 @@ class Search:
             return True
         self._recent.append(record)
         return False
+
+    def _tell_placement(self, chunk: Chunk) -> None:
+        """Say where clips come from as soon as it is known, and when it is another place."""
+        if chunk.placement is not None and chunk.placement.where not in self._placed:
+            self._placed.add(chunk.placement.where)
+            self._log(placement_sentence(chunk.placement))
 
     def lost(self, job: str, reason: str) -> None:
         """A trial whose worker died too often has failed."""

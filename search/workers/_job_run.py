@@ -24,6 +24,8 @@ from ser_core.artifact import ArtifactError, save_model
 from ser_core.config import Config, ConfigError
 from ser_core.features.audio import AudioError
 from ser_core.features.cache import FeatureStoreError
+from ser_core.features.clip_source import resident_bytes
+from ser_core.features.placement import Placement
 from ser_core.features.store import FeatureStore
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.training.checkpoint import CheckpointError
@@ -49,15 +51,19 @@ class JobRun:
 
     Args:
         store_of: the features that a configuration asks for.
+        share: of a GPU that the job has; on the CPU it has its threads' share of the machine.
     """
 
-    def __init__(self, job: Job, context: WorkerContext, store_of: Callable[[Config], FeatureStore]) -> None:
-        self._job, self._context, self._store_of = job, context, store_of
+    def __init__(
+        self, job: Job, context: WorkerContext, store_of: Callable[[Config], FeatureStore], share: float = 1.0
+    ) -> None:
+        self._job, self._context, self._store_of, self._share = job, context, store_of, share
         self._training: Training | None = None
         self._unreported: list[EpochReport] = []
         self._restored = 0
         self._refused: list[OSError] = []  # by the disk, since the last report
         self._setup_seconds, self._precision_note = 0.0, ""
+        self._placement: Placement | None = None
         self._saved_at = time.monotonic()
         self._save_seconds = FIRST_CHECKPOINT_SECONDS * CHECKPOINT_SHARE
 
@@ -98,15 +104,15 @@ class JobRun:
     # -- training ----------------------------------------------------------------------------------------------------
 
     def _train(self) -> Outcome:
-        if self._training is None:
-            if not self._sees_run_folder():
-                return Outcome.GOING
-            try:
+        if self._training is None and not self._sees_run_folder():
+            return Outcome.GOING
+        try:
+            if self._training is None:
                 self._training = self._start()
-            except FeatureStoreError as error:  # the corpus is not there, or the cache is full: no fault of the job's
-                self._refused.append(OSError(errno.EIO, f"{socket.gethostname()} has no features: {error}"))
-                return Outcome.GOING
-        outcome = self._train_epochs(self._training)
+            outcome = self._train_epochs(self._training)
+        except FeatureStoreError as error:  # no fault of the job's: the corpus is gone or changed, or the cache is full
+            self._refused.append(OSError(errno.EIO, f"{socket.gethostname()} has no features: {error}"))
+            return Outcome.GOING
         if outcome is Outcome.GOING:
             self._save_if_due(self._training)
         else:
@@ -133,18 +139,24 @@ class JobRun:
             run = self._train_job(None)
         self._unreported = list(run.reports)
         self._restored = len(run.reports)
-        self._precision_note = run.precision_note
+        self._precision_note, self._placement = run.precision_note, run.placement
         self._setup_seconds = time.monotonic() - began
         return run
 
     def _train_job(self, resume: Path | None) -> Training:
         config, device = full_config(self._context.model, self._job.params), self._context.device
         store, folds = self._store_of(config), self._context.folds
-        first = folds[self._job.folds]
+        first, room = folds[self._job.folds], self._room_bytes()
         if not self._job.later_folds:
-            return train_folds(config, first, store, device=device, resume=resume)
+            return train_folds(config, first, store, device=device, resume=resume, room_bytes=room)
         in_turn = [*first, *(fold for key in self._job.later_folds for fold in folds[key])]
-        return FoldsInTurn(config, in_turn, store, device=device, resume=resume)
+        return FoldsInTurn(config, in_turn, store, device=device, resume=resume, room_bytes=room)
+
+    def _room_bytes(self) -> int:
+        """What the features may take of the device's memory."""
+        on_cpu = self._context.device == "cpu"
+        share = self._context.threads / (os.cpu_count() or 1) if on_cpu else self._share
+        return resident_bytes(torch.device(self._context.device), min(1.0, share))
 
     def _train_epochs(self, run: Training) -> Outcome:
         """Train until the job is done or the next report is due."""
@@ -170,10 +182,11 @@ class JobRun:
             worker=f"{socket.gethostname()}:{os.getpid()}",
             setup_seconds=self._setup_seconds,
             precision_note=self._precision_note,
+            placement=self._placement,
             restored=self._restored,
             disk_error=self._refused[0] if self._refused else None,
         )
-        self._unreported, self._setup_seconds, self._precision_note = [], 0.0, ""
+        self._unreported, self._setup_seconds, self._precision_note, self._placement = [], 0.0, "", None
         return chunk
 
     # -- on disk -----------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The features of the development clips, once per node for all of its workers.
 
 What the driver computed before the search lies in Ray's object store, from which every process of a node reads the same
-memory without a copy. Where it is too large for that on some node, it is written into the run folder, on storage that
-all nodes reach, and memory-mapped: each node then keeps in its page cache what its workers read. All else is made by
-the worker that asks for it first, and comes memory-mapped from the cache. None of it holds a test clip.
+memory without a copy. Where it is too large for that, here or on some node, it is written into the run folder, on
+storage that all nodes reach, and memory-mapped: each node then keeps in its page cache what its workers read. All else
+is made by the worker that asks for it first, and comes memory-mapped from the cache. None of it holds a test clip.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ from search.workers._handed import fetched
 from ser_core.config import FeatureConfig
 from ser_core.features.cache import map_frames, open_arrays, write_arrays
 from ser_core.features.computing import compute_in_threads
+from ser_core.features.file_frames import FileFrames
 from ser_core.features.fingerprint import selection_name
 from ser_core.features.store import CorpusFeatures, FeatureStore
+
+MOST_COPIED_BYTES = 2**30
+"""More features are never copied into an object store: the driver would hold them all in its memory meanwhile."""
 
 USABLE_SHARE = 0.8
 """Of an object store, for features: Ray keeps other things there too, and what does not fit it writes to disk."""
@@ -84,7 +88,8 @@ def share_maker(corpus: CorpusFeatures, rows: np.ndarray) -> MadeFeatures:
 def share_stores(
     stores: Mapping[str, FeatureStore], rows: np.ndarray, folder: Path, log: Callable[[str], None], *, runs: int = 1
 ) -> dict[str, SharedStore]:
-    """Put the clips `rows` of every store where all workers can read them.
+    """Put the clips `rows` of every store where all workers can read them; of frames that are left in the audio files,
+    where to find them.
 
     Args:
         stores: any keys, which the result has too.
@@ -98,20 +103,30 @@ def share_stores(
     """
     needed = sum(selected_bytes(store, rows) for store in stores.values())
     room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]]) // runs
-    size, limit = f"{bytes_text(needed)} of features", bytes_text(room)
-    if needed <= room:
+    size, mapped = f"{bytes_text(needed)} of features", folder / FEATURES_FOLDER
+    copied = needed <= min(room, MOST_COPIED_BYTES)
+    if needed > room:
+        log(
+            f"{size} are more than the {bytes_text(room)} that the smallest object store of a node has for them: they "
+            f"are memory-mapped from {mapped}, which every node must reach"
+        )
+    elif not copied:
+        log(f"{size} are memory-mapped from {mapped}, which every node must reach")
+    elif needed:
         log(f"{size} in Ray's object store: one copy per node")
-        return {key: SharedStore(ray.put(store.select(rows))) for key, store in stores.items()}
-    log(
-        f"{size} are more than the {limit} that the smallest object store of a node has for them: they are "
-        f"memory-mapped from {folder / FEATURES_FOLDER}, which every node must reach"
-    )
-    return {key: _map(store, rows, folder / FEATURES_FOLDER) for key, store in stores.items()}
+
+    def shared(store: FeatureStore) -> SharedStore:
+        if copied or isinstance(store.frames, FileFrames):
+            return SharedStore(ray.put(store.select(rows)))
+        return _map(store, rows, mapped)
+
+    return {key: shared(store) for key, store in stores.items()}
 
 
 def local_store_bytes(stores: Mapping[str, FeatureStore], rows: np.ndarray) -> int:
     """The size of an object store on this machine that holds the features, as far as memory allows."""
-    wanted = int(sum(selected_bytes(store, rows) for store in stores.values()) / USABLE_SHARE) + SPARE_BYTES
+    needed = sum(selected_bytes(store, rows) for store in stores.values())
+    wanted = int((needed if needed <= MOST_COPIED_BYTES else 0) / USABLE_SHARE) + SPARE_BYTES
     free = ray._private.utils.estimate_available_memory()
     shared = Path("/dev/shm")
     room = shutil.disk_usage(shared).free if shared.exists() else free  # beyond it Ray would put the store on a disk
@@ -124,9 +139,11 @@ def usable_bytes(nodes: Sequence[Mapping[str, float]]) -> int:
 
 
 def selected_bytes(store: FeatureStore, rows: np.ndarray) -> int:
-    """Size of the frames of the clips `rows`."""
+    """Size of the frames of the clips `rows`; 0 where they are left in the audio files."""
+    if isinstance(store.frames, FileFrames):
+        return 0
     frames = int((store.offsets[rows + 1] - store.offsets[rows]).sum())
-    return frames * store.bins * store.frames.itemsize
+    return frames * store.bins * store.frames.dtype.itemsize
 
 
 def clear_stores(folder: Path) -> None:
@@ -140,8 +157,7 @@ def _map(store: FeatureStore, rows: np.ndarray, folder: Path) -> SharedStore:
     arrays = open_arrays(target)
     if arrays is None:
         folder.mkdir(parents=True, exist_ok=True)
-        clips = (store.frames[store.offsets[row] : store.offsets[row + 1]] for row in rows)
-        arrays = write_arrays(target, clips)
+        arrays = write_arrays(target, store.clips(rows))
     content: dict[str, Any] = {field.name: getattr(store, field.name) for field in fields(store)}
     del content["frames"]
     content |= {

@@ -24,7 +24,7 @@ class TrainingActor(Trainable):
         self._device_works = True
         hold_to_share(config["share"])
         self._serve(config["context"].fetch())
-        self._run = JobRun(config["job"], self._context, self._store_of)
+        self._run = JobRun(config["job"], self._context, self._store_of, config["share"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if not self._device_works:
@@ -32,7 +32,7 @@ class TrainingActor(Trainable):
         self._run.leave()
         if (context := new_config["context"].fetch()) is not self._context:
             self._serve(context)
-        self._run = JobRun(new_config["job"], self._context, self._store_of)
+        self._run = JobRun(new_config["job"], self._context, self._store_of, new_config["share"])
         return True
 
     def step(self) -> dict[str, Any]:

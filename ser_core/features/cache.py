@@ -15,12 +15,13 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
 
 from ser_core.errors import UserError
+from ser_core.features.frames import LET_GO_BYTES, FrameReader, mapping_of
 from ser_core.json_document import read_object
 
 FRAMES, OFFSETS, DESCRIPTION = "frames.npy", "offsets.npy", "store.json"
@@ -107,7 +108,7 @@ def open_arrays(folder: Path) -> Arrays | None:
             return None
         if _digest(frames, offsets) != digest:
             return None
-        weakref.finalize(_mapping(frames), unless_used.pop_all().close)
+        weakref.finalize(mapping_of(frames), unless_used.pop_all().close)
         return frames, offsets
 
 
@@ -119,12 +120,6 @@ def map_frames(path: Path) -> np.ndarray:
     """
     # asarray drops numpy's memmap subclass, which would pickle as something else than an array
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-
-
-def _mapping(frames: np.ndarray) -> Any:
-    """What every view of memory-mapped frames keeps alive."""
-    memmap: Any = frames.base
-    return memmap._mmap
 
 
 def write_arrays(folder: Path, clips: Iterable[np.ndarray]) -> Arrays:
@@ -163,18 +158,18 @@ def _write_frames(folder: Path, path: Path, clips: Iterable[np.ndarray]) -> np.n
     The header is written twice, since the number of frames is known only at the end; numpy reserves room in it for the
     first axis to grow. Plain writes, not a memory map: a full disk is then an error instead of a bus error.
     """
-    offsets, bins, kind = [0], 0, TYPES[0]
+    offsets, bins, kind = [0], None, TYPES[0]
     with path.open("wb") as file:
         for features in clips:
             with _writing(folder):  # not around the loop: an error in computing `clips` is none in writing
-                if not bins:
+                if bins is None:
                     bins, kind = features.shape[1], features.dtype.str
                     _write_header(file, 0, bins, kind)
                 file.write(np.ascontiguousarray(features, dtype=kind).data)
             offsets.append(offsets[-1] + len(features))
         with _writing(folder):
             file.seek(0)
-            _write_header(file, offsets[-1], bins, kind)
+            _write_header(file, offsets[-1], bins or 0, kind)
             file.flush()  # not fsync, which took longer than the computation: the digest tells a torn file
     return np.array(offsets, dtype=np.int64)
 
@@ -187,7 +182,9 @@ def _write_header(file: BinaryIO, frames: int, bins: int, kind: str) -> None:
 def _digest(frames: np.ndarray, offsets: np.ndarray) -> str:
     digest = hashlib.sha256(repr((frames.shape, offsets.shape)).encode())
     digest.update(np.ascontiguousarray(offsets).data)
-    digest.update(np.ascontiguousarray(frames).data)
+    reader, step = FrameReader(frames), max(1, LET_GO_BYTES // max(1, frames[:1].nbytes))
+    for start in range(0, len(frames), step):
+        digest.update(np.ascontiguousarray(reader[start : start + step]).data)
     return digest.hexdigest()
 
 

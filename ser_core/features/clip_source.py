@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -20,39 +19,19 @@ from torch import Tensor
 
 from ser_core.features.frames import FrameReader, Frames, mapping_of
 from ser_core.features.memory import free_bytes
+from ser_core.features.placement import Placement, Where
 
 RESIDENT_SHARE = 0.5
 """Of the memory that a trial may take, for features: its model and their gradients need the rest."""
+
+MOST_ON_HOST_BYTES = 2**30
+"""More of a mapped file is never resident on the CPU: streamed it is as quick, and memory is left to others."""
 
 READ_BYTES = 2**20
 """Batches are read together up to this size: handing over tiny ones one by one would take longer than reading them."""
 
 READS_AHEAD = 3
 """Reads that are done or under way while the trial computes."""
-
-
-class Where(StrEnum):
-    """Where clips come from."""
-
-    RESIDENT = "resident"
-    MAPPED = "mapped"
-    FILES = "files"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where a trial's clips come from, and why.
-
-    Attributes:
-        where: resident: their frames lie in the device's memory; mapped: they are read from a mapped file, or from
-            memory beside the device; files: they are made of the audio files.
-        size_bytes: of all frames.
-        room_bytes: what they may take of the device's memory.
-    """
-
-    where: Where
-    size_bytes: int
-    room_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,22 +77,21 @@ def clip_source(frames: Frames, device: torch.device, room_bytes: int | None = N
     """The frames of a store for training on a device.
 
     Args:
-        room_bytes: what they may take of the device's memory; None for `RESIDENT_SHARE` of what is free there. On the
-            CPU, frames that lie in memory already take no more of it.
+        room_bytes: what they may take of the device's memory; None for `resident_bytes`. On the CPU, frames that lie in
+            memory already take no more of it.
     """
-    in_memory = isinstance(frames, np.ndarray) and mapping_of(frames) is None
-    if room_bytes is None and in_memory and device.type == "cpu":
-        room_bytes = frames.nbytes
-    elif room_bytes is None:
-        room_bytes = resident_bytes(device)
-    if isinstance(frames, np.ndarray) and frames.nbytes <= room_bytes:
-        return Resident(frames, device, room_bytes)
+    room_bytes = resident_bytes(device) if room_bytes is None else room_bytes
+    if isinstance(frames, np.ndarray):
+        in_place = device.type == "cpu" and mapping_of(frames) is None
+        if in_place or frames.nbytes <= room_bytes:
+            return Resident(frames, device, room_bytes)
     return Streamed(frames, device, room_bytes)
 
 
 def resident_bytes(device: torch.device, share: float = 1.0) -> int:
     """What the features of a trial may take of a device's memory that has this share of it."""
-    return int(RESIDENT_SHARE * free_bytes(device, share))
+    room = int(RESIDENT_SHARE * free_bytes(device, share))
+    return room if device.type == "cuda" else min(room, MOST_ON_HOST_BYTES)
 
 
 # -- resident ----------------------------------------------------------------------------------------------------------

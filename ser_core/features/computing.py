@@ -16,6 +16,7 @@ import torch
 from ser_core.clips import Clip
 from ser_core.config import FeatureConfig
 from ser_core.features.audio import AudioError, read_audio
+from ser_core.features.precision import as_stored
 from ser_core.features.transforms import Extractor, extractor
 
 Compute = Callable[[Sequence[Clip], FeatureConfig], Generator[list[np.ndarray], None, None]]
@@ -42,7 +43,7 @@ def compute_in_threads(
     extract = extractor(settings, "cuda" if torch.cuda.is_available() else "cpu")
     batches = (clips[start : start + CLIPS_PER_TASK] for start in range(0, len(clips), CLIPS_PER_TASK))
     with quiet_threads(threads) as pool:
-        yield from _in_order(pool, partial(_of_batch, settings=settings, extract=extract), batches)
+        yield from _in_order(pool, partial(features_here, settings=settings, extract=extract), batches)
 
 
 def features_of_clips(clips: Sequence[Clip], settings: FeatureConfig, device: str) -> list[np.ndarray]:
@@ -55,11 +56,18 @@ def features_of_clips(clips: Sequence[Clip], settings: FeatureConfig, device: st
         AudioError, ConfigError, PretrainedError: see `ser_core.features.store.feature_store`.
     """
     torch.set_num_threads(1)
-    return _of_batch(clips, settings, _kept_extractor(settings, device))
+    return features_here(clips, settings, _kept_extractor(settings, device))
 
 
-def _of_batch(clips: Sequence[Clip], settings: FeatureConfig, extract: Extractor) -> list[np.ndarray]:
-    return extract([_samples(clip, settings.sample_rate_hz) for clip in clips])
+def features_here(clips: Sequence[Clip], settings: FeatureConfig, extract: Extractor) -> list[np.ndarray]:
+    """The features of a few clips, in the type in which they are stored, by this thread.
+
+    Raises:
+        AudioError: a file that cannot be decoded.
+        FeatureStoreError: see `ser_core.features.precision.as_stored`.
+    """
+    found = extract([_samples(clip, settings.sample_rate_hz) for clip in clips])
+    return [as_stored(features, settings) for features in found]
 
 
 _kept_extractor = lru_cache(maxsize=1)(extractor)

@@ -1,7 +1,8 @@
 """What can be made of stored features without their audio: deltas, cepstra, fewer of them, normalisation by clip.
 
 A corpus has one store of `base_settings`, computed from its audio, and every setting that differs from it by such steps
-is made of that. An extractor takes the same two steps, so the values are the same whichever way they come.
+is made of that. An extractor takes the same two steps, so the values are the same whichever way they come, up to the
+precision in which they are stored.
 """
 
 from __future__ import annotations

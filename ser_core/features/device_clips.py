@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser_core.features.clip_source import Crops, Placement, clip_source
+from ser_core.features.clip_source import Crops, clip_source
 from ser_core.features.frames import Frames
 from ser_core.features.normalisation import FULL_SCALE, Normalisation
+from ser_core.features.placement import Placement
 
 Batch = tuple[Tensor, Tensor]
 """Features (batch, view, bins) float32, zero past the clips, and lengths (batch,)."""

@@ -10,7 +10,8 @@ from torch import Tensor
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.features.normalisation import FULL_SCALE
 from ser_core.modules.encoder_families import EncoderFacts, encoder_facts
-from ser_core.modules.encoders import Encoder, load_encoder, truncate_encoder
+from ser_core.modules.encoder_input import EncoderInput, encoder_input
+from ser_core.modules.encoders import load_encoder, truncate_encoder
 from ser_core.modules.pretrained import PretrainedError
 
 STATISTICS = 2
@@ -31,9 +32,10 @@ def encoder_features(settings: FeatureConfig, device: torch.device | str) -> Cal
     """
     facts = encoder_facts(settings.encoder)
     _check_rate(settings, facts)
-    encoder = load_encoder(settings.encoder)
     if settings.kind == "encoder_input":
-        return lambda samples: _input(samples, encoder)
+        fed = encoder_input(settings.encoder)
+        return lambda samples: _input(samples, fed)
+    encoder = load_encoder(settings.encoder)
     if settings.kind in ("encoder_layers", "encoder_stats"):
         encoder, of_all = encoder.to(device), _statistics if settings.kind == "encoder_stats" else _side_by_side
         return lambda samples: _halved(of_all(encoder.clip_states(samples)), settings)
@@ -65,9 +67,9 @@ def encoder_bins(settings: FeatureConfig) -> int:
     return facts.values if settings.kind == "encoder_input" else facts.hidden
 
 
-def _input(samples: Tensor, encoder: Encoder) -> Tensor:
-    inputs = encoder.inputs(samples)
-    if not encoder.facts.takes_samples:
+def _input(samples: Tensor, fed: EncoderInput) -> Tensor:
+    inputs = fed.of(samples)
+    if not fed.facts.takes_samples:
         return inputs
     return (inputs * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,25 @@ def audio_digests(clips: Sequence[Clip]) -> Digests:
     return tuple(_clip_digest(digests[clip.path], clip.span) for clip in clips)
 
 
+def check_files(clips: Sequence[Clip], digests: Sequence[bytes]) -> None:
+    """Raise `FeatureStoreError` unless this machine sees the files that the digests are of."""
+    for clip, found, wanted in zip(clips, audio_digests(clips), digests, strict=True):
+        _check_digest(clip, found, wanted)
+
+
+def check_file(clip: Clip, digest: bytes) -> None:
+    """The same of one clip, by this thread."""
+    _check_digest(clip, _clip_digest(_file_digest(clip.path), clip.span), digest)
+
+
+def _check_digest(clip: Clip, found: bytes, wanted: bytes) -> None:
+    if found != wanted:
+        raise FeatureStoreError(
+            f"{clip.path} on {socket.gethostname()} is another file than when the run began; every machine must "
+            f"see the same corpus, unchanged"
+        )
+
+
 def _file_digests(paths: Iterable[Path]) -> Digests:
     with quiet_threads() as pool:
         return tuple(pool.map(_file_digest, paths))
@@ -56,6 +76,11 @@ def fingerprint_of(manifest: Manifest, settings: FeatureConfig, audio: Digests) 
 def selection_name(fingerprint: str, rows: np.ndarray) -> str:
     """The name of a store that holds only the clips `rows` of the one with this fingerprint."""
     return hashlib.sha256(fingerprint.encode() + rows.astype("<i8").tobytes()).hexdigest()[:32]
+
+
+def lengths_name(name: str) -> str:
+    """The name of what holds the lengths alone of the clips of the store with this name."""
+    return _digest(name, "lengths")
 
 
 def _plain(settings: FeatureConfig) -> FeatureConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from ser_core.config import CLIP_VECTORS, ENCODER_KINDS, FeatureConfig
 from ser_core.features.audio import AudioError, duration_seconds
 from ser_core.features.encoded import encoder_bins
 from ser_core.features.functionals import functional_names
+from ser_core.features.precision import stored_type
 from ser_core.features.transforms import frame_seconds
+from ser_core.modules.encoder_families import encoder_facts
 
 MOST_LOOKED_AT = 200
 """Clips whose length is looked up, evenly from all: a header takes a tenth of a millisecond, more on networks."""
@@ -39,6 +42,17 @@ def known_bins(settings: FeatureConfig) -> int:
     return (1 + settings.deltas) * settings.n_mels
 
 
+def known_type(settings: FeatureConfig) -> np.dtype[Any]:
+    """Of the values; samples are int16.
+
+    Raises:
+        PretrainedError: see `known_bins`.
+    """
+    if settings.kind == "encoder_input" and encoder_facts(settings.encoder).takes_samples:
+        return np.dtype(np.int16)
+    return stored_type(settings)
+
+
 def mean_seconds(clips: Sequence[Clip]) -> float | None:
     """The mean length of clips, s, from some of them; None where a file does not say."""
     rows = np.unique(np.linspace(0, len(clips) - 1, MOST_LOOKED_AT).round().astype(int))
@@ -58,6 +72,16 @@ def expected_bytes(settings: FeatureConfig, clips: int, seconds: float | None) -
         return None
     bins = known_bins(settings)
     frames = 1.0 if settings.kind in CLIP_VECTORS or seconds is None else seconds / frame_seconds(settings)
-    samples = settings.kind == "encoder_input" and bins == 1
-    halved = samples or settings.kind in ("encoder_layers", "encoder_stats")
-    return round(clips * frames * bins * np.dtype(np.float16 if halved else np.float32).itemsize)
+    return round(clips * frames * bins * known_type(settings).itemsize)
+
+
+def is_left_in_files(settings: FeatureConfig, clips: Sequence[Clip], limit_bytes: int) -> bool:
+    """True for what an encoder takes of clips, where a store of it would be larger than a limit.
+
+    Raises:
+        PretrainedError: see `known_bins`.
+    """
+    if settings.kind != "encoder_input":
+        return False
+    expected = expected_bytes(settings, len(clips), mean_seconds(clips))
+    return expected is not None and expected > limit_bytes

@@ -8,8 +8,7 @@ in a folder (one from the hub goes by its name) and `FEATURE_VERSION`. A changed
 from __future__ import annotations
 
 import hashlib
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,14 +17,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ser_core.clips import Clip, Manifest
+from ser_core.clips import Manifest
 from ser_core.config import BY_SPEAKER, FeatureConfig
-from ser_core.features.cache import Arrays, Clips, FeatureStoreError, cache_folder, cached_arrays, open_arrays
+from ser_core.features.cache import Arrays, Clips, cache_folder, cached_arrays, open_arrays
 from ser_core.features.cache_room import default_limit, make_room
 from ser_core.features.computing import Compute, compute_in_threads
 from ser_core.features.derivation import base_settings, derivation
-from ser_core.features.fingerprint import Digests, audio_digests, fingerprint_of, selection_name
+from ser_core.features.file_frames import FileFrames
+from ser_core.features.fingerprint import (
+    Digests,
+    audio_digests,
+    check_files,
+    fingerprint_of,
+    lengths_name,
+    selection_name,
+)
+from ser_core.features.frames import FrameReader, Frames
 from ser_core.features.normalisation import Normalisation, as_float, normalisation_of
+from ser_core.features.precision import as_stored
+from ser_core.features.size import is_left_in_files, known_bins, known_type
 from ser_core.features.transforms import settings_key
 
 Progress = Callable[[int, int], None]
@@ -34,11 +44,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureStore:
-    """Features of clips of different lengths, end to end, with their labels. Plain ndarrays, which may be read-only.
+    """Features of clips of different lengths, end to end, with their labels.
 
     Attributes:
-        frames: (total_frames, bins), C-contiguous; clip i holds rows offsets[i] to offsets[i + 1]. float32, float16, or
-            int16 samples, see `ser_core.features.normalisation.as_float`.
+        frames: (total_frames, bins); clip i holds rows offsets[i] to offsets[i + 1]. float32, float16, or int16
+            samples, see `ser_core.features.normalisation.as_float`. A C-contiguous ndarray, which may be read-only, or
+            what stands for one.
         offsets: (clips + 1,) int64, from 0, increasing.
         labels: (clips,) int64, positions in `classes`.
         clip_ids: as in the manifest.
@@ -49,7 +60,7 @@ class FeatureStore:
         ValueError: arrays that do not fit one another.
     """
 
-    frames: np.ndarray
+    frames: Frames
     offsets: np.ndarray
     labels: np.ndarray
     clip_ids: tuple[str, ...]
@@ -64,7 +75,7 @@ class FeatureStore:
                 f"{clips} clips need {clips + 1} offsets and {clips} labels; "
                 f"got shapes {self.offsets.shape} and {self.labels.shape}"
             )
-        if self.frames.ndim != 2 or self.offsets[0] != 0 or self.offsets[-1] != len(self.frames):
+        if len(self.frames.shape) != 2 or self.offsets[0] != 0 or self.offsets[-1] != self.frames.shape[0]:
             raise ValueError(
                 f"offsets must run from 0 to the number of frames; got {self.offsets[0]} to {self.offsets[-1]} "
                 f"for frames of shape {self.frames.shape}"
@@ -95,13 +106,19 @@ class FeatureStore:
             IndexError: a row that is not there (negative ones are not).
         """
         rows = self._checked(rows)
-        starts, stops = self.offsets[rows], self.offsets[rows + 1]
-        offsets = np.concatenate([[0], np.cumsum(stops - starts)])
-        frames = np.empty((int(offsets[-1]), self.bins), dtype=self.frames.dtype)
-        for to, start, stop in zip(offsets[:-1], starts, stops, strict=True):
-            frames[to : to + stop - start] = self.frames[start:stop]
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
+        if isinstance(self.frames, FileFrames):
+            frames: Frames = self.frames.select(rows)
+        else:
+            frames = np.empty((int(offsets[-1]), self.bins), dtype=self.frames.dtype)
+            for start, stop, clip in zip(offsets, offsets[1:], self.clips(rows), strict=False):
+                frames[start:stop] = clip
         clip_ids = tuple(self.clip_ids[row] for row in rows)
         return replace(self, frames=frames, offsets=offsets, labels=self.labels[rows], clip_ids=clip_ids)
+
+    def clips(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """The features (frames, bins) of every clip, or of the clips `rows`, one after another, to be used at once."""
+        return FrameReader(self.frames).clips(self.offsets, np.arange(len(self.clip_ids)) if rows is None else rows)
 
     def _checked(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         rows = np.asarray(rows, dtype=np.int64)
@@ -123,6 +140,8 @@ class CorpusFeatures:
         audio: digests of its files, as they were when the run began.
         cache_dir: folder for caches; made when missing. One that is read-only does where the store is already in it.
         limit_bytes: of all features in the cache; beyond it, what was not used for longest and is not in use now goes.
+        sample_limit_bytes: of a store of samples (kind encoder_input); a larger one is not made, and its frames come
+            from the audio files each time.
         elsewhere: the digests come from another process, so files are compared with them before they are used: a cache
             may be shared between machines.
     """
@@ -131,6 +150,7 @@ class CorpusFeatures:
     audio: Digests
     cache_dir: Path
     limit_bytes: int
+    sample_limit_bytes: int
     elsewhere: bool = False
 
     def store(
@@ -156,17 +176,20 @@ class CorpusFeatures:
         """
         fingerprint = fingerprint_of(self.manifest, settings, self.audio)
         chosen = np.arange(len(self.manifest.clips)) if rows is None else rows
-
-        def clips() -> Clips:
-            whole = None if rows is None else open_arrays(cache_folder(self.cache_dir, fingerprint))
-            if whole is not None:
-                return _selected(whole, chosen)
-            return self._made(settings, rows, compute, progress)
-
         name = fingerprint if rows is None else selection_name(fingerprint, rows)
-        frames, offsets, made = cached_arrays(self.cache_dir, name, clips)
-        if made:
-            make_room(self.cache_dir, self.limit_bytes)
+        frames: Frames
+        if self.leaves_in_files(settings):
+            audio = self._of_audio(settings, rows, compute, progress)
+            frames, offsets = self._left_in_files(settings, chosen, lengths_name(name), audio)
+        else:
+
+            def clips() -> Clips:
+                whole = None if rows is None else open_arrays(cache_folder(self.cache_dir, fingerprint))
+                if whole is not None:
+                    return (clip for clip in FrameReader(whole[0]).clips(whole[1], chosen))
+                return self._made(settings, rows, compute, progress)
+
+            frames, offsets = self._cached(name, clips)
         return FeatureStore(
             frames=frames,
             offsets=offsets,
@@ -176,6 +199,29 @@ class CorpusFeatures:
             settings=settings,
             fingerprint=fingerprint,
         )
+
+    def leaves_in_files(self, settings: FeatureConfig) -> bool:
+        """True for samples whose store would be larger than it may be."""
+        return is_left_in_files(settings, self.manifest.clips, self.sample_limit_bytes)
+
+    def _cached(self, name: str, clips: Callable[[], Clips]) -> Arrays:
+        frames, offsets, made = cached_arrays(self.cache_dir, name, clips)
+        if made:
+            make_room(self.cache_dir, self.limit_bytes)
+        return frames, offsets
+
+    def _left_in_files(
+        self, settings: FeatureConfig, chosen: np.ndarray, name: str, audio: Clips
+    ) -> tuple[FileFrames, np.ndarray]:
+        """Frames that are made of the files when they are wanted; of the clips in `audio`, their lengths are kept."""
+
+        def lengths() -> Clips:
+            return (np.empty((len(clip), 0), np.int16) for clip in audio)
+
+        _, offsets = self._cached(name, lengths)
+        clips, digests = ([each[row] for row in chosen] for each in (self.manifest.clips, self.audio))
+        frames = FileFrames(clips, tuple(digests), settings, offsets, known_bins(settings), known_type(settings))
+        return frames, offsets
 
     def _made(
         self, settings: FeatureConfig, rows: np.ndarray | None, compute: Compute, progress: Progress | None
@@ -196,7 +242,7 @@ class CorpusFeatures:
         chosen = range(len(self.manifest.clips)) if rows is None else rows
         clips, done = [self.manifest.clips[row] for row in chosen], 0
         if self.elsewhere:
-            _check(clips, [self.audio[row] for row in chosen])
+            check_files(clips, [self.audio[row] for row in chosen])
         with closing(compute(clips, settings)) as computed:
             for features in computed:
                 yield from features
@@ -217,46 +263,40 @@ def feature_store(
     return corpus_features(manifest, cache_dir).store(settings, compute=compute, progress=progress)
 
 
-def corpus_features(manifest: Manifest, cache_dir: Path, limit_bytes: int | None = None) -> CorpusFeatures:
+def corpus_features(
+    manifest: Manifest, cache_dir: Path, limit_bytes: int | None = None, sample_limit_bytes: int | None = None
+) -> CorpusFeatures:
     """The features of a corpus whose files are read for their digests now.
 
     Args:
         limit_bytes: of the cache; None for `ser_core.features.cache_room.default_limit`.
+        sample_limit_bytes: of a store of samples; None for that of the cache.
 
     Raises:
         FeatureStoreError: an audio file is gone.
     """
     audio = audio_digests(manifest.clips)
     limit = default_limit(Path(cache_dir)) if limit_bytes is None else limit_bytes
-    return CorpusFeatures(manifest=manifest, audio=audio, cache_dir=Path(cache_dir), limit_bytes=limit)
-
-
-def _check(clips: Sequence[Clip], digests: Sequence[bytes]) -> None:
-    """Raise `FeatureStoreError` unless this machine sees the files that the digests are of."""
-    for clip, found, wanted in zip(clips, audio_digests(clips), digests, strict=True):
-        if found != wanted:
-            raise FeatureStoreError(
-                f"{clip.path} on {socket.gethostname()} is another file than when the run began; every machine must "
-                f"see the same corpus, unchanged"
-            )
-
-
-def _selected(arrays: Arrays, rows: np.ndarray) -> Clips:
-    frames, offsets = arrays
-    return (frames[offsets[row] : offsets[row + 1]] for row in rows)
+    return CorpusFeatures(
+        manifest=manifest,
+        audio=audio,
+        cache_dir=Path(cache_dir),
+        limit_bytes=limit,
+        sample_limit_bytes=limit if sample_limit_bytes is None else sample_limit_bytes,
+    )
 
 
 @torch.inference_mode()
 def _derived(base: FeatureStore, settings: FeatureConfig) -> Clips:
     """The features of `settings`, clip by clip, from a store of `base_settings(settings)`."""
     derive = derivation(settings)
-    for clip in _selected((base.frames, base.offsets), np.arange(len(base.clip_ids))):
-        yield derive(torch.tensor(clip)).numpy()
+    for clip in base.clips():
+        yield as_stored(derive(torch.tensor(as_float(clip))).numpy(), settings)
 
 
-def by_speaker(frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray, rows: np.ndarray | None = None) -> Clips:
+def by_speaker(frames: Frames, offsets: np.ndarray, speakers: np.ndarray, rows: np.ndarray | None = None) -> Clips:
     """Every clip (frames, bins), or the clips `rows` alone, less its speaker's mean and over its speaker's deviation,
-    both over all frames of the speaker.
+    both over all frames of the speaker; of the type of the frames.
 
     Args:
         frames: (total_frames, bins), the clips one after another.
@@ -268,6 +308,6 @@ def by_speaker(frames: np.ndarray, offsets: np.ndarray, speakers: np.ndarray, ro
         name: normalisation_of(frames, offsets, np.flatnonzero(speakers == name))
         for name in set(speakers[chosen].tolist())
     }
-    for row in chosen:
+    for row, clip in zip(chosen, FrameReader(frames).clips(offsets, chosen), strict=True):
         scale = scales[str(speakers[row])]
-        yield (as_float(frames[offsets[row] : offsets[row + 1]]) - scale.mean) / scale.std
+        yield ((as_float(clip) - scale.mean) / scale.std).astype(frames.dtype)

@@ -18,7 +18,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from ser_core.config import BY_SPEAKER, CLIP_VECTORS, ENCODER_KINDS, ConfigError, FeatureConfig
+from ser_core.config import BY_SPEAKER, CLIP_VECTORS, ENCODER_KINDS, HALF_KINDS, ConfigError, FeatureConfig
 from ser_core.features.derivation import base_settings, derivation, with_deltas
 from ser_core.features.encoded import encoder_features, encoder_frame_seconds
 from ser_core.features.framing import (
@@ -70,6 +70,8 @@ _CONTENT_OF_KIND = {
 def settings_key(settings: FeatureConfig) -> str:
     """Hash of the settings that decide the values of features of this kind: equal keys, equal features."""
     content = {name: getattr(settings, name) for name in _CONTENT_OF_KIND[settings.kind]}
+    if settings.kind in HALF_KINDS and settings.kind not in ("encoder_layers", "encoder_stats"):  # which always were
+        content["stored"] = "float16"
     if settings.normalisation != "corpus":  # which is done to batches, and changes no store
         content["normalisation"] = settings.normalisation
     return hashlib.sha256(json.dumps([FEATURE_VERSION, content]).encode()).hexdigest()[:16]

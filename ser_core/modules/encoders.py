@@ -6,7 +6,6 @@ its checkpoint's feature extractor says: normalised samples or not, mel bins, Wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ from torch import Tensor, nn
 
 from ser_core.modules.encoder_families import (
     AST,
-    KALDI_HOP,
-    KALDI_WINDOW,
     NO_WEIGHTS,
     WAV2VEC2_BERT,
     WHISPER,
@@ -26,6 +23,7 @@ from ser_core.modules.encoder_families import (
     read_config,
     unavailable,
 )
+from ser_core.modules.encoder_input import EncoderInput
 from ser_core.modules.pretrained import PretrainedError, local_first
 
 if TYPE_CHECKING:
@@ -49,12 +47,14 @@ class Encoder(nn.Module):
 
     Attributes:
         facts: what its configuration says.
+        input: what it is fed with.
         net: the module of `transformers`.
     """
 
     def __init__(self, net: PreTrainedModel, extractor: Any, facts: EncoderFacts) -> None:
         super().__init__()
         self.net, self.facts, self._extractor = net, facts, extractor
+        self.input = EncoderInput(facts, extractor)
 
     @property
     def stack(self) -> Any:
@@ -68,14 +68,8 @@ class Encoder(nn.Module):
         return getattr(self.stack, name) if name else nn.Identity()
 
     def inputs(self, samples: Tensor) -> Tensor:
-        """(samples,) of a clip of any length, on the CPU -> (steps, values), what the encoder takes of it.
-
-        Samples as they are, which are normalised with the rest of the input; or log-mel frames of the checkpoint's own
-        feature extractor.
-        """
-        if self.facts.takes_samples:
-            return _at_least(samples, self.facts.least_samples)[:, None]
-        return torch.cat([whole[:real] for whole, real in map(self._log_mel, self._pieces(samples))])
+        """What the encoder takes of a clip, see `EncoderInput.of`."""
+        return self.input.of(samples)
 
     def clip_states(self, samples: Tensor) -> list[Tensor]:
         """(samples,) of a clip of any length, on the CPU -> its hidden states, (frames, hidden) each, on the CPU.
@@ -85,11 +79,11 @@ class Encoder(nn.Module):
         """
         device = next(self.parameters()).device
         pieces = []
-        for piece in self._pieces(samples):
+        for piece in self.input.pieces(samples):
             if self.facts.takes_samples:
                 inputs, real = self.inputs(piece), None
             else:
-                inputs, real = self._log_mel(piece)
+                inputs, real = self.input.log_mel(piece)
             lengths = None if real is None else torch.tensor([real], device=device)
             states = self(inputs[None].to(device), lengths)
             frames = frames_of(self.facts, len(inputs) if real is None else real)
@@ -149,26 +143,6 @@ class Encoder(nn.Module):
         config = self.net.config
         rows = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
         return state[:, 2:].unflatten(1, (rows, -1)).mean(dim=1)  # two tokens come before the patches
-
-    def _pieces(self, samples: Tensor) -> Sequence[Tensor]:
-        """A clip in pieces that the encoder takes at once."""
-        most = self.facts.most_steps * self.facts.step_samples
-        pieces = [*samples.split(most)] if most else [samples]
-        if len(pieces) > 1 and len(pieces[-1]) < self.facts.least_samples * 2:
-            del pieces[-1]  # a rest without a frame of its own
-        return pieces
-
-    def _log_mel(self, samples: Tensor) -> tuple[Tensor, int]:
-        """(samples,) of one piece -> (steps, values) with the padding that the encoder wants; steps of the clip."""
-        facts = self.facts
-        samples = _at_least(samples, facts.least_samples)
-        fed = self._extractor(samples.numpy(), sampling_rate=facts.sample_rate_hz, return_tensors="pt")
-        (inputs,) = next(iter(fed.values()))
-        if facts.family == WHISPER:
-            return inputs.T, min(-(-len(samples) // facts.step_samples), facts.most_steps)
-        if facts.family == AST:
-            return inputs, min(_kaldi_frames(len(samples)), facts.most_steps)
-        return inputs, int(fed["attention_mask"].sum())
 
 
 def frames_of(facts: EncoderFacts, steps: Any) -> Any:
@@ -301,12 +275,3 @@ def _final_norm(encoder: Encoder) -> str:
         return ""
     stable = family in (WHISPER, "wav2vec2-conformer") or getattr(config, "do_stable_layer_norm", False)
     return "layer_norm" if stable else ""
-
-
-def _at_least(samples: Tensor, length: int) -> Tensor:
-    """(samples,) filled up with zeros to `length`, or as it is when that is longer."""
-    return nn.functional.pad(samples, (0, max(0, length - len(samples))))
-
-
-def _kaldi_frames(samples: int) -> int:
-    return 1 + (samples - KALDI_WINDOW) // KALDI_HOP

@@ -25,9 +25,9 @@ from torch.nn import functional as F
 
 from ser_core.architectures import architecture, build_model, takes_raw_features
 from ser_core.config import Config
-from ser_core.features.clip_source import Placement
 from ser_core.features.device_clips import Batch, DeviceClips, Wanted
 from ser_core.features.normalisation import no_normalisation
+from ser_core.features.placement import Placement
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds
 from ser_core.inference import evaluate

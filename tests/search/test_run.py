@@ -62,7 +62,9 @@ def read_study(folder: Path) -> optuna.Study:
     return optuna.load_study(study_name=folder.name, storage=storage)
 
 
-def check_whole(folder: Path, model: str, trials: int, architecture: str = "") -> dict[str, Any]:
+def check_whole(
+    folder: Path, model: str, trials: int, architecture: str = "", *, clips: str = "resident"
+) -> dict[str, Any]:
     """The study, the records, the result and the model folder of a finished run agree."""
     result = json.loads((folder / "result.json").read_text())
     records = read_records(folder / "records.jsonl")
@@ -79,6 +81,8 @@ def check_whole(folder: Path, model: str, trials: int, architecture: str = "") -
     assert not (parts[0] & parts[1] | parts[1] & parts[2] | parts[0] & parts[2])
     winner = result["winner"]
     assert winner["precision_note"] in ("", *records.precision_notes())
+    assert winner["clips"]["where"] == clips
+    assert result["search"]["clips"] == {clips: sum(bool(trial.epochs) for trial in records.trials.values())}
     assert load_model(folder / winner["models"][0]).config.architecture == (architecture or model)
     seeds = json.loads((folder / "final" / "ensemble.json").read_text())["members"]
     assert [f"final/{member['folder']}" for member in seeds] == winner["models"]
@@ -109,16 +113,19 @@ def test_every_architecture_runs_the_whole_job(model: str, tmp_path: Path, cache
         options = ["--folds", "1", "--pretrained", tmp_path / "encoder"]
     if model != "mlp":
         options = [*options, "--set", "features.clip_seconds=1.4"]
+    if model == "finetune":
+        options = [*options, "--sample-store-gib", "0"]
     folder = tmp_path / "run"
     data = ["--data", "demo", "--classes", "neutral,angry,sad", "--cache-dir", cache]
     out = run("--model", model, *data, *QUICK, *options, "--run-dir", folder)
-    result = check_whole(folder, model, trials=3)
+    result = check_whole(folder, model, trials=3, clips="files" if model == "finetune" else "resident")
     folds = 5 if model == "mlp" else 1  # one after another
     assert result["search"]["epochs_without_pruning"] == 9 * folds
     if model == "mlp":
         check_resumption_of_a_finished_run(folder, cache, result)
     assert "synthetic corpus" in " ".join(out.split())
     assert "test set read once" in " ".join(out.split())
+    assert ("Clips are read from the audio files" if model == "finetune" else "Clips are resident: ") in out
 
 
 @pytest.mark.slow

@@ -55,6 +55,19 @@ def test_a_dry_run_says_what_features_will_take(tmp_path: Path, cache: Path) -> 
     assert said.endswith(f"{bytes_text(cached_bytes(tmp_path))} of at most 3.0 GiB in {tmp_path / 'features'}")
 
 
+def test_a_dry_run_says_when_samples_are_left_in_their_files(tmp_path: Path, cache: Path) -> None:
+    manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache)
+    plan = replace(plan_for(manifest, "finetune"), first=(), space={}, fixed={"model.pretrained": "none"})
+    seconds = mean_seconds(manifest.clips)
+    assert seconds is not None
+    size = bytes_text(2 * 16_000 * seconds * len(manifest.clips))
+    said = feature_facts(plan, manifest, tmp_path, limit_bytes=3 * 2**30, sample_limit_bytes=10**6)
+    assert (
+        said == f"a store of samples would take about {size}, more than 1.0 MiB: trials read the audio files each time"
+    )
+    assert feature_facts(plan, manifest, tmp_path, limit_bytes=3 * 2**30).startswith("1 kind computed before")
+
+
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc", "kaldi_fbank", "functionals", "mfcc_stats"])
 def test_the_size_of_features_is_known_beforehand(kind: str, tmp_path: Path, cache: Path) -> None:
     manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from search.run_folder.records import GraceChoice, Phase, RunRecords, TrialState
 from search.run_folder.records_reader import read_records
 from search.run_folder.records_writer import RecordWriter
+from ser_core.features.placement import Placement, Where
 from ser_core.training.report import EpochReport
 
 
@@ -62,6 +63,21 @@ def test_why_a_run_trained_in_fp32_is_kept_beyond_its_first_report(tmp_path: Pat
     assert records.precision_notes() == [note, note]
     assert records.final(Phase.REFIT, 0, 1).precision_note == note
     assert write_run(tmp_path / "other.jsonl").precision_notes() == []
+
+
+def test_where_clips_came_from_is_kept_beyond_the_first_report(tmp_path: Path) -> None:
+    mapped = Placement(where=Where.MAPPED, size_bytes=3 * 2**30, room_bytes=2**30)
+    writer = RecordWriter(tmp_path / "records.jsonl")
+    writer.trial_started(0, {}, "first")
+    writer.final_started(Phase.REFIT, 0, 1)
+    for epoch, placement in ((1, mapped), (2, None)):
+        writer.epochs(0, [report(epoch)], worker="w", setup_seconds=0.5, placement=placement)
+        writer.final_epochs(Phase.REFIT, 0, 1, [report(epoch)], worker="w", setup_seconds=0.5, placement=placement)
+    writer.close()
+    records = read_records(tmp_path / "records.jsonl")
+    assert records == writer.records
+    assert records.trials[0].placement == records.finals[0].placement == mapped
+    assert write_run(tmp_path / "other.jsonl").trials[0].placement is None  # an early version kept none
 
 
 def test_a_reader_sees_what_the_writer_holds(tmp_path: Path) -> None:

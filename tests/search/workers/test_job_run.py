@@ -20,6 +20,9 @@ from search.jobs import Chunk, Job, Outcome
 from search.run_folder.records import failure_kind
 from search.workers._job_run import JobRun
 from ser_core.artifact import load_model
+from ser_core.features.cache import FeatureStoreError
+from ser_core.features.clip_source import MOST_ON_HOST_BYTES
+from ser_core.features.placement import Where
 from tests.search.disks import mount
 from tests.search.workers.contexts import make_context, two_classes
 
@@ -250,6 +253,15 @@ def test_a_node_without_the_runs_storage_trains_nothing_and_says_so(saboteur: An
     assert finish(run)[-1].outcome is Outcome.DONE
 
 
+def test_the_first_report_says_where_clips_come_from(saboteur: Any, tmp_path: Path) -> None:
+    chunks = finish(make_run(tmp_path / "run", job("one")))
+    first, *others = [chunk.placement for chunk in chunks]
+    assert first is not None
+    assert (first.where, first.size_bytes) == (Where.RESIDENT, two_classes().frames.nbytes)
+    assert 0 < first.room_bytes <= MOST_ON_HOST_BYTES
+    assert others == [None]
+
+
 def free_bytes(folder: Path) -> int:
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
@@ -264,3 +276,26 @@ def test_storage_without_the_features_of_a_job_stops_the_run_and_fails_no_job(sa
     assert (chunk.outcome, chunk.reports) == (Outcome.GOING, [])
     assert isinstance(chunk.disk_error, OSError)
     assert f"{socket.gethostname()} has no features: no kaldi_fbank for 1 threads" in str(chunk.disk_error)
+
+
+def test_a_corpus_that_is_changed_meanwhile_stops_the_run_and_fails_no_job(saboteur: Any, tmp_path: Path) -> None:
+    store = two_classes()
+    unreadable = replace(store, frames=Changed(store.frames))
+    run = JobRun(job("one"), make_context(tmp_path / "run", store, model="saboteur"), lambda config: unreadable)
+    chunk = run.step()
+    assert (chunk.outcome, chunk.reports) == (Outcome.GOING, [])
+    assert "0.wav is another file" in str(chunk.disk_error)
+
+
+class Changed:
+    """Frames of which the first half can be read, once, for their statistics."""
+
+    def __init__(self, frames: Any) -> None:
+        self._frames, self.shape, self.dtype, self.nbytes = frames, frames.shape, frames.dtype, frames.nbytes
+        self._left = 30
+
+    def __getitem__(self, part: slice) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise FeatureStoreError("0.wav is another file than when the run began")
+        return self._frames[part]

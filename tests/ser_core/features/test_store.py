@@ -21,7 +21,7 @@ from ser_core.features.audio import AudioError
 from ser_core.features.cache import FeatureStoreError
 from ser_core.features.store import FeatureStore, feature_store
 from ser_core.features.transforms import settings_key
-from tests.ser_core.one_clip import features_of
+from tests.ser_core.one_clip import stored_features_of
 from tests.tiny_encoders import save_tiny_encoder
 
 LOG_MEL = FeatureConfig(kind="log_mel", n_mels=16, n_mfcc=8)
@@ -78,7 +78,7 @@ def test_each_clip_has_its_own_features_and_label(manifest, tmp_path):
     assert store.bins == 16
     for index in range(11):
         ours = store.frames[store.offsets[index] : store.offsets[index + 1]]
-        np.testing.assert_array_equal(ours, features_of(noise(index, 0.3 + 0.05 * index), LOG_MEL))
+        np.testing.assert_array_equal(ours, stored_features_of(noise(index, 0.3 + 0.05 * index), LOG_MEL))
 
 
 def test_the_second_time_nothing_is_computed(manifest, tmp_path, computed):
@@ -107,7 +107,7 @@ def test_a_changed_file_is_noticed_whatever_its_size_and_time_say(manifest, tmp_
     after = feature_store(manifest, LOG_MEL, cache_dir=tmp_path / "cache")
     assert after.fingerprint != before.fingerprint
     start, stop = after.offsets[4:6]
-    np.testing.assert_array_equal(after.frames[start:stop], features_of(noise(99, 0.5), LOG_MEL))
+    np.testing.assert_array_equal(after.frames[start:stop], stored_features_of(noise(99, 0.5), LOG_MEL))
 
 
 def test_moved_files_keep_their_cache(manifest, tmp_path, computed):
@@ -290,7 +290,9 @@ def test_speaker_normalisation_gives_every_speaker_mean_0_and_deviation_1(manife
     assert len(set(owner)) > 1
     for name in set(owner):
         own, raw = store.frames[owner == name], plain.frames[owner == name].astype(float)
-        np.testing.assert_allclose(own, (raw - raw.mean(axis=0)) / raw.std(axis=0), atol=2e-4)
+        np.testing.assert_allclose(
+            own, (raw - raw.mean(axis=0)) / raw.std(axis=0), atol=2e-3
+        )  # half of half precision's step
     again = feature_store(manifest, settings, cache_dir=tmp_path / "cache")
     np.testing.assert_array_equal(again.frames, store.frames)
     others = replace(manifest, clips=tuple(replace(clip, speaker="one") for clip in manifest.clips))

@@ -12,7 +12,7 @@ import torch
 from ser_core.architectures import default_config
 from ser_core.config import Config
 from ser_core.features.cache import map_frames, write_arrays
-from ser_core.features.clip_source import Where
+from ser_core.features.placement import Where
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training.folds import train_folds
