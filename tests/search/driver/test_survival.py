@@ -152,11 +152,12 @@ def count(lines: list[Event], *kinds: str) -> int:
 
 
 def checkpoints(folder: Path) -> dict[str, int]:
-    """Job name -> epochs in its checkpoint."""
+    """Job name -> epochs in its checkpoint, those of the folds before the one at work among them."""
     found = {}
     for path in folder.glob("checkpoints/*/last.safetensors"):
         with safe_open(path, framework="pt") as file:
-            found[path.parent.name] = len(json.loads(file.metadata()["header"])["reports"])
+            header = json.loads(file.metadata()["header"])
+            found[path.parent.name] = len(header["earlier"]) + len(header["reports"])
     return found
 
 
