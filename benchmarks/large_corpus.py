@@ -19,11 +19,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 import soundfile
 import torch
 from rich.console import Console
@@ -116,16 +116,24 @@ def memory_of(pid: int) -> dict[str, int]:
     return {kind: int(values[kind][0]) * 1024 for kind in kinds} if "VmRSS" in values else {}
 
 
-def watch(driver: psutil.Process, peaks: dict[str, Peaks], done: threading.Event) -> None:
+def processes_below(pid: int) -> dict[int, str]:
+    """All descendants of a process, with how they call themselves."""
+    found: dict[int, str] = {}
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended meanwhile
+            for child in map(int, children.read_text().split()):
+                found[child] = Path(f"/proc/{child}/cmdline").read_text().partition("\0")[0]
+                found |= processes_below(child)
+    return found
+
+
+def watch(driver: int, peaks: dict[str, Peaks], done: threading.Event) -> None:
     """Sample the memory of a driver and of all processes below it that have trained, until it is done."""
     training = set[int]()
     while not done.wait(SAMPLE_SECONDS):
-        try:
-            below = {each.pid: " ".join(each.cmdline()[:1]) for each in driver.children(recursive=True)}
-        except psutil.Error:
-            continue
+        below = processes_below(driver)
         training |= {pid for pid, name in below.items() if name.startswith("ray::") and "Training" in name}
-        for name, pid in [("driver", driver.pid), *((f"trial process {pid}", pid) for pid in training & set(below))]:
+        for name, pid in [("driver", driver), *((f"trial process {pid}", pid) for pid in training & set(below))]:
             if status := memory_of(pid):
                 peaks.setdefault(name, Peaks()).see(status)
 
@@ -140,7 +148,7 @@ def search(manifest: Path, folder: Path, model: str, settings: Mapping[str, obje
     ]  # fmt: skip
     peaks, done = dict[str, Peaks](), threading.Event()
     with subprocess.Popen(command, cwd=Path(__file__).parents[1]) as process:
-        watcher = threading.Thread(target=watch, args=(psutil.Process(process.pid), peaks, done))
+        watcher = threading.Thread(target=watch, args=(process.pid, peaks, done))
         watcher.start()
         code = process.wait()
         done.set()
