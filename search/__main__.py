@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "compare": ("search.compare", "Rank runs by their test scores, and test every difference on the same clips."),
     "evaluate": ("search.evaluate", "Score MODEL on the speech in DATA: all scores with intervals, by speaker and "
                  "group, and a page."),
+    "track": ("search.track", "Send runs to an experiment tracker, as far as they are not there."),
     "data": ("search.data", "Check a corpus, or write it as a manifest."),
     "predict": ("ser_core.predict", "Predict the emotion in AUDIO with MODEL."),
     "serve": ("search.serve", "Serve MODEL: files, streams, and a page to try it."),

@@ -17,6 +17,7 @@ from search.driver.features import Features
 from search.driver.heartbeat import Heartbeat
 from search.driver.planning import inner_of
 from search.driver.time_budget import search_clock
+from search.driver.tracking import tracked
 from search.finals.conclusion import conclude
 from search.finals.finalists import FinalChoice
 from search.finals.phases import Finals
@@ -34,6 +35,7 @@ from search.study.search import Search
 from search.study.storage import open_study, sole_writer, without_password
 from search.terminal.printing import plain
 from search.terminal.progress import Progress, Stage
+from search.tracking.destination import Destination
 from search.wording import resume_command
 from search.workers.pool import OwnWorkers, Training, Workers, clear_leftovers
 from ser_core.clips import Manifest
@@ -118,6 +120,7 @@ def execute(
     console: Console,
     allow_second: bool,
     means: Means,
+    destinations: Sequence[Destination] = (),
 ) -> dict[str, Any]:
     """Run or resume the plan in `folder` and return the result, which is also written there.
 
@@ -125,6 +128,7 @@ def execute(
         storage: the plan's, with the password that a plan does not keep.
         cache_bytes: most that the features in the cache may take; None for the default.
         sample_bytes: most that a store of samples may take; None for that of the cache.
+        destinations: trackers to which the run is sent as it goes.
 
     Raises:
         Interrupted: after Ctrl-C or a request in the folder, when the workers have stopped.
@@ -132,6 +136,10 @@ def execute(
         FinalsError, SearchStopped: the run cannot end with a number.
         OSError: a disk that is full or cannot be written.
     """
+
+    def log(message: str) -> None:
+        console.print(plain(message), highlight=False, soft_wrap=True)
+
     with _locked(folder), sole_writer(storage):
         interrupted = Interruption(folder, means.by_signal)
         writer = RecordWriter(folder / RECORDS_FILE, scoring=scorings(plan))
@@ -141,11 +149,11 @@ def execute(
                 storage,
                 is_new=not writer.records.trials,
                 may_rebuild=_started_with(folder, storage),
-                log=lambda message: console.print(plain(message), highlight=False, soft_wrap=True),
+                log=log,
             )
             plan.save(folder)
             writer.session()
-            with means.show(plan, writer.records) as progress:
+            with tracked(folder, destinations, log), means.show(plan, writer.records) as progress:
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress, means=means)
                 heartbeat = Heartbeat(folder, writer.records, progress, interrupted, runs=means.runs)
                 corpus = corpus_features(manifest, cache_dir, cache_bytes, sample_bytes)

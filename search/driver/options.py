@@ -18,6 +18,9 @@ from search.run_folder.plan import SAMPLER_NAMES
 from search.run_folder.prospect import ENOUGH_TRIALS
 from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
 from search.run_folder.scoring import DEFAULT_SCORE, LAST_EPOCHS, STATISTICS
+from search.tracking.destination import NO_TRACKER
+from search.tracking.tracker import EXPERIMENT
+from search.tracking.trackers import tracker_names
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError, raise_problems
 from ser_core.earlier_settings import present_option
@@ -270,6 +273,18 @@ class Options:
         "Largest store of samples that is made for finetune, GiB; beyond it, trials read the audio files each time.",
         means="as much as the cache",
         least=0,
+    )
+    track: list[str] | None = option(
+        Kind.PLACE,
+        RUN,
+        f"Send the run to an experiment tracker as it goes: {', '.join(tracker_names())}. PLACE is MLflow's tracking "
+        f"URI, or a folder for the files of TensorBoard or Weights & Biases. Repeatable; {NO_TRACKER}: to none.",
+        means="where the run was sent before",
+        spelled="NAME[=PLACE]",
+        known=(*tracker_names(), NO_TRACKER),
+    )
+    experiment: str | None = option(
+        Kind.PLACE, RUN, "MLflow's experiment, or [ENTITY/]PROJECT of Weights & Biases.", means=EXPERIMENT
     )
     seed: int | None = option(Kind.PLAN, RUN, "Of the split, the sampler and all training.", default=0, least=0)
     dry_run: bool = option(Kind.CALL, RUN, "Print plan and space; train nothing, write no run folder.", empty=False)

@@ -18,6 +18,7 @@ from search.driver.options import Options
 from search.driver.planning import prepare
 from search.driver.preflight import check_folder, check_machine, check_resumption, check_weights
 from search.driver.protocol_folds import cache_folder, checked_folds
+from search.driver.tracking import asked_destinations
 from search.driver.user_errors import USER_ERRORS, explained
 from search.interruption import Interrupted
 from search.run_folder.architectures import spaces_of
@@ -70,6 +71,8 @@ def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -
         )
     if options.resume is None:
         check_folder(folder)
+    for asked in (batch.options, options):
+        asked_destinations(asked, None)
     due = due_runs(batch, folder, options)
     if options.dry_run:
         problems = _shown(due, console)
@@ -119,6 +122,7 @@ def tune_one(options: Options, console: Console, means: Means | None = None) -> 
     old = SearchPlan.load(options.resume) if options.resume is not None else None
     if old is None and options.run_dir is not None:
         check_folder(options.run_dir)
+    destinations = asked_destinations(options, options.resume)
     plan, manifest, split = prepare(options, old, cache_dir, console)
     folder = options.resume or options.run_dir or default_folder(plan)
     check_machine(plan)
@@ -151,6 +155,7 @@ def tune_one(options: Options, console: Console, means: Means | None = None) -> 
                 console=console,
                 allow_second=options.allow_second_test_read,
                 means=own,
+                destinations=destinations,
             )
     except Interrupted:
         if means is None:

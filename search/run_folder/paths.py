@@ -12,6 +12,7 @@
         insight.json            what the pages show of data and model
         result.json             the run in numbers; a run that holds it has finished
         dashboard.html
+        tracking/               what experiment trackers were sent; tensorboard/, wandb/: what theirs keep here
         stop.request            while somebody asks the driver to stop
         .lock                   held by the driver
 
@@ -41,6 +42,7 @@ LOCK_FILE = ".lock"
 CHECKPOINTS_FOLDER = "checkpoints"
 FEATURES_FOLDER = "features"
 ERRORS_FOLDER = "errors"
+TRACKING_FOLDER = "tracking"
 FINAL_FOLDER = "final"
 PREDICTIONS_FILE = f"{FINAL_FOLDER}/test_predictions.csv"
 """What a run's refitted models predict for the test clips."""
