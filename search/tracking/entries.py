@@ -212,16 +212,15 @@ def _seed_scores(final: FinalRun, result: Mapping[str, Any] | None) -> dict[str,
 
 
 def _result_scores(result: Mapping[str, Any]) -> dict[str, float]:
-    """The scores of the run: of its default model on the test with intervals, and of the best trial."""
+    """The test scores of the run's default model with intervals, and what the search took."""
     found: dict[str, float] = {}
     for name, score in _test_scores(result["test"]).items():
         own = run_score(result["test"], name)
         found |= _with_bounds(f"test_{name}", own.value, own.interval)
         found |= _numbers({f"test_{name}_seeds_mean": score["mean"], f"test_{name}_seeds_std": score["std"]})
-    search = result["search"]
-    counts = {f"trials_{state}": number for state, number in search.get("trials", {}).items()}
-    best = {"best_score": search["best"]["val_uar"], "wall_seconds": search["wall_seconds"]}
-    return {**found, **_numbers({**counts, **best, "test_reads": result["test_reads"]})}
+    counts = {f"trials_{state}": number for state, number in result["search"].get("trials", {}).items()}
+    cost = {"wall_seconds": result["search"]["wall_seconds"], "test_reads": result["test_reads"]}
+    return {**found, **_numbers({**counts, **cost})}
 
 
 def _test_scores(test: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -72,7 +72,7 @@ def read_sent(path: Path) -> SentFile | None:
         return None
     except DocumentError as error:
         raise ConfigError(
-            f"{error}; delete {path}, and everything is sent again (nothing will be there twice)"
+            f"{error}; delete {path}: everything is sent again, and nothing will be there twice"
         ) from error
     return sent
 

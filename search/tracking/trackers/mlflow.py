@@ -55,7 +55,7 @@ def open_tracker(identity: Identity, place: str, experiment: str) -> MlflowRun:
     """Raises what MLflow raises for a server that cannot be reached, or an experiment that was deleted."""
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
-    return MlflowRun(identity, _with_credentials(place), experiment)
+    return MlflowRun(identity, with_credentials(place), experiment)
 
 
 class MlflowRun(Tracker):
@@ -162,7 +162,7 @@ def _milliseconds(seconds: float) -> int:
     return round(1000 * seconds)
 
 
-def _with_credentials(place: str) -> str:
+def with_credentials(place: str) -> str:
     """The address with user and password, where the environment names the same one with them."""
     named = os.environ.get("MLFLOW_TRACKING_URI", "")
     return named if named and place_of(named) == place else place

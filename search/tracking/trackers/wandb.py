@@ -128,11 +128,14 @@ class WandbGroup(Tracker):
         self._files.setdefault(entry.key, {}).update(files)
 
     def close(self) -> None:
+        import wandb
+
         for key, files in self._files.items():
             self._log_files(key, "run", {name: path for name, path in files.items() if "/" not in name})
             self._log_files(key, "model", {name: path for name, path in files.items() if "/" in name})
         for key in list(self._runs):
             self._finish(key)
+        wandb.teardown()  # else W&B goes on writing for a while
 
     def _log_files(self, key: str, kind: str, files: Mapping[str, Path]) -> None:
         import wandb
