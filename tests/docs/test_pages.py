@@ -80,7 +80,7 @@ def test_the_files_of_a_real_run_are_described(full_run: Path) -> None:
     )
     there = {path.name for path in full_run.iterdir() if not path.name.startswith(".")}
     assert there <= set(described)
-    assert set(described) - there <= {"checkpoints", "errors", "stop.request"}
+    assert set(described) - there <= {"checkpoints", "errors", "stop.request", "tracking", "tensorboard", "wandb"}
 
 
 @pytest.mark.slow
