@@ -6,9 +6,6 @@ RUN is the folder of a run that has ended.
 """
 
 import sys
-from pathlib import Path
-
-import pandas as pd
 
 import search
 
@@ -26,8 +23,7 @@ def main(folder: str) -> None:
     knobs = run.trials.select_dtypes("number").drop(columns=["number", "best_epoch", "seconds"])
     print(knobs.corr(method="spearman")["value"].drop("value").dropna().sort_values().round(2))
 
-    clips = pd.read_csv(Path(folder) / "final" / "test_predictions.csv", dtype={"speaker": str})
-    clips["right"] = clips["emotion"] == clips["predicted"]
+    clips = run.predictions
     print(clips.pivot_table(index="speaker", columns="emotion", values="right").round(2))
 
 

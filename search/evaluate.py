@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def command(
-    model: Annotated[Path, typer.Argument(help="A run folder, or the folder of a model or an ensemble.")],
+    model: Annotated[Path, typer.Argument(help="A run folder, the folder of a model or an ensemble, or hf:USER/NAME.")],
     data: Annotated[str, typer.Option(help="Labelled speech, as for a search.")],
     classes: Annotated[str | None, typer.Option(help="Emotions to keep or merge, as for a search.")] = None,
     groups: Annotated[str, typer.Option(help="Further columns by which clips are scored: age,accent.")] = "",
@@ -46,17 +46,17 @@ def command(
     from ser_core.ensemble import models_of
 
     folder = out or Path("evaluations") / f"{model.resolve().name}-{datetime.now():%Y%m%d-%H%M%S}"
-    asked = Asked(
-        models=models_of(model),
-        data=data,
-        classes=classes,
-        groups=groups,
-        skip_bad=skip_bad,
-        skip_trained=skip_trained,
-        out=folder,
-        cache_dir=cache_folder(Options(cache_dir=cache_dir)),
-    )
     try:
+        asked = Asked(
+            models=models_of(model),
+            data=data,
+            classes=classes,
+            groups=groups,
+            skip_bad=skip_bad,
+            skip_trained=skip_trained,
+            out=folder,
+            cache_dir=cache_folder(Options(cache_dir=cache_dir)),
+        )
         print_evaluation(evaluate_model(asked, console), folder, console)
     except (*USER_ERRORS, OSError) as error:
         console.print(f"[bold red]error:[/] {escape(printable(explained(error)))}", highlight=False, soft_wrap=True)

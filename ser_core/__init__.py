@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 
 def load(folder: str | Path, *, device: str = "cpu") -> Predictor | EnsemblePredictor:
-    """A trained model, or an ensemble of some, from its folder; see `ser_core.ensemble.load_predictor`.
+    """A trained model, or an ensemble of some, from its folder or from the hub, hf:USER/NAME.
 
     Raises:
-        ArtifactError, PretrainedError: see there.
+        ArtifactError, PretrainedError: see `ser_core.ensemble.load_predictor`.
+        HubError: see `ser_core.hub.fetched`.
     """
     from ser_core.ensemble import load_predictor  # torch takes seconds to import, and readers of records do without
+    from ser_core.hub import fetched
 
-    return load_predictor(Path(folder), device=device)
+    return load_predictor(fetched(Path(folder)), device=device)

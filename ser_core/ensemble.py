@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ser_core.artifact import ArtifactError, Predictor, load_model
+from ser_core.hub import fetched
 from ser_core.json_document import DocumentError, read_object, typed
 
 FORMAT = "ser-ensemble-1"
@@ -98,8 +99,13 @@ def load_predictor(folder: Path, *, device: str | torch.device = "cpu") -> Predi
     return EnsemblePredictor(members=tuple(members), weights=np.array(list(weights.values())))
 
 
-def models_of(folder: Path) -> Path:
-    """The models of a run for its run folder; any other folder as it is."""
+def models_of(model: Path) -> Path:
+    """The models of a run for its run folder, those on the hub for hf:USER/NAME; any other folder as it is.
+
+    Raises:
+        HubError: see `ser_core.hub.fetched`.
+    """
+    folder = fetched(model)
     inside = folder / "final"
     return inside if (inside / ENSEMBLE_FILE).is_file() and not (folder / ENSEMBLE_FILE).exists() else folder
 

@@ -1,6 +1,7 @@
-"""Export a trained model to ONNX, checked against PyTorch.
+"""Export a trained model to ONNX, checked against PyTorch, or to the layout of transformers.
 
-    python -m ser_core.export MODEL --onnx FILE
+    ser export MODEL --onnx FILE
+    ser export MODEL --transformers FOLDER
 
 The graph takes `samples`, any number of them, float32, at the model's sample rate, and gives the `probabilities` of all
 classes. Where the features cannot be part of a graph (of a speech encoder, or with silence trimmed) it takes
@@ -26,6 +27,7 @@ from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE
 from ser_core.features.normalisation import as_float
 from ser_core.features.transforms import ClipFeatures, clip_frames, traceable_features
+from ser_core.hub import HubError, fetched
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.onnx_model import FEATURES, PROBABILITIES, SAMPLES, OnnxModel
 from ser_core.whole_file import replacing
@@ -76,8 +78,7 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
             "this model normalises by all clips of a speaker, which a graph of one clip cannot do; train with "
             "features.normalisation=clip or corpus to export"
         )
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
+    if missing := missing_packages():
         raise ArtifactError(f"exporting needs {', '.join(missing)}: pip install 'ser-search[onnx]'")
     import onnx
 
@@ -96,6 +97,11 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
                 f"{TOLERANCE:g}; nothing was written"
             )
     return difference
+
+
+def missing_packages() -> list[str]:
+    """What exporting needs and is not installed."""
+    return [name for name in PACKAGES if find_spec(name) is None]
 
 
 def _module_and_example(predictor: Predictor) -> tuple[ClipToProbabilities, Tensor, int]:
@@ -162,19 +168,33 @@ def largest_difference(predictor: Predictor, path: Path) -> float:
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A model folder.")],
-    onnx: Annotated[Path, typer.Option(help="The file to write.")],
+    model: Annotated[Path, typer.Argument(help="A model folder, or hf:USER/NAME.")],
+    onnx: Annotated[Path | None, typer.Option(help="The ONNX file to write.", metavar="FILE")] = None,
+    transformers: Annotated[
+        Path | None, typer.Option(help="The folder to write in the layout of transformers.", metavar="FOLDER")
+    ] = None,
 ) -> None:
-    """Export MODEL to ONNX."""
-    if any((folder / ENSEMBLE_FILE).exists() for folder in (model, model / "final")):
-        _refuse(f"{model} holds an ensemble: export each of its models, and average their probabilities")
+    """Export MODEL to ONNX, or what transformers can load of it."""
+    if onnx is None and transformers is None:
+        _refuse("name a file with --onnx, or a folder with --transformers")
     try:
-        predictor = load_model(model)
-        difference = export_onnx(predictor, onnx)
-    except (ArtifactError, PretrainedError) as error:
+        folder = fetched(model)
+        if any((each / ENSEMBLE_FILE).exists() for each in (folder, folder / "final")):
+            _refuse(f"{model} holds an ensemble: export each of its models, and average their probabilities")
+        predictor = load_model(folder)
+        if onnx is not None:
+            _report(onnx, export_onnx(predictor, onnx), predictor)
+        if transformers is not None:
+            from ser_core.transformers_export import export_transformers  # only this needs it
+
+            typer.echo(f"{transformers}: {export_transformers(predictor, transformers)}")
+    except (ArtifactError, PretrainedError, HubError) as error:
         _refuse(str(error))
     except OSError as error:
-        _refuse(f"{onnx} cannot be written: {error.strerror}")
+        _refuse(f"{onnx or transformers} cannot be written: {error.strerror}")
+
+
+def _report(onnx: Path, difference: float, predictor: Predictor) -> None:
     typer.echo(f"{onnx}: {onnx.stat().st_size / 1e6:.1f} MB; largest difference from PyTorch {difference:.1e}")
     typer.echo(
         f"The graph hears one crop of {predictor.clip_seconds:g} s. ser_core.onnx_model.OnnxModel cuts speech longer "

@@ -25,6 +25,7 @@ import typer
 from ser_core.artifact import ArtifactError, Predictor
 from ser_core.ensemble import EnsemblePredictor, load_predictor, models_of
 from ser_core.features.audio import MIN_SECONDS, AudioError, read_audio, resampled
+from ser_core.hub import HubError
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.windows import is_silent, windowed_probabilities
 
@@ -188,7 +189,9 @@ def microphone_blocks(rate_hz: int, samples: int) -> Iterator[np.ndarray]:
 def predict(
     model: Annotated[
         Path,
-        typer.Argument(help="A run folder, for the mean of its seeds, or one of its models: runs/NAME/final/trial-…"),
+        typer.Argument(
+            help="A run folder, for the mean of its seeds; one of its models, runs/NAME/final/trial-…; hf:USER/NAME."
+        ),
     ],
     audio: Annotated[list[Path] | None, typer.Argument(help="Audio files, and folders with audio files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -235,7 +238,7 @@ def predict(
         blocks = pcm_blocks(sys.stdin.buffer, samples) if stream else microphone_blocks(rate_hz, samples)
         for _ in predict_stream(predictor, blocks, rate_hz, Printer(form, predictor.classes, "seconds", sys.stdout)):
             pass
-    except (ArtifactError, PretrainedError) as error:
+    except (ArtifactError, PretrainedError, HubError) as error:
         _refuse(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None

@@ -8,14 +8,17 @@ from typing import Any
 
 import optuna
 import pandas as pd
+import plotly.graph_objects as go
 from rich.console import Console
 
 import ser_core
 from search.driver.options import Options
 from search.driver.tune import is_batch, tune_one
+from search.pages.sections import run_figures
 from search.run_folder.architectures import model_text, result_model
-from search.run_folder.paths import FINAL_FOLDER, JOURNAL_FILE
+from search.run_folder.paths import FINAL_FOLDER, JOURNAL_FILE, PREDICTIONS_FILE
 from search.run_folder.plan import SearchPlan
+from search.run_folder.predictions import read_predictions, read_table
 from search.run_folder.records import FinalRun, RunRecords, TrialRecord
 from search.run_folder.run_score import run_score
 from search.run_folder.run_view import read_run
@@ -48,6 +51,12 @@ class Run:
             return f"<Run {self.folder}: {model_text(run.plan, None)}, {started}>"
         return f"<Run {self.folder}: {result_model(run.result)}, test UAR {run_score(run.result['test']).value:.3f}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the numbers, what nobody may overlook, and the trials as a picture."""
+        from search.pages.notebook import run_summary  # of no use outside of notebooks
+
+        return run_summary(read_run(self.folder))
+
     @property
     def result(self) -> Mapping[str, Any] | None:
         """What `result.json` holds; None before the run has ended."""
@@ -75,6 +84,32 @@ class Run:
         rows = [row for trial in records.trials.values() for row in _epoch_rows(trial, "search", trial.number, 0)]
         rows += [row for run in records.finals for row in _epoch_rows(run, run.phase.value, run.trial, run.seed)]
         return pd.DataFrame(rows, columns=None if rows else [*_EPOCH_COLUMNS])
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """A row for each test clip and each refitted model; no rows before the test set was read.
+
+        Columns: clip_id, speaker, gender ("" where the corpus does not say), seed, emotion (the true one), predicted,
+        right, and p_WORD, the probability of each emotion; columns of the data as group:NAME.
+
+        Raises:
+            ConfigError: a file that is no table of predictions.
+        """
+        path = self.folder / PREDICTIONS_FILE
+        if not path.exists():
+            return pd.DataFrame(columns=[*_PREDICTION_COLUMNS])
+        read_predictions(path)  # raises for what is none
+        table = read_table(path)
+        table.insert(list(table).index("predicted") + 1, "right", table["emotion"] == table["predicted"])
+        return table
+
+    @property
+    def figures(self) -> Mapping[str, go.Figure]:
+        """Every figure of the page that has something to draw, by name, in the order of the page: "history" …
+
+        Each is a plotly figure, which a notebook shows, and which can be changed or written to a file.
+        """
+        return run_figures(read_run(self.folder))
 
     @property
     def study(self) -> optuna.Study:
@@ -107,6 +142,7 @@ class Run:
 
 
 _TRIAL_COLUMNS = ("number", "state", "reason", "value", "best_epoch", "seconds")
+_PREDICTION_COLUMNS = ("clip_id", "speaker", "gender", "seed", "emotion", "predicted", "right")
 _EPOCH_COLUMNS = ("phase", "trial", "seed", "epoch", "train_loss", "val_loss", "val_uar", "val_war", "learning_rate",
                   "seconds")  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The model card in every model folder: what the model is, how it was tuned and tested, what it may be used for.
+"""The card of every model and of their ensemble: what it is, how it was tuned and tested, what it may be used for.
 
 A `README.md` with the metadata block that model hubs read (Mitchell et al. 2019, "Model cards for model reporting"),
 beside `confusion.png`. Everything in it comes from `result.json` and the model's own `config.json`.
@@ -20,8 +20,9 @@ from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.run_score import run_score
 from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import tuning_note, tuning_sentence
-from search.wording import Bounds, caveats, count, interval, percent, points, printable, spread, times
+from search.wording import Bounds, caveats, count, interval, is_number, percent, points, printable, spread, times
 from ser_core.config import BY_SPEAKER
+from ser_core.licences import terms_of
 from ser_core.whole_file import write_whole
 from spaces.several import chosen_settings
 
@@ -32,7 +33,7 @@ SCORES = {"uar": "UAR (unweighted average recall)", "war": "WAR (accuracy)", "ma
 
 
 def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
-    """Write a card and a picture into each of the run's model folders.
+    """Write a card and a picture into each of the run's model folders, and into the folder of their ensemble.
 
     Args:
         result: as `search.finals.result.make_result` makes it.
@@ -45,10 +46,12 @@ def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         write_confusion_picture(folder / PICTURE_FILE, result)
         write_whole(folder / CARD_FILE, model_card(result, config, seed))
+    write_confusion_picture(folder.parent / PICTURE_FILE, result)
+    write_whole(folder.parent / CARD_FILE, model_card(result, config, None))
 
 
-def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> str:
-    """The card of the refit with `seed`, counted from 1: Markdown with a metadata block.
+def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int | None) -> str:
+    """The card of the refit with `seed`, counted from 1, or of all as an ensemble: Markdown with a metadata block.
 
     Args:
         config: of the model folder, see `ser_core.artifact`.
@@ -68,22 +71,31 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) 
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(result: Mapping[str, Any], seed: int) -> ModelCardData:
+def _metadata(result: Mapping[str, Any], seed: int | None) -> ModelCardData:
     corpus, split = result["corpus"], result["split"]["kind"]
-    name = f"{result['model']}-{corpus['name']}-seed-{seed}"
-    evaluations = [
-        EvalResult(
-            task_type="audio-classification",
-            dataset_type=corpus["name"],
-            dataset_name=corpus["name"],
-            dataset_config=f"split {split}",
-            metric_type=metric,
-            metric_value=round(result["test"][metric]["seeds"][seed - 1], 4),
+    name = f"{result['model']}-{corpus['name']}-{'ensemble' if seed is None else f'seed-{seed}'}"
+    evaluations = []
+    for metric, label in SCORES.items():
+        value, bounds = _score_of(result["test"], metric, seed)
+        evaluations.append(
+            EvalResult(
+                task_type="audio-classification",
+                dataset_type=corpus["name"],
+                dataset_name=corpus["name"],
+                dataset_config=f"split {split}",
+                dataset_split="test",
+                metric_type=metric,
+                metric_name=label,
+                metric_value=round(value, 4),
+                metric_args=_interval_args(bounds),
+            )
         )
-        for metric in SCORES
-    ]
+    terms = terms_of(corpus["licence"])
     return ModelCardData(
         library_name="ser-search",
+        pipeline_tag="audio-classification",
+        license=terms.hub_name,
+        license_name=terms.own_name or None,
         tags=["speech-emotion-recognition", *(["synthetic"] if corpus["synthetic"] else [])],
         datasets=[corpus["name"]],
         model_name=name,
@@ -91,10 +103,31 @@ def _metadata(result: Mapping[str, Any], seed: int) -> ModelCardData:
     )
 
 
-def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> str:
+def _score_of(test: Mapping[str, Any], metric: str, seed: int | None) -> tuple[float, Bounds]:
+    """A score of one refit, or of the ensemble, with its interval over speakers."""
+    if seed is None:
+        own = test["ensemble"][metric]
+        return own["value"], own["interval"]
+    return test[metric]["seeds"][seed - 1], test[metric]["seed_intervals"][seed - 1]
+
+
+def _interval_args(bounds: Bounds) -> dict[str, Any] | None:
+    """An interval as the metadata block has it, which knows values alone: as arguments of the metric."""
+    low, high = bounds
+    if not (is_number(low) and is_number(high)):
+        return None
+    return {"interval": [round(low, 4), round(high, 4)], "confidence": 0.95, "resampled": "speakers"}
+
+
+def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int | None) -> str:
     settings, models = config["settings"], len(result["winner"]["models"])
-    one = f"one of {models} models that differ in the seed alone, with seed {seed}, " if models > 1 else ""
-    ensemble = " The ensemble of them all, in the folder above, is the default model of the run." if models > 1 else ""
+    if seed is None:
+        one = f"the mean of {count(models, 'model')} that differ in the seed alone, each "
+        ensemble = " It is the default model of the run; each of them is in a folder of its own."
+    else:
+        one = f"one of {models} models that differ in the seed alone, with seed {seed}, " if models > 1 else ""
+        above = " The ensemble of them all, in the folder above, is the default model of the run."
+        ensemble = above if models > 1 else ""
     return (
         f"It gives the probability of {count(len(config['classes']), 'emotion')} in a clip of speech: "
         f"{markdown(', '.join(config['classes']))}. Input: {settings['features.kind']} features of "
@@ -128,21 +161,17 @@ def _chosen(result: Mapping[str, Any]) -> str:
     return f"chosen on {'inner folds' if result['split']['inner_folds'] else 'validation speakers'} alone"
 
 
-def _score_table(result: Mapping[str, Any], seed: int) -> str:
+def _score_table(result: Mapping[str, Any], seed: int | None) -> str:
     test, speakers = result["test"], result["test"]["speakers"]
+    models = {"the seeds' ensemble": None, **({} if seed is None else {THIS_MODEL: seed})}
     rows = []
     for name, label in SCORES.items():
-        score, ensemble = test[name], test["ensemble"][name]
-        rows.append(
-            [
-                label,
-                _with_interval(points(ensemble["value"]), ensemble["interval"], speakers),
-                _with_interval(points(score["seeds"][seed - 1]), score["seed_intervals"][seed - 1], speakers),
-                _with_interval(spread(score["mean"], score["std"], unit=""), score["interval"], speakers),
-            ]
-        )
-    heads = ["%, with 95 % interval over speakers", "the seeds' ensemble", THIS_MODEL, "mean ± deviation over seeds"]
-    return _table(heads, rows)
+        own = (_score_of(test, name, each) for each in models.values())
+        cells = [_with_interval(points(value), bounds, speakers) for value, bounds in own]
+        score = test[name]
+        mean = _with_interval(spread(score["mean"], score["std"], unit=""), score["interval"], speakers)
+        rows.append([label, *cells, mean])
+    return _table(["%, with 95 % interval over speakers", *models, "mean ± deviation over seeds"], rows)
 
 
 def _class_table(result: Mapping[str, Any]) -> str:
@@ -166,7 +195,7 @@ def _corpus(corpus: Mapping[str, Any]) -> str:
 def _usage(config: Mapping[str, Any]) -> str:
     speaker = " --one-speaker" if config["settings"]["features.normalisation"] == BY_SPEAKER else ""
     return (
-        f"    python -m ser_core.predict FOLDER clip.wav{speaker}\n\n"
+        f"    ser predict FOLDER clip.wav{speaker}\n\n"
         "The weights are `model.safetensors`, all else `config.json`; neither holds code. The model was trained on the "
         "speech of one corpus: on other languages, microphones, or emotions that nobody acted, expect less. It must "
         "not be used to judge people."

@@ -9,6 +9,7 @@ from itertools import groupby
 from types import ModuleType
 from typing import Any
 
+import plotly.graph_objects as go
 from plotly.io.json import to_json_plotly
 
 from search.pages.figures import figure_modules
@@ -68,8 +69,14 @@ class Section:
 def run_sections(run: RunView) -> list[Section]:
     """All figures of one run."""
     run = _with_importance(run)
-    own = [module for module in figure_modules() if hasattr(module, "info") and _concerns(module, run)]
-    return _sections([_page_figure(module, module.info(run)) for module in own])
+    return _sections([_page_figure(module, module.info(run)) for module in _modules_of(run)])
+
+
+def run_figures(run: RunView) -> dict[str, go.Figure]:
+    """The figures of one run that have something to draw, by the names of their modules, in the order of the page."""
+    run = _with_importance(run)
+    found = {_name(module): (module, module.info(run)) for module in _modules_of(run)}
+    return {name: module.figure(info) for name, (module, info) in found.items() if info is not None}
 
 
 def compared_sections(runs: Sequence[RunView]) -> list[Section]:
@@ -95,8 +102,10 @@ def protocol_sections(models: Sequence[RunView], numbers: Mapping[str, Mapping[s
     return _sections([*folds, *(together if len(models) > 1 else ()), *apart])
 
 
-def _concerns(module: ModuleType, run: RunView) -> bool:
-    return not hasattr(module, "concerns") or module.concerns(run)
+def _modules_of(run: RunView) -> list[ModuleType]:
+    """The figures that a page of this run has a place for."""
+    own = (module for module in figure_modules() if hasattr(module, "info"))
+    return [module for module in own if not hasattr(module, "concerns") or module.concerns(run)]
 
 
 def test_sections(result: Mapping[str, Any]) -> list[Section]:

@@ -82,6 +82,17 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, float_format="%.6f")
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of predictions as it was written; names of clips, speakers and groups are text, also those of digits.
+
+    Raises:
+        FileNotFoundError, ValueError, pd.errors.ParserError: no such file, or no table.
+    """
+    header = pd.read_csv(path, nrows=0).columns
+    words = (*_WORDS, *(name for name in header if name.startswith(GROUP)))
+    return pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False)
+
+
 def read_predictions(path: Path) -> Predictions:
     """Read the predictions of one model, or of several seeds (column `seed`), of the same clips in the same order.
 
@@ -89,9 +100,7 @@ def read_predictions(path: Path) -> Predictions:
         ConfigError: no such file, or one that is not a table of predictions.
     """
     try:
-        header = pd.read_csv(path, nrows=0).columns
-        words = (*_WORDS, *(name for name in header if name.startswith(GROUP)))
-        table = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False)
+        table = read_table(path)
         classes = tuple(name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX))
         seeds = table["seed"] if "seed" in table else pd.Series(1, index=table.index)
         runs = [own for _, own in table.groupby(seeds, sort=True)]
@@ -108,7 +117,9 @@ def read_predictions(path: Path) -> Predictions:
             probabilities=np.stack([own[[PREFIX + word for word in classes]].to_numpy(float) for own in runs]),
             speakers=_column(first, "speaker"),
             genders=_column(first, "gender"),
-            groups={name.removeprefix(GROUP): _column(first, name) for name in words if name.startswith(GROUP)},
+            groups={
+                name.removeprefix(GROUP): _column(first, name) for name in map(str, first) if name.startswith(GROUP)
+            },
         )
     except FileNotFoundError as error:
         raise ConfigError(

@@ -105,13 +105,13 @@ class Follower:
 
     def _failed(self, error: Exception) -> TrackerError:
         """Note what went wrong; the next try begins anew, since what the library has open may be in any state."""
-        if self._tracker is not None:
-            with suppress(Exception):
-                self._tracker.close()
-        self._tracker = None
-        self._begun.clear()
-        self._sent.problem = f"{self._destination}: {_first_line(error)}"
+        self._sent.problem = f"{self._destination}: {_reason(error)}"
         self._sent.save(self._folder)
+        tracker, self._tracker = self._tracker, None
+        self._begun.clear()
+        if tracker is not None:
+            with suppress(Exception):
+                tracker.close()
         return TrackerError(self._sent.problem)
 
     def _send(self, run: RunView, *, working: bool) -> None:
@@ -197,9 +197,13 @@ def sole_sender(folder: Path, destination: Destination) -> Iterator[None]:
         lock.release()
 
 
-def _first_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:LONGEST_REASON]}" if text else type(error).__name__
+def _reason(error: BaseException) -> str:
+    """What went wrong: of a network the system's own words, which libraries hide under pages of theirs."""
+    root = error
+    while (below := root.__cause__ or root.__context__) is not None:
+        root = below
+    told = root if isinstance(root, OSError) else error
+    return f"{type(told).__name__}: {' '.join(str(told).split())[:LONGEST_REASON]}"
 
 
 def _digest(path: Path) -> str:

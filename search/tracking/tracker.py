@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from search.tracking.entries import Entry, Point
 from ser_core.errors import UserError
+
+if TYPE_CHECKING:
+    from search.tracking.entries import Entry, Point  # read runs, and the options need the names of trackers alone
 
 EXPERIMENT = "ser-search"
 """Experiment or project where nothing names another."""

@@ -49,11 +49,12 @@ class Encoder(nn.Module):
         facts: what its configuration says.
         input: what it is fed with.
         net: the module of `transformers`.
+        feature_extractor: of the checkpoint, also of `transformers`.
     """
 
     def __init__(self, net: PreTrainedModel, extractor: Any, facts: EncoderFacts) -> None:
         super().__init__()
-        self.net, self.facts, self._extractor = net, facts, extractor
+        self.net, self.facts, self.feature_extractor = net, facts, extractor
         self.input = EncoderInput(facts, extractor)
 
     @property
@@ -100,7 +101,7 @@ class Encoder(nn.Module):
             lengths = torch.full((len(inputs),), steps, device=inputs.device)
             masked = False
         else:
-            masked = bool(self._extractor.return_attention_mask) or self.facts.family == WAV2VEC2_BERT
+            masked = bool(self.feature_extractor.return_attention_mask) or self.facts.family == WAV2VEC2_BERT
         real = torch.arange(steps, device=inputs.device) < lengths[:, None]  # (batch, steps)
         arguments = {"attention_mask": real} if masked and self.facts.family not in (WHISPER, AST) else {}
         outputs = self.net(self._fed(inputs, real, lengths), output_hidden_states=True, **arguments)
@@ -110,7 +111,7 @@ class Encoder(nn.Module):
 
     def _fed(self, inputs: Tensor, real: Tensor, lengths: Tensor) -> Tensor:
         """(batch, steps, values) -> what the module of `transformers` takes, padded as its feature extractor pads."""
-        family, extractor = self.facts.family, self._extractor
+        family, extractor = self.facts.family, self.feature_extractor
         if self.facts.takes_samples:
             samples = inputs[..., 0] * real  # (batch, samples)
             if not extractor.do_normalize:
@@ -132,7 +133,7 @@ class Encoder(nn.Module):
         if self.facts.family == WHISPER:
             loudest = inputs.masked_fill(~real[..., None], -torch.inf).amax(dim=(1, 2), keepdim=True)
             return loudest - WHISPER_RANGE
-        extractor = self._extractor
+        extractor = self.feature_extractor
         silence = -extractor.mean / (2 * extractor.std) if extractor.do_normalize else 0.0
         return inputs.new_full((len(inputs), 1, 1), silence)
 

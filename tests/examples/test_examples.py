@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,6 +42,20 @@ def test_a_run_is_read_with_pandas(tuned: tuple[Path, str]) -> None:
     assert "COMPLETE" in printed
     assert "epoch" in printed
     assert "speaker" in printed
+
+
+def test_the_notebook_runs_and_shows_the_run(tuned: tuple[Path, str], tmp_path: Path) -> None:
+    notebook = nbformat.read(REPOSITORY / "examples" / "run.ipynb", as_version=4)
+    assert [cell.outputs for cell in notebook.cells if cell.cell_type == "code"] == [[]] * 7  # kept without outputs
+    (first,) = [cell for cell in notebook.cells if cell.source.startswith("RUN = ")]
+    first.source = f"RUN = {str(tuned[0])!r}"
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output.data for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
+    assert len(shown) == 7 - 1
+    assert "<svg" in shown[0]["text/html"]
+    assert "optim.learning_rate" in shown[1]["text/html"]
+    (figure,) = [each for each in shown if "application/vnd.plotly.v1+json" in each]
+    assert figure["application/vnd.plotly.v1+json"]["data"]
 
 
 def test_a_corpus_of_ones_own_is_a_manifest(tmp_path: Path) -> None:

@@ -17,11 +17,15 @@ from search.tracking.tracker import EXPERIMENT, Identity, Sent, Tracker, from_en
 
 KEY = "ser-search.key"
 """The tag by which an entry is found again."""
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-"""MLflow itself would try for minutes. Whoever follows a run tries again anyway."""
+OWN_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""MLflow itself would try for minutes, and print two lines a trial. Whoever follows a run tries again anyway."""
 _STATUS = {EntryState.RUNNING: "RUNNING", EntryState.FAIL: "FAILED", EntryState.STOPPED: "KILLED"}
 _MOST = 100
-"""Parameters, and tags, of one request."""
+"""Parameters of one request."""
 _MOST_METRICS = 1000
 _LONGEST = 5000
 """Characters of a tag, and of a parameter."""
@@ -53,7 +57,7 @@ def problem(place: str) -> str:
 
 def open_tracker(identity: Identity, place: str, experiment: str) -> MlflowRun:
     """Raises what MLflow raises for a server that cannot be reached, or an experiment that was deleted."""
-    for name, value in PATIENCE.items():
+    for name, value in OWN_DEFAULTS.items():
         os.environ.setdefault(name, value)
     return MlflowRun(identity, with_credentials(place), experiment)
 
@@ -115,16 +119,17 @@ class MlflowRun(Tracker):
             for point in points
             for name, value in point.values.items()
         ]
-        self._log_metrics(sent, metrics)
+        for some in _parts(metrics, _MOST_METRICS):
+            self._client.log_batch(sent.note, metrics=some)
 
     def settle(self, entry: Entry, sent: Sent, standing: Mapping[str, str], scores: Mapping[str, float]) -> None:
         from mlflow.entities import Metric, RunTag
 
         when = _milliseconds(entry.settled_at)
-        self._log_metrics(sent, [Metric(name, value, when, 0) for name, value in scores.items()])
+        metrics = [Metric(name, value, when, 0) for name, value in scores.items()]
         tags = {"mlflow.note.content" if name == "text" else _own(name): text for name, text in standing.items()}
-        for some in _parts([RunTag(name, text[:_LONGEST]) for name, text in tags.items()], _MOST):
-            self._client.log_batch(sent.note, tags=some)
+        own = [RunTag(name, text[:_LONGEST]) for name, text in tags.items()]
+        self._client.log_batch(sent.note, metrics=metrics, tags=own)  # neither is more than one request may have
         status = _STATUS.get(entry.state, "FINISHED")
         if entry.ended is None:
             self._client.update_run(sent.note, status=status)
@@ -137,10 +142,6 @@ class MlflowRun(Tracker):
 
     def close(self) -> None:
         """Nothing is left open."""
-
-    def _log_metrics(self, sent: Sent, metrics: Sequence[Any]) -> None:
-        for some in _parts(metrics, _MOST_METRICS):
-            self._client.log_batch(sent.note, metrics=some)
 
 
 def _parts(items: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 import search
@@ -54,6 +57,47 @@ def test_epochs_are_a_tidy_table_of_search_and_finals(run: Run) -> None:
     np.testing.assert_allclose(scores.to_numpy(), run.trials["value"].to_numpy())
     assert epochs[epochs["phase"] == "refit"]["val_uar"].isna().all()
     assert sorted(set(epochs[epochs["phase"] == "refit"]["seed"])) == [1, 2]
+
+
+def test_predictions_are_a_tidy_table_that_agrees_with_the_result(run: Run) -> None:
+    clips, result = run.predictions, run.result
+    assert result is not None
+    assert list(clips.columns[:7]) == ["clip_id", "speaker", "gender", "seed", "emotion", "predicted", "right"]
+    assert len(clips) == 2 * result["test"]["clips"]
+    shares = clips.groupby("seed")["right"].mean()
+    np.testing.assert_allclose(shares, result["test"]["war"]["seeds"])
+    words = result["corpus"]["classes"]
+    np.testing.assert_allclose(clips[[f"p_{word}" for word in words]].sum(axis=1), 1, atol=1e-4)
+
+
+def test_every_figure_of_the_page_is_a_plotly_figure(run: Run) -> None:
+    figures = run.figures
+    page = (run.folder / "dashboard.html").read_text(encoding="utf-8")
+    drawn = re.findall(r'"name": ?"(\w+)", ?"title"', page)
+    assert sorted(figures) == sorted(drawn)
+    assert all(isinstance(figure, go.Figure) and figure.data for figure in figures.values())
+
+
+def test_a_run_shows_itself_in_a_notebook(run: Run) -> None:
+    html = run._repr_html_()
+    assert run.result is not None
+    assert f"{100 * run.result['test']['ensemble']['uar']['value']:.1f} %" in html
+    assert "Synthetic corpus." in html
+    assert html.count("<svg") == 1
+    assert "<script" not in html
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"|<rdf:RDF.*?</rdf:RDF>', "", html, flags=re.DOTALL)
+
+
+def test_a_run_that_has_not_ended_shows_how_far_it_is(run_maker: Callable[..., Any]) -> None:
+    unfinished = search.load(run_maker(trials=5, max_epochs=4).search(3, fail_every=0).folder)
+    html = unfinished._repr_html_()
+    assert "not finished" in html
+    assert "3 of 5" in html
+    assert len(unfinished.predictions) == 0
+    assert "right" in unfinished.predictions
+    hostile = search.load(run_maker("hostile", model="<img src=x>", trials=2).folder)
+    assert "<img" not in hostile._repr_html_()
+    assert "<svg" not in hostile._repr_html_()  # no trial has a score
 
 
 def test_the_best_model_predicts(run: Run) -> None:

@@ -28,7 +28,10 @@ def mlflow_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=tracker_names())
+SLOW = {"mlflow": pytest.mark.slow}  # its server takes ten seconds to start
+
+
+@pytest.fixture(params=[pytest.param(name, marks=SLOW.get(name, ())) for name in tracker_names()])
 def destination(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Destination:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("WANDB_DIR", raising=False)
@@ -40,7 +43,7 @@ def destination(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def maker(run_maker: Callable[..., RunMaker], tmp_path: Path) -> RunMaker:
     """A run of which nothing has happened yet, unlike those of other tests, with which it shares a server."""
-    return run_maker("study", trials=8, max_epochs=9, command=f"ser search --run-dir {tmp_path}")
+    return run_maker("study", trials=6, max_epochs=6, command=f"ser search --run-dir {tmp_path}")
 
 
 def send(folder: Path, destination: Destination, *, working: bool = False) -> Follower:
@@ -112,7 +115,7 @@ def test_a_finished_run_is_there_whole(maker: RunMaker, destination: Destination
     low, high = test["interval"]
     for name, value in {"test_uar": test["value"], "test_uar_low": low, "test_uar_high": high}.items():
         assert run.scores[name] == pytest.approx(value, abs=1e-6)
-    assert [step for step, _ in run.points["best_score"]] == list(range(1, 9))
+    assert [step for step, _ in run.points["best_score"]] == list(range(1, 7))
     assert run.points["best_score"][-1][1] == pytest.approx(result["search"]["best"]["val_uar"], abs=1e-6)
     model = result["winner"]["models"][0]
     page = {"dashboard.html", "result.json", "plan.json", f"{model}/model.safetensors"}
