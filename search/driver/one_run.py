@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -56,12 +56,14 @@ class Means:
         by_signal: True as soon as the process was asked to stop.
         show: makes what the user sees of the run.
         runs: how many share the driver's time.
+        away: leaves that time to the others while its block waits.
     """
 
     workers: Workers
     by_signal: Callable[[], bool]
     show: Callable[[SearchPlan, RunRecords], Progress]
     runs: int = 1
+    away: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @contextmanager
@@ -153,7 +155,7 @@ def execute(
             )
             plan.save(folder)
             writer.session()
-            with tracked(folder, destinations, log), means.show(plan, writer.records) as progress:
+            with tracked(folder, destinations, log, means.away), means.show(plan, writer.records) as progress:
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress, means=means)
                 heartbeat = Heartbeat(folder, writer.records, progress, interrupted, runs=means.runs)
                 corpus = corpus_features(manifest, cache_dir, cache_bytes, sample_bytes)

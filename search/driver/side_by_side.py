@@ -119,7 +119,11 @@ class _Together:
     def _one(self, name: str, options: Options) -> None:
         """One run in its turn, from its options to its end."""
         means = Means(
-            workers=self._workers, by_signal=self._stops, show=partial(self._view.of, name), runs=len(self._due)
+            workers=self._workers,
+            by_signal=self._stops,
+            show=partial(self._view.of, name),
+            runs=len(self._due),
+            away=self._turns.away,
         )
         try:
             if self._stops():

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import search
@@ -40,18 +40,26 @@ def asked_destinations(options: Options, folder: Path | None) -> tuple[Destinati
 
 
 @contextmanager
-def tracked(folder: Path, destinations: Sequence[Destination], log: Callable[[str], None]) -> Iterator[None]:
+def tracked(
+    folder: Path,
+    destinations: Sequence[Destination],
+    log: Callable[[str], None],
+    away: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[None]:
     """Send the run in `folder` to trackers while the block lasts, and what is left at its end.
 
     Args:
         log: gets a line when a tracker cannot be reached, and on what was left.
+        away: what is left is sent in a block of it, in which other runs of this process may go on.
     """
     senders = [_Sender(folder, destination, log) for destination in destinations]
     try:
         yield
     finally:
-        for sender in senders:
-            sender.finish()
+        if senders:
+            with away():
+                for sender in senders:
+                    sender.finish()
 
 
 class _Sender:
