@@ -14,8 +14,8 @@ from typing import Annotated
 
 import typer
 
+from search.driver.user_errors import USER_ERRORS, explained
 from search.wording import printable
-from ser_core.errors import UserError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,11 +44,8 @@ def command(
     asked = Push(model=model, name=name, private=private, onnx=onnx, transformers=transformers)
     try:
         address = push(asked, accept_licence, confirm=_confirm if sys.stdin.isatty() else None, log=_say)
-    except UserError as error:
-        typer.echo(f"error: {printable(error)}", err=True)
-        raise typer.Exit(2) from None
-    except OSError as error:
-        typer.echo(f"error: {printable(error)}", err=True)
+    except (*USER_ERRORS, OSError) as error:
+        typer.echo(f"error: {printable(explained(error))}", err=True)
         raise typer.Exit(2) from None
     _say(f"{address}\nser predict hf:{name} clip.wav")
 

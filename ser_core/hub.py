@@ -14,6 +14,9 @@ PREFIX = "hf:"
 FILES = ["*.json", "*.safetensors", "*.md", "*.txt", "*.png", "*.onnx"]
 """What a model folder holds; nothing else is fetched, and none of it is code."""
 
+_CLIENTS = ("httpx", "httpcore", "requests")
+"""What the hub's library speaks HTTP with, in one version or another; their errors are none of the system's."""
+
 
 class HubError(UserError, RuntimeError):
     """A hub that cannot be reached or refuses; the message says what to do."""
@@ -71,8 +74,10 @@ def refuse(what: str, error: Exception, unreachable: str) -> NoReturn:
         advice = "check its name; for one that is private or gated, `hf auth login` or set HF_TOKEN"
     elif isinstance(error, errors.RevisionNotFoundError):
         advice = "check what follows the @"
-    elif isinstance(error, errors.HfHubHTTPError):
+    elif isinstance(error, errors.HfHubHTTPError) and not isinstance(error, errors.LocalEntryNotFoundError):
         advice = f"{constants.ENDPOINT} refused it"
-    else:
+    elif isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS:
         advice = f"{constants.ENDPOINT} cannot be reached; {unreachable}"
+    else:
+        advice = f"{constants.ENDPOINT} does not answer as a hub does ({type(error).__name__})"
     raise HubError(f"{what}: {first}; {advice}") from error

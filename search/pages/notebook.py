@@ -58,7 +58,8 @@ def history_picture(history: HistoryInfo) -> str:
     axes.set_ylabel("validation score, %", color=MUTED)
     axes.tick_params(colors=MUTED, length=0)
     axes.grid(color=GRID)
+    axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+    return f"<svg style='max-width:100%;height:auto'{text.getvalue().partition('<svg')[2]}"

@@ -142,11 +142,14 @@ class Hub(BaseHTTPRequestHandler):
         if revision not in ("main", repository.head):
             return self._json({"error": "Invalid rev id"}, 404, {"X-Error-Code": "RevisionNotFound"})
         if "/tree/" in self.path:
-            return self._json(
-                [{"type": "file", "path": path, "size": len(own)} for path, own in repository.files.items()]
-            )
+            return self._json([self._entry(path, content) for path, content in repository.files.items()])
         siblings = [{"rfilename": path} for path in repository.files]
         return self._json({"id": name, "sha": repository.head, "private": repository.private, "siblings": siblings})
+
+    def _entry(self, path: str, content: bytes) -> dict[str, Any]:
+        """A file of a tree, by the digest that git gives it."""
+        oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        return {"type": "file", "path": path, "size": len(content), "oid": oid}
 
     def _file(self, name: str, revision: str, path: str) -> None:
         repository = self._visible(name)
