@@ -163,7 +163,7 @@ def _chosen(result: Mapping[str, Any]) -> str:
 
 def _score_table(result: Mapping[str, Any], seed: int | None) -> str:
     test, speakers = result["test"], result["test"]["speakers"]
-    models = {"the seeds' ensemble": None, **({} if seed is None else {THIS_MODEL: seed})}
+    models = {THIS_MODEL: None} if seed is None else {"the seeds' ensemble": None, THIS_MODEL: seed}
     rows = []
     for name, label in SCORES.items():
         own = (_score_of(test, name, each) for each in models.values())

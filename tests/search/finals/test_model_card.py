@@ -55,6 +55,17 @@ def test_the_card_holds_the_numbers_of_the_result(result: dict[str, Any]) -> Non
     assert "> **" not in text  # nothing to warn of
 
 
+def test_the_ensemble_has_a_card_with_its_own_scores_and_intervals(result: dict[str, Any]) -> None:
+    text = model_card(result, CONFIG, seed=None)
+    ensemble = result["test"]["ensemble"]["uar"]
+    found = {each.metric_type: each for each in ModelCard(text).data.eval_results}
+    assert found["uar"].metric_value == pytest.approx(ensemble["value"], abs=1e-4)
+    assert found["uar"].metric_args["interval"] == pytest.approx(ensemble["interval"], abs=1e-4)
+    assert "It is the mean of 3 models that differ in the seed alone, each trained for" in text
+    assert "| this model |" in text
+    assert "the seeds' ensemble" not in text
+
+
 @pytest.mark.parametrize(
     ("change", "warning"),
     [
@@ -88,6 +99,7 @@ def test_every_model_folder_gets_a_card_and_a_picture(result: dict[str, Any], tm
         picture = matplotlib.image.imread(tmp_path / name / "confusion.png")
         assert picture.shape[0] > 300
         assert picture.std() > 0.05
+    assert {path.name for path in (tmp_path / "final").iterdir() if path.is_file()} == {"README.md", "confusion.png"}
 
 
 def test_a_configuration_that_was_taken_over_was_not_chosen_here(result: dict[str, Any]) -> None:
