@@ -47,4 +47,4 @@ def check_run(folder: Path, *, epochs: int) -> None:
     assert len(models) == 2
     noise = np.random.default_rng(0).normal(size=20_000).astype(np.float32)
     each = [load_model(model).probabilities(noise) for model in models]
-    np.testing.assert_allclose(ser_core.load(folder).probabilities(noise), np.mean(each, axis=0), atol=1e-6)
+    np.testing.assert_allclose(ser_core.load(folder / "final").probabilities(noise), np.mean(each, axis=0), atol=1e-6)
