@@ -105,13 +105,13 @@ def share_stores(
     room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]]) // runs
     size, mapped = f"{bytes_text(needed)} of features", folder / FEATURES_FOLDER
     copied = needed <= min(room, MOST_COPIED_BYTES)
-    if needed > room:
+    if needed > MOST_COPIED_BYTES:
+        log(f"{size} are memory-mapped from {mapped}, which every node must reach")
+    elif needed > room:
         log(
             f"{size} are more than the {bytes_text(room)} that the smallest object store of a node has for them: they "
             f"are memory-mapped from {mapped}, which every node must reach"
         )
-    elif not copied:
-        log(f"{size} are memory-mapped from {mapped}, which every node must reach")
     elif needed:
         log(f"{size} in Ray's object store: one copy per node")
 
