@@ -210,8 +210,8 @@ class Meter:
     def report(self, chunk: Chunk) -> bool:
         for report in chunk.reports:
             self.epochs += 1
-            if chunk.job in self._params and report.val_uar > self._best:
-                self._best = report.val_uar
+            if chunk.job in self._params and report.score("uar") > self._best:
+                self._best = report.score("uar")
                 if chunk.job != self._leader:
                     self._leader = chunk.job
                     self.incumbents.append((self.epochs, self.clock(), self._params[chunk.job]))

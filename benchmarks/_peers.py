@@ -55,7 +55,7 @@ class PeerSource:
 
     def report(self, chunk: Chunk) -> bool:
         for report in chunk.reports:
-            if not self._peer.goes_on(chunk.job, report.epoch, report.val_uar):
+            if not self._peer.goes_on(chunk.job, report.epoch, report.score("uar")):
                 return False
         if chunk.outcome is Outcome.FAILED:
             self._peer.failed(chunk.job)

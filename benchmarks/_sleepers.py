@@ -66,6 +66,6 @@ class Sleeper(Trainable):
 def epoch_report(epoch: int, val_uar: float, seconds: float) -> EpochReport:
     """An epoch of which only score and duration are known."""
     return EpochReport(
-        epoch=epoch, train_loss=math.nan, val_loss=math.nan, val_uar=val_uar, val_war=math.nan, learning_rate=math.nan,
-        seconds=seconds,
+        epoch=epoch, train_loss=math.nan, val_loss=math.nan, scores={"uar": val_uar, "war": math.nan},
+        learning_rate=math.nan, seconds=seconds,
     )  # fmt: skip

@@ -86,7 +86,7 @@ class Recording:
         moments = [time.process_time()]
         with suppress(Diverged):  # the curve ends there, and counts as chance from then on
             moments.extend(time.process_time() for _ in run)
-        return [round(report.val_uar * UNIT) for report in run.reports], np.diff(moments).tolist()
+        return [round(report.score("uar") * UNIT) for report in run.reports], np.diff(moments).tolist()
 
 
 def record(recording: Recording, path: Path, *, count: int, progress: Callable[[Truth], None]) -> TruthTable:

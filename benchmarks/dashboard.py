@@ -67,7 +67,12 @@ def make_run(folder: Path) -> None:
         for epoch in range(1, EPOCHS + 1):
             uar = top * (1 - math.exp(-5 * epoch / EPOCHS)) + rng.gauss(0, 0.02)
             report = EpochReport(
-                epoch=epoch, train_loss=1.0, val_loss=1.2, val_uar=uar, val_war=uar, learning_rate=1e-3, seconds=2.0
+                epoch=epoch,
+                train_loss=1.0,
+                val_loss=1.2,
+                scores={"uar": uar, "war": uar},
+                learning_rate=1e-3,
+                seconds=2.0,
             )
             reports.append(report)
             now += 2.0

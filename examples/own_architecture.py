@@ -32,7 +32,7 @@ def main() -> None:
 
     training = train(config, split.search_fold(), store, device="cpu")
     for report in training:  # whoever has seen enough stops asking: that is all that early stopping is
-        print(f"epoch {report.epoch}: loss {report.train_loss:.3f}, validation UAR {report.val_uar:.1%}")
+        print(f"epoch {report.epoch}: loss {report.train_loss:.3f}, validation UAR {report.score('uar'):.1%}")
 
 
 if __name__ == "__main__":

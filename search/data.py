@@ -19,11 +19,13 @@ from search.driver.data_check import check_corpus, write_manifest
 from search.pages.corpus_page import corpus_page, facts
 from ser_core.corpora import load_corpus, progress_bars
 from ser_core.errors import UserError
+from ser_core.targets import EMOTION
 from ser_core.whole_file import write_whole
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 Where = Annotated[str, typer.Argument(help="A corpus, as --data of ser search takes it.", metavar="WHERE")]
+Target = Annotated[str, typer.Option(help="emotion, votes, or columns of ratings, as in ser search.")]
 Classes = Annotated[str | None, typer.Option(help="Pick and merge classes, as in ser search.")]
 CacheDir = Annotated[Path | None, typer.Option(help="For what is downloaded, unpacked and remembered.")]
 
@@ -38,6 +40,7 @@ def check(
     where: Where,
     page: Annotated[Path, typer.Option(help="The page that is written.", metavar="HTML")] = Path("corpus.html"),
     classes: Classes = None,
+    target: Target = EMOTION,
     cache_dir: CacheDir = None,
 ) -> None:
     """Say what a corpus holds and what is wrong with it. The exit code is 1 when files cannot be used."""
@@ -45,7 +48,11 @@ def check(
     try:
         with progress_bars(console) as progress:
             report = check_corpus(
-                where, classes=classes, cache_dir=cache_dir or user_cache_path("ser-search"), progress=progress
+                where,
+                classes=classes,
+                target=target,
+                cache_dir=cache_dir or user_cache_path("ser-search"),
+                progress=progress,
             )
         write_whole(page, corpus_page(report))
     except (UserError, OSError) as error:
@@ -67,6 +74,7 @@ def convert(
     where: Where,
     out: Annotated[Path, typer.Argument(help="The manifest: .csv, .tsv or .jsonl.", metavar="OUT")],
     classes: Classes = None,
+    target: Target = EMOTION,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave files out that cannot be used.")] = False,
     cache_dir: CacheDir = None,
 ) -> None:
@@ -75,7 +83,9 @@ def convert(
     try:
         with progress_bars(console) as progress:
             cache = cache_dir or user_cache_path("ser-search")
-            manifest = load_corpus(where, skip_bad=skip_bad, classes=classes, cache_dir=cache, progress=progress)
+            manifest = load_corpus(
+                where, skip_bad=skip_bad, classes=classes, target=target, cache_dir=cache, progress=progress
+            )
         write_manifest(manifest, out)
     except (UserError, OSError) as error:
         _give_up(console, error)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TypeGuard
 
 from ser_core.features.placement import Placement, Where
-
-NONE = "–"
-"""Stands for a number that is not defined."""
+from ser_core.named_scores import NONE as NONE
+from ser_core.named_scores import UAR, Score
 
 GAIN_OF_MIXED_SPEAKERS = "10 to 21"
 """Points of UAR, measured on RAVDESS: ComParE features with a linear SVM reach 72.9 % on a random split and 56.6 % on
@@ -60,21 +59,30 @@ def in_percent(share: float | None) -> float | None:
     return round(100 * share, 2) if is_number(share) else None
 
 
-def interval(bounds: Bounds | None, *, speakers: int | None = None, unit: str = " %") -> str:
-    """(0.61, 0.7) -> "61.0 to 70.0 %"; where it is not defined the reason, if the number of speakers is given."""
+def interval(bounds: Bounds | None, *, speakers: int | None = None, score: Score = UAR, unit: str | None = None) -> str:
+    """(0.61, 0.7) -> "61.0 to 70.0 %"; where it is not defined the reason, if the number of speakers is given.
+
+    Args:
+        score: whose bounds they are, which decides how they are written; by default a share.
+        unit: what follows; None for the unit of the score.
+    """
     low, high = bounds or (None, None)
     if is_number(low) and is_number(high):
-        return f"{points(low)} to {points(high)}{unit}"
+        return f"{score.digits(low)} to {score.digits(high)}{score.unit if unit is None else unit}"
     if bounds is None or speakers is None:
         return NONE
     return "no interval: one test speaker" if speakers == 1 else "no interval: all speakers score alike"
 
 
-def spread(mean: float | None, std: float | None, *, unit: str = " %") -> str:
-    """(0.683, 0.021) -> "68.3 ± 2.1 %"; the mean alone where it has no deviation, as for a single seed."""
+def spread(mean: float | None, std: float | None, *, score: Score = UAR, unit: str | None = None) -> str:
+    """(0.683, 0.021) -> "68.3 ± 2.1 %"; the mean alone where it has no deviation, as for a single seed.
+
+    `score` and `unit` as for `interval`.
+    """
     if not is_number(mean):
         return NONE
-    return f"{points(mean)} ± {points(std)}{unit}" if is_number(std) else f"{points(mean)}{unit}"
+    deviation = f" ± {score.digits(std)}" if is_number(std) else ""
+    return f"{score.digits(mean)}{deviation}{score.unit if unit is None else unit}"
 
 
 def count(number: int, word: str, plural: str = "") -> str:
@@ -231,9 +239,10 @@ SYNTHETIC = Caveat(
 )
 SPEAKERS_MIXED = Caveat(
     title="Not speaker-independent.",
-    short=f"Test speakers are heard in training, which raises UAR by {GAIN_OF_MIXED_SPEAKERS} points",
-    long=f"Test speakers are heard in training. On unseen speakers the same model scores {GAIN_OF_MIXED_SPEAKERS} "
-    f"points of UAR lower; do not compare these scores with speaker-independent ones.",
+    short=f"Test speakers are heard in training, which raises scores, UAR by {GAIN_OF_MIXED_SPEAKERS} points",
+    long=f"Test speakers are heard in training. On unseen speakers the same model scores lower, "
+    f"{GAIN_OF_MIXED_SPEAKERS} points where it was measured (UAR); do not compare these scores with "
+    f"speaker-independent ones.",
     tag="not speaker-independent",
 )
 TRANSDUCTIVE = Caveat(

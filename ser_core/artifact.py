@@ -38,6 +38,9 @@ from ser_core.model_document import (
 )
 from ser_core.modules.pretrained import PretrainedError, nothing_fetched
 from ser_core.modules.trained_state import frozen_sha256, load_trained_state
+from ser_core.named_scores import EARLIER_OBJECTIVE
+from ser_core.outputs import Meaning, meaning_of
+from ser_core.targets import EMOTION, Target, make_target
 from ser_core.tensor_file import write_tensors
 
 if TYPE_CHECKING:
@@ -64,7 +67,8 @@ def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> N
         "format": FORMAT,
         "architecture": run.config.architecture,
         "settings": run.config.params(),
-        "classes": list(run.classes),
+        "target": {"kind": run.target.kind, "objective": run.target.objective, **run.meaning.facts()},
+        "classes": list(run.target.names),
         "clip_frames": clip_frames(run.config.features),
         "bins": len(run.normalisation.mean),
         "normalisation": {"mean": run.normalisation.mean.tolist(), "std": run.normalisation.std.tolist()},
@@ -80,21 +84,29 @@ def save_model(folder: Path, run: TrainingRun, *, about: Mapping[str, Any]) -> N
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictor:
-    """A trained model that says how probable each emotion is. Computes in float32, on `device`.
+    """A trained model that says how probable each emotion is, or how high each dimension. Computes in float32, on
+    `device`.
 
     Attributes:
         config: settings that it was trained with.
-        classes: emotion words, in the order of the probabilities.
+        target: what it predicts.
+        meaning: makes probabilities or ratings of the module's outputs.
         about: see `save_model`.
     """
 
     config: Config
-    classes: tuple[str, ...]
+    target: Target
+    meaning: Meaning
     normalisation: Normalisation
     model: nn.Module
     device: torch.device
     extract: Extractor
     about: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Emotion words, or dimensions, in the order of what is predicted."""
+        return self.target.names
 
     @property
     def sample_rate_hz(self) -> int:
@@ -119,6 +131,8 @@ class Predictor:
 
     def probabilities(self, samples: np.ndarray) -> np.ndarray:
         """Class probabilities (classes,) float32 of one clip, (samples,) float32 at `sample_rate_hz`.
+
+        Of a model of dimensions, here and below, they are ratings on the scale of the data it was trained on.
 
         Raises:
             ValueError: samples that are not one-dimensional, empty or not finite; or a model that needs several clips
@@ -178,8 +192,9 @@ class Predictor:
     def _predict(self, frames: Frames, offsets: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """(total_frames, bins), (clips + 1,) -> (clips, classes)."""
         chosen = torch.arange(len(offsets) - 1) if rows is None else torch.from_numpy(rows)
-        logits = evaluate(self.model, self._clips(frames, offsets), chosen.to(self.device))
-        return logits.softmax(dim=1).cpu().numpy()
+        outputs = evaluate(self.model, self._clips(frames, offsets), chosen.to(self.device))
+        told: np.ndarray = self.meaning(outputs).cpu().numpy()
+        return told
 
     def _clips(self, frames: Frames, offsets: np.ndarray) -> DeviceClips:
         return DeviceClips(
@@ -213,6 +228,7 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
             )
         load_trained_state(model, weights)
         normalisation = _normalisation(document)
+        target, meaning = _target(document)
     except PretrainedError:
         raise
     except (
@@ -234,7 +250,8 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         )
     return Predictor(
         config=config,
-        classes=tuple(document["classes"]),
+        target=target,
+        meaning=meaning.to(device),
         normalisation=normalisation,
         model=model.to(device).eval(),
         device=torch.device(device),
@@ -246,6 +263,14 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
 def _numbers(model: nn.Module) -> int:
     """How many numbers were fitted: the parameters, or what a model of trees, which has none, keeps instead."""
     return sum(tensor.numel() for tensor in [*model.parameters()] or model.buffers())
+
+
+def _target(document: Mapping[str, Any]) -> tuple[Target, Meaning]:
+    """What the model predicts; of early versions the emotion."""
+    facts = document.get("target", {})
+    kind = facts.get("kind", EMOTION)
+    target = make_target(kind, document["classes"], facts.get("objective", EARLIER_OBJECTIVE))
+    return target, meaning_of(kind, facts)
 
 
 def _normalisation(document: Mapping[str, Any]) -> Normalisation:

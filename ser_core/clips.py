@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ser_core.errors import UserError
+from ser_core.targets import EMOTION, Target, make_target
 
 EMOTION_SYNONYMS: Mapping[str, str] = {
     "anger": "angry", "ang": "angry",
@@ -25,6 +26,7 @@ EMOTION_SYNONYMS: Mapping[str, str] = {
     "disgusted": "disgust", "dis": "disgust",
     "surprise": "surprised", "sur": "surprised", "pleasant_surprise": "surprised",
     "neu": "neutral", "calmness": "calm",
+    "no agreement": "no_agreement",
 }  # fmt: skip
 """Other corpora's words and codes -> this project's words. Words not named here are kept as they are, in lower case."""
 
@@ -119,6 +121,29 @@ class SkippedFile:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ratings:
+    """What people made of the clips, where that is more than one word for each.
+
+    Attributes:
+        kind: of the target, see `ser_core.targets`. names: of classes that were voted for, or of dimensions.
+        values: (clips, names) float64: shares of votes, or ratings.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    values: np.ndarray
+
+
+OTHER, NO_AGREEMENT = "other", "no_agreement"
+UNDECIDED = (OTHER, NO_AGREEMENT)
+"""Words for clips of which listeners said something else, or not the same. A corpus known by name leaves such clips
+out, unless `--classes` names them."""
+
+RATED = "rated"
+"""The one word of all clips whose target is dimensions: there are no classes that a split could balance."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The clips of one corpus in a fixed order, with all that a report must say about it.
@@ -132,6 +157,9 @@ class Manifest:
         licence, citation: of the corpus; empty where unknown (a user's own manifest).
         columns: what else is known of the clips, such as language, session or age: name -> (clips,) str objects, ""
             where a clip has none.
+        ratings: what is predicted where it is not the emotion; the emotions are then the words that most voted for, or
+            `RATED`.
+        objective: the score by which models are judged on these clips; None for the usual one of the target.
 
     Raises:
         CorpusError: no clips, an id named twice, or a clip whose emotion is not among the classes.
@@ -146,6 +174,8 @@ class Manifest:
     licence: str = ""
     citation: str = ""
     columns: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
+    ratings: Ratings | None = field(default=None, compare=False)
+    objective: str | None = None
 
     def __post_init__(self) -> None:
         if not self.clips:
@@ -159,6 +189,18 @@ class Manifest:
         for name, values in self.columns.items():
             if name in OF_EVERY_CLIP or values.shape != (len(self.clips),):
                 raise ValueError(f"column {name!r} of shape {values.shape} does not fit {len(self.clips)} clips")
+
+    @property
+    def target(self) -> Target:
+        """What is predicted of a clip."""
+        if self.ratings is None:
+            return make_target(EMOTION, self.classes, self.objective)
+        return make_target(self.ratings.kind, self.ratings.names, self.objective)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """What is true of each clip, as the target has it: class indices (clips,), or (clips, names) ratings."""
+        return self.labels if self.ratings is None else self.ratings.values
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -191,6 +233,7 @@ class Manifest:
             self,
             clips=tuple(map(self.clips.__getitem__, chosen.tolist())),
             columns={name: values[chosen] for name, values in self.columns.items()},
+            ratings=None if self.ratings is None else replace(self.ratings, values=self.ratings.values[chosen]),
         )
 
     def repeated(self) -> list[list[int]]:
@@ -202,9 +245,12 @@ class Manifest:
         return [found for found in rows.values() if len(found) > 1]
 
     def fingerprint(self) -> str:
-        """Hash of ids, speakers, emotions and classes (not of audio content): equal on machines with other paths."""
+        """Hash of ids, speakers, emotions, classes and ratings (not of audio content): the same whatever the paths."""
         lines = [f"{c.clip_id}\t{c.speaker}\t{c.emotion}\t{c.part or ''}" for c in self.clips]
-        return hashlib.sha256("\n".join(["\t".join(self.classes), *lines]).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\n".join(["\t".join(self.classes), *lines]).encode())
+        if self.ratings is not None:
+            digest.update("\t".join(self.ratings.names).encode() + self.ratings.values.astype("<f8").tobytes())
+        return digest.hexdigest()[:16]
 
     def with_classes(self, selection: str | None) -> Manifest:
         """The manifest cut down to, or merged into, the classes that `selection` asks for.
@@ -218,23 +264,37 @@ class Manifest:
         """
         if selection is None:
             return self
-        groups = _parse_classes(selection)
-        words = [word for members in groups.values() for word in members]
-        absent = [word for word in words if word not in self.classes]
-        if absent:
-            raise CorpusError(
-                f"--classes {selection}: no clip of {self.corpus} is {', '.join(absent)}; "
-                f"it has {', '.join(self.classes)}"
-            )
-        doubles = [word for word, count in Counter(words).items() if count > 1]
-        if doubles:
-            raise CorpusError(f"--classes {selection}: each emotion may be used once; used twice: {', '.join(doubles)}")
-        if len(groups) < 2:
-            raise CorpusError(f"--classes {selection}: at least two classes are needed; got {len(groups)}")
+        groups = class_groups(selection, self.classes, self.corpus)
         name_of = {word: name for name, members in groups.items() for word in members}
         kept = self.take([row for row, clip in enumerate(self.clips) if clip.emotion in name_of])
         clips = tuple(replace(clip, emotion=name_of[clip.emotion]) for clip in kept.clips)
         return replace(kept, clips=clips, classes=tuple(groups))
+
+
+def class_groups(selection: str, known: Sequence[str], corpus: str) -> dict[str, tuple[str, ...]]:
+    """Class -> the words that are merged into it, as a selection asks for; see `Manifest.with_classes`.
+
+    Args:
+        known: words of the corpus. corpus: its name, for messages.
+    """
+    groups = _parse_classes(selection)
+    words = [word for members in groups.values() for word in members]
+    absent = [word for word in words if word not in known]
+    if absent:
+        raise CorpusError(
+            f"--classes {selection}: no clip of {corpus} is {', '.join(absent)}; it has {', '.join(known)}"
+        )
+    doubles = [word for word, count in Counter(words).items() if count > 1]
+    if doubles:
+        raise CorpusError(f"--classes {selection}: each emotion may be used once; used twice: {', '.join(doubles)}")
+    if len(groups) < 2:
+        raise CorpusError(f"--classes {selection}: at least two classes are needed; got {len(groups)}")
+    return groups
+
+
+def words_in(selection: str | None) -> frozenset[str]:
+    """The words that a selection of classes names."""
+    return frozenset(word for own in (_parse_classes(selection) if selection else {}).values() for word in own)
 
 
 def _parse_classes(selection: str) -> dict[str, tuple[str, ...]]:

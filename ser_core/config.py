@@ -148,7 +148,29 @@ class OptimConfig:
     )
     warmup_fraction: float = setting(0.3, "share of all steps spent warming up (onecycle)", low=0, high=0.9)
     label_smoothing: float = setting(0.1, "probability mass spread over all classes", low=0, high=0.9)
-    class_weights: bool = setting(False, "weight the loss by the inverse frequency of the class")
+    loss: str = setting(
+        "auto",
+        "cross_entropy, or focal (Lin et al. 2017), of classes and votes; ccc: 1 less the concordance correlation, or "
+        "mse, of dimensions; auto: the first of each",
+        choices=("auto", "cross_entropy", "focal", "ccc", "mse"),
+    )
+    focal_gamma: float = setting(
+        2.0, "how little recognised clips count (loss focal); 0 is cross entropy", low=0, high=10
+    )
+    class_weights: str = setting(
+        "none",
+        "weight the loss of a class by the inverse of its number of clips (inverse), or of their effective number "
+        "(effective; Cui et al. 2019)",
+        choices=("none", "inverse", "effective"),
+    )
+    class_balance_beta: float = setting(
+        0.999, "beta of the effective number of clips (class_weights effective)", low=0, high=0.999999
+    )
+    sampling: str = setting(
+        "all",
+        "all: every clip once an epoch; balanced: as many draws, of every class equally often",
+        choices=("all", "balanced"),
+    )
     average_decay: float = setting(
         0.0,
         "validate and keep an exponential moving average of the weights, of which a step keeps this share (Polyak & "
@@ -158,7 +180,7 @@ class OptimConfig:
     )
     clip_norm: float = setting(5.0, "largest gradient norm; 0 does not clip", low=0, high=1_000)
     early_stop_epochs: int = setting(
-        0, "end after this many epochs without a better validation UAR; 0 never", low=0, high=10_000
+        0, "end after this many epochs without a better validation score; 0 never", low=0, high=10_000
     )
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ser_core.clips import Clip, Manifest
+from ser_core.targets import DIMENSIONS
 
 LEAST_SPEAKERS = 3
 """Who trains, validates and tests must be different people."""
@@ -37,6 +38,7 @@ class CorpusReport:
         classes: emotion -> clips and speakers.
         speakers: name -> clips, the most first.
         genders: "female", "male" or "unknown" -> speakers.
+        ratings: dimension -> lowest, mean and highest; empty where classes are predicted.
         languages: name -> clips; empty where the corpus does not say.
         rates_hz: sample rate -> files.
         findings: what is wrong, or should be known before a search; the worst first.
@@ -53,6 +55,7 @@ class CorpusReport:
     classes: Mapping[str, tuple[int, int]]
     speakers: Mapping[str, int]
     genders: Mapping[str, int]
+    ratings: Mapping[str, tuple[float, float, float]]
     languages: Mapping[str, int]
     rates_hz: Mapping[int, int]
     findings: tuple[str, ...]
@@ -91,6 +94,7 @@ def describe(
         classes=_classes(manifest),
         speakers=dict(Counter(clip.speaker for clip in manifest.clips).most_common()),
         genders=dict(sorted(Counter(gender_of.values()).items())),
+        ratings=_ratings(manifest),
         languages=dict(Counter(languages.tolist()).most_common()) if languages is not None else {},
         rates_hz=dict(sorted(rates_hz.items())),
         findings=tuple(_findings(manifest, gender_of, rates_hz)),
@@ -107,11 +111,18 @@ def _classes(manifest: Manifest) -> dict[str, tuple[int, int]]:
     return {word: (clips[word], len(people[word])) for word in manifest.classes}
 
 
+def _ratings(manifest: Manifest) -> dict[str, tuple[float, float, float]]:
+    if manifest.ratings is None or manifest.ratings.kind != DIMENSIONS:
+        return {}
+    columns = zip(manifest.ratings.names, manifest.ratings.values.T, strict=True)
+    return {name: (float(own.min()), float(own.mean()), float(own.max())) for name, own in columns}
+
+
 def _findings(manifest: Manifest, gender_of: Mapping[str, str], rates_hz: Mapping[int, int]) -> list[str]:
     found = []
     if manifest.skipped:
         found.append(f"{len(manifest.skipped):,} files cannot be used")
-    if len(manifest.classes) < 2:
+    if len(manifest.classes) < 2 and manifest.target.kind != DIMENSIONS:
         found.append(f"every clip is {manifest.classes[0]}: there is nothing to tell apart")
     if len(gender_of) < LEAST_SPEAKERS:
         found.append(f"{len(gender_of)} speaker(s): no split can keep speakers apart, so there is --split random alone")

@@ -14,6 +14,7 @@ Value = float | int | str | bool
 _RENAMED: Mapping[str, tuple[str, Mapping[Value, Value]]] = {
     "features.speaker_normalisation": ("features.normalisation", {True: "speaker", False: "corpus"}),  # until 0.2
     "features.kind": ("features.kind", {"wav2vec2": "encoder"}),  # until 0.2
+    "optim.class_weights": ("optim.class_weights", {True: "inverse", False: "none"}),  # until 0.2
 }
 """Earlier name -> the present one, and what its values are called now."""
 

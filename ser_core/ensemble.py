@@ -14,6 +14,7 @@ import torch
 from ser_core.artifact import ArtifactError, Predictor, load_model
 from ser_core.hub import fetched
 from ser_core.json_document import DocumentError, read_object, typed
+from ser_core.targets import Target
 
 FORMAT = "ser-ensemble-1"
 ENSEMBLE_FILE = "ensemble.json"
@@ -21,10 +22,10 @@ ENSEMBLE_FILE = "ensemble.json"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EnsemblePredictor:
-    """The weighted mean of the probabilities of several models; used as a `Predictor` is.
+    """The weighted mean of the probabilities, or ratings, of several models; used as a `Predictor` is.
 
     Attributes:
-        members: of the same classes, in the same order, and of the same sample rate.
+        members: of the same target, its names in the same order, and of the same sample rate.
         weights: (members,), none below 0, together 1.
     """
 
@@ -32,8 +33,12 @@ class EnsemblePredictor:
     weights: np.ndarray
 
     @property
+    def target(self) -> Target:
+        return self.members[0].target
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        return self.members[0].classes
+        return self.target.names
 
     @property
     def sample_rate_hz(self) -> int:
@@ -92,8 +97,11 @@ def load_predictor(folder: Path, *, device: str | torch.device = "cpu") -> Predi
         return load_model(folder, device=device)
     weights = _read(path)
     members = [load_model(folder / name, device=device) for name in weights]
-    for fact in ("classes", "sample_rate_hz"):
-        found = {name: getattr(member, fact) for name, member in zip(weights, members, strict=True)}
+    for fact in ("kind", "classes", "sample_rate_hz"):
+        found = {
+            name: getattr(member.target if fact == "kind" else member, fact)
+            for name, member in zip(weights, members, strict=True)
+        }
         if len(set(found.values())) > 1:
             raise ArtifactError(f"{path}: its members must have the same {fact}; got {found}")
     return EnsemblePredictor(members=tuple(members), weights=np.array(list(weights.values())))

@@ -4,9 +4,10 @@
     ser export MODEL --transformers FOLDER
 
 The graph takes `samples`, any number of them, float32, at the model's sample rate, and gives the `probabilities` of all
-classes. Where the features cannot be part of a graph (of a speech encoder, or with silence trimmed) it takes
-`features` (frames, bins), not normalised, as `ser_core.features.transforms.extractor` gives them. Classes, sample
-rate and settings are in the file's metadata. It hears one crop; `ser_core.onnx_model` windows longer speech.
+classes, or the `ratings` of all dimensions. Where the features cannot be part of a graph (of a speech encoder, or with
+silence trimmed) it takes `features` (frames, bins), not normalised, as `ser_core.features.transforms.extractor` gives
+them. Classes, sample rate and settings are in the file's metadata. It hears one crop; `ser_core.onnx_model` windows
+longer speech.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from ser_core.features.normalisation import as_float
 from ser_core.features.transforms import ClipFeatures, clip_frames, traceable_features
 from ser_core.hub import HubError, fetched
 from ser_core.modules.pretrained import PretrainedError
-from ser_core.onnx_model import FEATURES, PROBABILITIES, SAMPLES, OnnxModel
+from ser_core.onnx_model import FEATURES, OUTPUTS, SAMPLES, OnnxModel
 from ser_core.whole_file import replacing
 from ser_core.windows import WHOLE_CLIPS, windowed_probabilities
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 TOLERANCE = 1e-4
-"""Largest difference of any probability between ONNX Runtime and PyTorch that is accepted."""
+"""Largest difference of any output between ONNX Runtime and PyTorch that is accepted, of ratings over their size."""
 
 
-class ClipToProbabilities(nn.Module):
-    """A predictor as one module: features if any, normalisation, crop or padding, network, softmax."""
+class ClipToOutputs(nn.Module):
+    """A predictor as one module: features if any, normalisation, crop or padding, network, probabilities or ratings."""
 
     mean: Tensor
     scale: Tensor
@@ -47,27 +48,29 @@ class ClipToProbabilities(nn.Module):
     def __init__(self, predictor: Predictor, features: ClipFeatures | None) -> None:
         super().__init__()
         self.model, self._features = predictor.model.cpu().eval(), features
+        self.meaning = predictor.meaning.cpu()
         self._view, self._centred = clip_frames(predictor.config.features), predictor.config.features.crop == "center"
         self.register_buffer("mean", torch.from_numpy(predictor.normalisation.mean))
         self.register_buffer("scale", torch.from_numpy(1 / predictor.normalisation.std))
 
     def forward(self, clip: Tensor) -> Tensor:
-        """(samples,), or (frames, bins) without features in the graph -> (classes,)."""
+        """(samples,), or (frames, bins) without features in the graph -> (outputs,)."""
         frames = clip if self._features is None else self._features(clip)
         count = frames.shape[0]
         start = torch.sym_max((count - self._view) // 2, 0) if self._centred else 0
         index = start + torch.arange(self._view)  # (view,): the frame that each step shows
         inside = index < count
         seen = (frames[index.clamp(max=count - 1)] - self.mean) * self.scale * inside[:, None]  # (view, bins)
-        logits = self.model(seen[None], inside.sum()[None])
-        return logits.float().softmax(dim=1)[0]
+        outputs = self.model(seen[None], inside.sum()[None])
+        told: Tensor = self.meaning(outputs.float())[0]
+        return told
 
 
 def export_onnx(predictor: Predictor, path: Path) -> float:
     """Write the ONNX file, whole or not at all.
 
     Returns:
-        The largest difference of any probability from PyTorch's, over clips of several lengths.
+        The largest difference of any output from PyTorch's, see `TOLERANCE`, over clips of several lengths.
 
     Raises:
         ArtifactError: the packages for it are missing, the network cannot be exported, the file does not say what the
@@ -84,7 +87,7 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
 
     with replacing(path) as temporary:
         module, example, least = _module_and_example(predictor)
-        program = _program(module, example, least)
+        program = _program(module, example, least, OUTPUTS[predictor.target.kind])
         program.save(temporary)
         document = onnx.load(temporary)
         for key, value in _metadata(predictor).items():
@@ -93,7 +96,7 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
         difference = largest_difference(predictor, temporary)
         if not difference <= TOLERANCE:
             raise ArtifactError(
-                f"the exported graph differs from PyTorch by {difference:.2g} in a probability, more than "
+                f"the exported graph differs from PyTorch by {difference:.2g} in an output, more than "
                 f"{TOLERANCE:g}; nothing was written"
             )
     return difference
@@ -104,7 +107,7 @@ def missing_packages() -> list[str]:
     return [name for name in PACKAGES if find_spec(name) is None]
 
 
-def _module_and_example(predictor: Predictor) -> tuple[ClipToProbabilities, Tensor, int]:
+def _module_and_example(predictor: Predictor) -> tuple[ClipToOutputs, Tensor, int]:
     """The module, an input for it, and the smallest length of its first dimension."""
     settings = predictor.config.features
     length = round(1.5 * settings.clip_seconds * settings.sample_rate_hz)
@@ -113,11 +116,11 @@ def _module_and_example(predictor: Predictor) -> tuple[ClipToProbabilities, Tens
         features = traceable_features(settings)
     except ConfigError:
         (frames,) = predictor.extract([samples.numpy()])
-        return ClipToProbabilities(predictor, None), torch.from_numpy(as_float(frames)), 1
-    return ClipToProbabilities(predictor, features), samples, round(settings.window_ms * settings.sample_rate_hz / 1000)
+        return ClipToOutputs(predictor, None), torch.from_numpy(as_float(frames)), 1
+    return ClipToOutputs(predictor, features), samples, round(settings.window_ms * settings.sample_rate_hz / 1000)
 
 
-def _program(module: ClipToProbabilities, example: Tensor, least: int) -> torch.onnx.ONNXProgram:
+def _program(module: ClipToOutputs, example: Tensor, least: int, output: str) -> torch.onnx.ONNXProgram:
     any_length = {0: torch.export.Dim("length", min=max(2, least))}
     if example.shape[0] == 1:
         any_length = {}  # statistics over a clip are one frame, always
@@ -127,7 +130,7 @@ def _program(module: ClipToProbabilities, example: Tensor, least: int) -> torch.
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module, (example,), dynamo=True, verbose=False, dynamic_shapes=(any_length,),
-                input_names=[name], output_names=[PROBABILITIES],
+                input_names=[name], output_names=[output],
             )  # fmt: skip
     except Exception as error:  # torch.export and onnxscript have dozens of their own
         raise ArtifactError(f"this network cannot be exported: {' '.join(str(error).split())[:300]}") from error
@@ -137,6 +140,7 @@ def _program(module: ClipToProbabilities, example: Tensor, least: int) -> torch.
 
 def _metadata(predictor: Predictor) -> dict[str, str]:
     return {
+        "target": json.dumps(predictor.target.kind),
         "classes": json.dumps(list(predictor.classes)),
         "sample_rate_hz": str(predictor.config.features.sample_rate_hz),
         "longest_seconds": f"{longest_seconds(predictor):g}",
@@ -151,7 +155,7 @@ def longest_seconds(predictor: Predictor) -> float:
 
 
 def largest_difference(predictor: Predictor, path: Path) -> float:
-    """Largest difference of any probability between the file in ONNX Runtime and `predictor`.
+    """Largest difference of any output, see `TOLERANCE`, between the file in ONNX Runtime and `predictor`.
 
     Over six clips of which one crop is heard, and speech that is windowed.
     """
@@ -164,7 +168,8 @@ def largest_difference(predictor: Predictor, path: Path) -> float:
         samples = (0.1 * loudness * rng.normal(size=length)).astype(np.float32)
         differences.append(np.abs(exported.probabilities(samples) - predictor.probabilities(samples)).max())
     windowed = exported.speech_probabilities(samples) - windowed_probabilities(predictor, samples)
-    return float(np.max([*differences, np.abs(windowed).max()]))
+    scale = max(1.0, float(np.abs(predictor.probabilities(samples)).max()))  # ratings may be of any size
+    return float(np.max([*differences, np.abs(windowed).max()])) / scale
 
 
 def export(
@@ -180,7 +185,7 @@ def export(
     try:
         folder = fetched(model)
         if any((each / ENSEMBLE_FILE).exists() for each in (folder, folder / "final")):
-            _refuse(f"{model} holds an ensemble: export each of its models, and average their probabilities")
+            _refuse(f"{model} holds an ensemble: export each of its models, and average what they give")
         predictor = load_model(folder)
         if onnx is not None:
             _report(onnx, export_onnx(predictor, onnx), predictor)

@@ -17,10 +17,13 @@ import numpy as np
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.errors import UserError
 from ser_core.json_document import DocumentError, parse_object, typed
+from ser_core.targets import DIMENSIONS, EMOTION, VOTES
 from ser_core.windows import windowed_probabilities
 
-SAMPLES, FEATURES, PROBABILITIES = "samples", "features", "probabilities"
-"""Names in a graph: its input is one of the first two, its output the third."""
+SAMPLES, FEATURES = "samples", "features"
+"""Names of the input of a graph."""
+OUTPUTS: Mapping[str, str] = {EMOTION: "probabilities", VOTES: "probabilities", DIMENSIONS: "ratings"}
+"""Kind of target -> name of the output."""
 
 
 class OnnxModelError(UserError, RuntimeError):
@@ -39,7 +42,7 @@ class OnnxModel:
     """A file of `ser_core.export`, used as a `ser_core.artifact.Predictor` is.
 
     Attributes:
-        classes: in the order of the probabilities.
+        classes: emotions, or dimensions, in the order of the output.
     """
 
     classes: tuple[str, ...]
@@ -86,7 +89,7 @@ class OnnxModel:
         return self._features.clip_seconds
 
     def probabilities(self, samples: np.ndarray) -> np.ndarray:
-        """Class probabilities (classes,) float32 of one crop of a clip, (samples,) float32 at `sample_rate_hz`.
+        """Class probabilities, or ratings, (classes,) float32 of one crop of a clip, (samples,) at `sample_rate_hz`.
 
         Raises:
             ValueError: samples that are not one-dimensional, or none.
@@ -96,8 +99,8 @@ class OnnxModel:
         clip = samples.astype(np.float32, copy=False)
         if self._input == FEATURES:
             clip = self._extract(clip)
-        (probabilities,) = self._session.run([PROBABILITIES], {self._input: clip})
-        return np.asarray(probabilities)
+        (told,) = self._session.run(None, {self._input: clip})
+        return np.asarray(told)
 
     def speech_probabilities(self, samples: np.ndarray) -> np.ndarray:
         """Class probabilities (classes,) of speech of any length; longer speech is windowed as `ser predict` does it.

@@ -9,14 +9,11 @@ on, and the exit code is 1; it is 2 when nothing could be done at all.
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO, NoReturn, TextIO
+from typing import Annotated, BinaryIO, NoReturn
 
 import numpy as np
 import torch
@@ -27,6 +24,7 @@ from ser_core.ensemble import EnsemblePredictor, load_predictor, models_of
 from ser_core.features.audio import MIN_SECONDS, AudioError, read_audio, resampled
 from ser_core.hub import HubError
 from ser_core.modules.pretrained import PretrainedError
+from ser_core.printer import Form, Printer
 from ser_core.windows import is_silent, windowed_probabilities
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf"}
@@ -34,14 +32,6 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".a
 
 
 AnyPredictor = Predictor | EnsemblePredictor
-
-
-class Form(StrEnum):
-    """How predictions are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    CSV = "csv"
 
 
 def speech_probabilities(predictor: AnyPredictor, samples: np.ndarray) -> np.ndarray:
@@ -61,33 +51,6 @@ def audio_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
         else:
             yield path
-
-
-class Printer:
-    """Prints predictions as they come, in one of the forms."""
-
-    def __init__(self, form: Form, classes: tuple[str, ...], subject: str, out: TextIO) -> None:
-        """`subject` names what is predicted: "path" of a file, "seconds" of a stream."""
-        self._form, self._classes, self._subject, self._out = form, classes, subject, out
-        self._csv = csv.writer(out, lineterminator="\n")
-        if form is Form.CSV:
-            self._csv.writerow([subject, "emotion", *(f"p_{word}" for word in classes)])
-
-    def __call__(self, subject: str | float, probabilities: np.ndarray | None) -> None:
-        """One prediction; None for a silent stretch of a stream."""
-        emotion = None if probabilities is None else self._classes[int(probabilities.argmax())]
-        shares = {} if probabilities is None else dict(zip(self._classes, map(float, probabilities), strict=True))
-        if self._form is Form.JSON:
-            rounded = {word: round(share, 6) for word, share in shares.items()}
-            print(json.dumps({self._subject: subject, "emotion": emotion, "probabilities": rounded}), file=self._out)
-        elif self._form is Form.CSV:
-            cells = [f"{share:.6f}" for share in shares.values()] or [""] * len(self._classes)
-            self._csv.writerow([subject, emotion or "", *cells])
-        elif emotion is None:
-            print(f"{subject}\tsilent", file=self._out)
-        else:
-            print(f"{subject}\t{emotion}\t{100 * shares[emotion]:.0f} %", file=self._out)
-        self._out.flush()
 
 
 def predict_files(predictor: AnyPredictor, paths: Iterable[Path], printer: Printer) -> tuple[int, int]:
@@ -195,7 +158,9 @@ def predict(
     ],
     audio: Annotated[list[Path] | None, typer.Argument(help="Audio files, and folders with audio files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with the probability of every class.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="CSV with the probability of every class, or all ratings.")
+    ] = False,
     one_speaker: Annotated[
         bool,
         typer.Option(
@@ -231,12 +196,12 @@ def predict(
         if predictor.synthetic:
             print("The model was trained on a synthetic corpus: what it says of speech means nothing.", file=sys.stderr)
         if audio:
-            printer = Printer(form, predictor.classes, "path", sys.stdout)
+            printer = Printer(form, predictor.target, "path", sys.stdout)
             raise typer.Exit(_run_files(predictor, audio, printer, predict_speaker if one_speaker else predict_files))
         rate_hz = rate or predictor.sample_rate_hz
         samples = max(1, round(hop * rate_hz))
         blocks = pcm_blocks(sys.stdin.buffer, samples) if stream else microphone_blocks(rate_hz, samples)
-        for _ in predict_stream(predictor, blocks, rate_hz, Printer(form, predictor.classes, "seconds", sys.stdout)):
+        for _ in predict_stream(predictor, blocks, rate_hz, Printer(form, predictor.target, "seconds", sys.stdout)):
             pass
     except (ArtifactError, PretrainedError, HubError) as error:
         _refuse(str(error))

@@ -18,6 +18,7 @@ import numpy as np
 from ser_core.clips import CorpusError, Manifest, order_classes
 from ser_core.corpora import Progress, load_corpus
 from ser_core.splits import Fold
+from ser_core.targets import EMOTION
 
 CORPUS = "corpus"
 """The column that says of which corpus a clip is."""
@@ -48,16 +49,27 @@ def named_corpora(data: str) -> list[str]:
 
 
 def load_corpora(
-    names: Sequence[str], *, skip_bad: bool, classes: str | None, cache_dir: Path, progress: Progress | None = None
+    names: Sequence[str],
+    *,
+    skip_bad: bool,
+    classes: str | None,
+    cache_dir: Path,
+    target: str = EMOTION,
+    progress: Progress | None = None,
 ) -> Manifest:
     """One corpus, or several joined; arguments as for `load_corpus`.
 
     Raises:
-        CorpusError: see `load_corpus` and `joined`.
+        CorpusError: see `load_corpus` and `joined`; several corpora of ratings or votes.
     """
     load = partial(load_corpus, skip_bad=skip_bad, cache_dir=cache_dir, progress=progress)
     if len(names) == 1:
-        return load(names[0], classes=classes)
+        return load(names[0], classes=classes, target=target)
+    if target != EMOTION:
+        raise CorpusError(
+            f"--target {target}: corpora have scales and listeners of their own, so {' and '.join(names)} are not "
+            f"joined; write one manifest with ratings on one scale"
+        )
     return joined([load(name, classes=None) for name in names], classes)
 
 

@@ -14,6 +14,7 @@ from ser_core.clips import Manifest
 from ser_core.protocols import KFOLD, LOGO, LOSO, PROTOCOL_NAMES, PUBLISHED, published_folds, tested_rows
 from ser_core.speaker_groups import drawn_groups
 from ser_core.split_rules import SplitError, check_classes, check_recordings, check_speakers, some
+from ser_core.targets import DIMENSIONS
 
 PARTS = ("train", "validation", "test")
 SINGLE_SPLITS = ("speaker", "manifest", "random")
@@ -126,11 +127,11 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
         seed: of every draw.
 
     Raises:
-        SplitError: an unknown kind, one class alone, too few speakers, a corpus that a published fold is not for, a
-            speaker in two parts (other than "random"), a recording in two parts, or a class that is missing from one;
-            the test part of the last three may lack one, since all folds are scored together.
+        SplitError: an unknown kind, one class alone (of emotions), too few speakers, a corpus that a published fold is
+            not for, a speaker in two parts (other than "random"), a recording in two parts, or a class that is missing
+            from one; the test part of the last three may lack one, since all folds are scored together.
     """
-    if len(manifest.classes) < 2:
+    if len(manifest.classes) < 2 and manifest.target.kind != DIMENSIONS:
         raise SplitError(f"at least two classes are needed; every clip of {manifest.corpus} is {manifest.classes[0]}")
     ids = [clip.clip_id for clip in manifest.clips]
     order = np.array(sorted(range(len(ids)), key=ids.__getitem__))

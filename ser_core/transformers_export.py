@@ -21,6 +21,7 @@ from ser_core.models.finetune import FineTuned
 from ser_core.models.probe import Probe
 from ser_core.modules.encoder_families import WHISPER
 from ser_core.modules.encoders import Encoder, load_encoder, truncate_encoder
+from ser_core.targets import DIMENSIONS
 
 TOLERANCE = 2e-3
 """Largest difference of a probability that is accepted: the model may hear samples in 16 bits, or keep statistics in
@@ -46,12 +47,14 @@ def export_transformers(predictor: Predictor, folder: Path) -> str:
     """Write the folder, which must not exist, and say in a sentence or two what of the model it holds.
 
     Raises:
-        ArtifactError: a model without a speech encoder, or a folder that exists.
+        ArtifactError: a model without a speech encoder, or of ratings, or a folder that exists.
         PretrainedError: an encoder that cannot be loaded.
         OSError: a disk that is full or cannot be written.
     """
     if folder.exists():
         raise ArtifactError(f"{folder} exists already; name another folder")
+    if predictor.target.kind == DIMENSIONS:
+        raise ArtifactError(f"this model rates {', '.join(predictor.target.names)}: --onnx exports it, with its scale")
     encoder = _encoder_of(predictor)
     linear, lacks = _linear_head(predictor)
     classifier = None if linear is None else _classifier(encoder, linear, predictor.classes)

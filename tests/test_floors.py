@@ -32,5 +32,5 @@ def test_the_perceptron_on_ravdess(
         run = train(default_config("mlp", {"seed": seed}), split.refit_fold(), store, device="cpu")
         for _ in run:
             pass
-        found.append(scores(store.labels[split.test], run.predict(split.test).argmax(axis=1), len(store.classes)))
+        found.append(scores(store.truth[split.test], run.predict(split.test).argmax(axis=1), len(store.target.names)))
     assert np.mean([getattr(one, score) for one in found]) >= floor

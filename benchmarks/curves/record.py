@@ -60,7 +60,7 @@ def record(
     except Diverged as error:
         reason = f"diverged: {error}"
     seconds = statistics.median(np.diff(moments)) if run.reports else 0.0
-    return Curve(params=params, val_uar=[report.val_uar for report in run.reports], seconds=seconds, reason=reason)
+    return Curve(params=params, val_uar=[report.score("uar") for report in run.reports], seconds=seconds, reason=reason)
 
 
 def main() -> None:

@@ -63,6 +63,11 @@ def _classes(run: RunView) -> str:
     return ", ".join(run.plan.corpus.classes)
 
 
+def _target(run: RunView) -> str:
+    """What is predicted: dimensions by name, which `_classes` has too."""
+    return run.plan.target
+
+
 def _test_reads(run: RunView) -> str:
     return "not read" if run.result is None else str(run.result["test_reads"])
 
@@ -70,6 +75,8 @@ def _test_reads(run: RunView) -> str:
 PROTOCOL: Mapping[str, Fact] = {
     "corpus": _corpus,
     "classes": _classes,
+    "target": _target,
+    "objective": lambda run: run.plan.headline.label,
     "split": _split,
     "test speakers": _test_speakers,
 }

@@ -1,9 +1,9 @@
-"""Several runs as one predictor: their probabilities averaged, with weights that the validation clips alone decide."""
+"""Several runs as one predictor: what they say averaged, with weights that the validation clips alone decide."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from scipy.optimize import minimize
 
 from search.comparison.folds import predictions_of, read_result
+from search.finals.spreads import leading_scores
 from search.finals.test_scores import ensemble_numbers
 from search.run_folder.paths import validation_files
 from search.run_folder.predictions import Predictions, cross_validated, of_default_model, pooled
 from ser_core.config import ConfigError
+from ser_core.targets import Emotions
 
 LEAST_PROBABILITY = 1e-7
 """Against the logarithm of zero, which one overconfident model would make of a clip."""
@@ -33,10 +35,15 @@ class Ensemble:
     test: Predictions
 
     def numbers(self) -> dict[str, Any]:
-        """As in `ensemble.json`: the shares, and the scores on the test clips with their intervals."""
+        """As in `ensemble.json`: the shares, and the scores on the test clips with their intervals, the leading ones by
+        name."""
         facts = {"clips": len(self.test.clip_ids), "speakers": len(set(self.test.speakers.tolist()))}
-        scores = ensemble_numbers(self.test, self.test.probabilities[0])
-        return {"weights": dict(self.weights), "test": {**facts, **scores}}
+        scores = ensemble_numbers(self.test, self.test.told[0])
+        return {
+            "weights": dict(self.weights),
+            "leading": list(leading_scores(self.test)[:2]),
+            "test": {**facts, **scores},
+        }
 
 
 def ensemble_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -56,8 +63,31 @@ def ensemble_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
         mixed = shares @ of_truth  # (clips,)
         return float(-np.log(mixed).mean()), -(of_truth / mixed).mean(axis=1)
 
+    return _least(cross_entropy, models)
+
+
+def rating_weights(ratings: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The shares (models,), none below 0 and together 1, whose mean has the least squared error on these clips.
+
+    Dimensions count by their own spread. The error is convex in the shares, too (Breiman 1996).
+
+    Args:
+        ratings: (models, clips, dimensions) of validation clips. truth: (clips, dimensions).
+    """
+    scale = np.maximum(truth.std(axis=0), LEAST_PROBABILITY)
+    told, wanted = ratings / scale, truth / scale
+
+    def squared_error(shares: np.ndarray) -> tuple[float, np.ndarray]:
+        missed = np.tensordot(shares, told, axes=1) - wanted  # (clips, dimensions)
+        return float(np.square(missed).mean()), 2 * (told * missed).mean(axis=(1, 2))
+
+    return _least(squared_error, len(ratings))
+
+
+def _least(loss: Callable[[np.ndarray], tuple[float, np.ndarray]], models: int) -> np.ndarray:
+    """The shares (models,) of least loss, which is given with its gradient."""
     found = minimize(
-        cross_entropy,
+        loss,
         np.full(models, 1 / models),
         jac=True,
         method="SLSQP",
@@ -88,14 +118,17 @@ def ensemble_of(runs: Mapping[str, Path]) -> Ensemble:
     test = {name: predictions_of(folder) for name, folder in runs.items()}
     for part, own in (("validation", validation), ("test", test)):
         _check_same(part, own)
-    labels = next(iter(validation.values())).labels
-    shares = ensemble_weights(_default_models(validation), labels)
+    shares = _shares(next(iter(validation.values())), _default_models(validation))
     first = next(iter(test.values()))
-    mixed = np.tensordot(shares, _default_models(test), axes=1)  # (clips, classes)
-    return Ensemble(
-        weights=dict(zip(runs, shares.tolist(), strict=True)),
-        test=Predictions(**{**vars(first), "probabilities": mixed[None]}),
-    )
+    mixed = np.tensordot(shares, _default_models(test), axes=1)  # (clips, names)
+    return Ensemble(weights=dict(zip(runs, shares.tolist(), strict=True)), test=replace(first, told=mixed[None]))
+
+
+def _shares(first: Predictions, told: np.ndarray) -> np.ndarray:
+    """The shares (models,) that fit validation clips best, of what models say of them (models, clips, names)."""
+    if isinstance(first.target, Emotions):
+        return ensemble_weights(told, first.target.labels(first.truth))
+    return rating_weights(told, first.truth)
 
 
 def pooled_ensemble(folds: Sequence[Mapping[str, Path]]) -> Ensemble:
@@ -133,15 +166,16 @@ def _validation(folder: Path) -> Predictions:
 
 
 def _default_models(runs: Mapping[str, Predictions]) -> np.ndarray:
-    """(models, clips, classes)."""
+    """(models, clips, names)."""
     return np.stack([of_default_model(own) for own in runs.values()])
 
 
 def _check_same(part: str, runs: Mapping[str, Predictions]) -> None:
     (first_name, first), *others = runs.items()
     for name, own in others:
-        if own.classes != first.classes:
-            raise ConfigError(f"{name} predicts {', '.join(own.classes)}, {first_name} {', '.join(first.classes)}")
+        if own.target != first.target:
+            mine, its = (", ".join(each.target.names) for each in (first, own))
+            raise ConfigError(f"{name} predicts {its}, {first_name} {mine}")
         if own.clip_ids != first.clip_ids:
             raise ConfigError(
                 f"{name} and {first_name} have different {part} clips; an ensemble takes runs with the same corpus, "

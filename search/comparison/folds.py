@@ -8,12 +8,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from search.finals.test_scores import SCORES, score_test
+from search.finals.spreads import target_facts
+from search.finals.test_scores import score_test
 from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.documents import read_result_file
 from search.run_folder.paths import PREDICTIONS_FILE, RESULT_FILE
 from search.run_folder.predictions import Predictions, pooled, read_predictions
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import headline_of, run_score, scores_of_result
 from ser_core.config import ConfigError
 from ser_core.json_document import DocumentError
 
@@ -46,17 +47,19 @@ def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
     corpora = {result["corpus"]["fingerprint"] for result in results}
     if len(corpora) > 1:
         raise ConfigError("the folds are of different corpora; run them on the same --data")
-    tests = [predictions_of(folder) for folder in folders]
+    objective = headline_of(results[0]).name
+    tests = [read_predictions(folder / PREDICTIONS_FILE, objective) for folder in folders]
     facts = [facts_of_result(result) for result in results]
+    names = [score.name for score in scores_of_result(results[0])]
     return {
         "model": results[0]["model"],
         "corpus": results[0]["corpus"],
+        "target": target_facts(tests[0].target),
         "folds": [_fold_numbers(folder.name, result) for folder, result in zip(folders, results, strict=True)],
         "score_over_folds": {
-            name: _over_folds([_defined(run_score(result["test"], name).value) for result in results])
-            for name in SCORES
+            name: _over_folds([_defined(run_score(result["test"], name).value) for result in results]) for name in names
         },
-        "over_folds": {name: _over_folds([result["test"][name]["mean"] for result in results]) for name in SCORES},
+        "over_folds": {name: _over_folds([result["test"][name]["mean"] for result in results]) for name in names},
         "pooled": score_test(pooled(tests)),
         "test_reads": max(result["test_reads"] for result in results),
         "transductive": any(own.transductive for own in facts),
@@ -66,19 +69,20 @@ def protocol_numbers(folders: Sequence[Path]) -> dict[str, Any]:
 
 def predictions_of(folder: Path) -> Predictions:
     """What the refitted models of a run predicted for its test clips."""
-    return read_predictions(folder / PREDICTIONS_FILE)
+    return read_predictions(folder / PREDICTIONS_FILE, headline_of(read_result(folder)).name)
 
 
 def _fold_numbers(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    names, validation = [score.name for score in scores_of_result(result)], f"val_{headline_of(result).name}"
     return {
         "run": name,
         "split": result["split"]["kind"],
         "test_speakers": result["split"]["test_speakers"],
-        "best_search_val_uar": (result["search"]["best"] or {}).get("val_uar"),
+        f"best_search_{validation}": (result["search"]["best"] or {}).get(validation),
         "params": result["winner"]["params"],
         "wall_seconds": result["search"]["wall_seconds"],
-        "score": {name: run_score(result["test"], name).numbers() for name in SCORES},
-        **{name: {key: result["test"][name][key] for key in ("mean", "std", "interval")} for name in SCORES},
+        "score": {name: run_score(result["test"], name).numbers() for name in names},
+        **{name: {key: result["test"][name][key] for key in ("mean", "std", "interval")} for name in names},
     }
 
 

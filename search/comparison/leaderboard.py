@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from search.comparison.comparable import PROTOCOL, budget_banners, caveat_banners, differences, sentence
-from search.finals.test_scores import Spread, bounds_of, ensemble_numbers
+from search.finals.spreads import Spread, bounds_of, leading_scores
+from search.finals.test_scores import ensemble_numbers, single_scores
 from search.run_folder.architectures import model_text
 from search.run_folder.paths import PREDICTIONS_FILE
 from search.run_folder.predictions import Predictions, of_default_model, pooled, read_predictions
@@ -21,18 +22,18 @@ from search.run_folder.run_view import RunView, read_run
 from search.wording import clip_text, count
 from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison, compare_all
-from ser_core.metrics.scores import bootstrap_interval, scores
+from ser_core.named_scores import SCORES, Score
 from ser_core.whole_file import defined
 
 NOTES = {
     "score": "of the default model, the ensemble of the winner's refitted seeds, over the test clips of all folds "
-    "together where there are several; runs are ranked by its uar. Intervals are 95 % Student's t intervals with the "
-    "standard error of a bootstrap over test speakers",
-    "uar": "of the single models: mean and deviation over the seeds; war likewise",
-    "p": "t test of the difference in UAR with the standard error of a bootstrap over test speakers, the same for "
-    "both; p_holm is corrected for the number of pairs, and a difference is shown where it lies below 0.05. One test "
-    "speaker gives nothing to test with, and null. p "
-    "concerns these trained ensembles; the deviation over seeds shows how far single models lie from one another",
+    "together where there are several; runs are ranked by the objective. Intervals are 95 % Student's t intervals with "
+    "the standard error of a bootstrap over test speakers",
+    "uar": "of the single models: mean and deviation over the seeds; the other scores likewise",
+    "p": "t test of the difference in the objective with the standard error of a bootstrap over test speakers, the "
+    "same for both; p_holm is corrected for the number of pairs, and a difference is shown where it lies below 0.05. "
+    "One test speaker gives nothing to test with, and null. p concerns these trained ensembles; the deviation over "
+    "seeds shows how far single models lie from one another",
     "mcnemar": "exact test on the clips that only one of the two has right; it treats the clips of a speaker as "
     "independent, so its p-values are too small and it decides nothing here",
 }
@@ -47,16 +48,15 @@ class Entry:
     """One run on the leaderboard, or the runs of all folds of a protocol; scores have intervals over test speakers.
 
     Attributes:
-        score: of the default model, by which runs are ranked: "uar", "war" and "macro_f1", see `ensemble_numbers`.
-        uar, war: of its single models.
+        score: of the default model, by whose objective runs are ranked: all scores by name, see `ensemble_numbers`.
+        single: of its single models, the leading scores by name.
     """
 
     name: str
     folders: tuple[Path, ...]
     model: str
     score: Mapping[str, Any]
-    uar: Spread
-    war: Spread
+    single: Mapping[str, Spread]
     test_reads: int
 
 
@@ -65,7 +65,7 @@ class Leaderboard:
     """Runs on the same test clips, the best first.
 
     Attributes:
-        protocol: what all runs share.
+        protocol: what all runs share. headline: what all are judged by.
         splits: one, or those of the folds.
         clips, speakers: of the test set.
         warnings: what readers must not overlook.
@@ -74,6 +74,7 @@ class Leaderboard:
     """
 
     protocol: Mapping[str, str]
+    headline: Score
     splits: tuple[str, ...]
     clips: int
     speakers: int
@@ -81,6 +82,11 @@ class Leaderboard:
     entries: tuple[Entry, ...]
     comparisons: tuple[Comparison, ...]
     not_run: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def second(self) -> Score:
+        """The score that stands beside the headline."""
+        return SCORES[list(self.entries[0].single)[1]]
 
     def numbers(self) -> dict[str, Any]:
         """All of `leaderboard.json`: scores are shares in [0, 1], null where they are not defined."""
@@ -95,8 +101,7 @@ class Leaderboard:
                     "model": entry.model,
                     "folders": [str(folder) for folder in entry.folders],
                     "score": dict(entry.score),
-                    "uar": entry.uar.numbers(),
-                    "war": entry.war.numbers(),
+                    **{name: spread.numbers() for name, spread in entry.single.items()},
                     "test_reads": entry.test_reads,
                 }
                 for rank, entry in enumerate(self.entries, start=1)
@@ -123,7 +128,8 @@ def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str,
     runs = {name: [read_run(folder) for folder in folders] for name, folders in groups.items()}
     _check_finished(runs)
     _check_protocol(runs)
-    tests = {name: pooled([read_test(folder) for folder in folders]) for name, folders in groups.items()}
+    objective = next(iter(runs.values()))[0].plan.objective
+    tests = {name: pooled([read_test(folder, objective) for folder in folders]) for name, folders in groups.items()}
     if problems := clip_differences(tests):
         raise _refusal(problems)
     first, test = next(iter(runs.values())), next(iter(tests.values()))
@@ -133,11 +139,12 @@ def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str,
     warnings = [*budget_banners(searched), *caveat_banners([run for own in named.values() for run in own])]
     return Leaderboard(
         protocol={name: "; ".join(dict.fromkeys(map(fact, first))) for name, fact in PROTOCOL.items()},
+        headline=SCORES[objective],
         clips=len(test.clip_ids),
         speakers=len(set(test.speakers.tolist())),
         splits=tuple(run.plan.split for run in first),
         warnings=tuple(f"{banner.word} {banner.text}" for banner in warnings),
-        entries=tuple(sorted(entries, key=lambda entry: -entry.score["uar"]["value"])),
+        entries=tuple(sorted(entries, key=lambda entry: -entry.score[objective]["value"])),
         comparisons=compare_tests(tests),
         not_run=not_run or {},
     )
@@ -178,7 +185,7 @@ def with_comparisons(runs: Sequence[RunView], folders: Sequence[Path]) -> list[R
         ConfigError: see `read_predictions`.
     """
     found = {
-        label(run): read_test(folder)
+        label(run): read_test(folder, run.plan.objective)
         for run, folder in zip(runs, folders, strict=True)
         if run.result is not None and (folder / PREDICTIONS_FILE).exists()
     }
@@ -195,19 +202,19 @@ def label(run: RunView) -> str:
     return model if run.name == run.plan.model else f"{model} ({run.name})"
 
 
-def read_test(folder: Path) -> Predictions:
+def read_test(folder: Path, objective: str) -> Predictions:
     """What a run's refitted models predicted for the test clips, in order of the clips' names.
 
     Raises:
         ConfigError: see `read_predictions`.
     """
-    read = read_predictions(folder / PREDICTIONS_FILE)
+    read = read_predictions(folder / PREDICTIONS_FILE, objective)
     order = np.argsort(np.array(read.clip_ids))
     return replace(
         read,
         clip_ids=tuple(np.array(read.clip_ids)[order].tolist()),
-        labels=read.labels[order],
-        probabilities=read.probabilities[:, order],
+        truth=read.truth[order],
+        told=read.told[:, order],
         speakers=read.speakers[order],
         genders=read.genders[order],
         groups={name: values[order] for name, values in read.groups.items()},
@@ -219,14 +226,16 @@ def clip_differences(tests: Mapping[str, Predictions]) -> list[str]:
     (first, expected), *others = tests.items()
     problems = []
     for name, own in others:
-        if own.classes != expected.classes:
-            problems.append(f"Classes: {', '.join(expected.classes)} in {first}; {', '.join(own.classes)} in {name}.")
+        if own.target != expected.target:
+            here, there = (", ".join(each.target.names) for each in (expected, own))
+            problems.append(f"Classes: {here} in {first}; {there} in {name}.")
         elif own.clip_ids != expected.clip_ids:
-            here, there = set(expected.clip_ids), set(own.clip_ids)
-            parts = [f"{_some(here - there)} only in {first}", f"{_some(there - here)} only in {name}"]
+            its, others_own = set(expected.clip_ids), set(own.clip_ids)
+            parts = [f"{_some(its - others_own)} only in {first}", f"{_some(others_own - its)} only in {name}"]
             problems.append(f"Test clips: {'; '.join(part for part in parts if not part.startswith('none'))}.")
-        elif not (np.array_equal(own.labels, expected.labels) and np.array_equal(own.speakers, expected.speakers)):
-            changed = (own.labels != expected.labels) | (own.speakers != expected.speakers)
+        elif not (np.array_equal(own.truth, expected.truth) and np.array_equal(own.speakers, expected.speakers)):
+            other = (own.truth != expected.truth).reshape(len(own.truth), -1).any(axis=1)
+            changed = other | (own.speakers != expected.speakers)
             clips = {own.clip_ids[row] for row in np.flatnonzero(changed)}
             problems.append(f"Emotion or speaker of {_some(clips)}: other in {first} than in {name}.")
     return problems
@@ -236,7 +245,7 @@ def compare_tests(tests: Mapping[str, Predictions]) -> tuple[Comparison, ...]:
     """Every pair of runs on the same clips, each as its default model predicts them, see `compare_all`."""
     first = next(iter(tests.values()))
     said = {name: of_default_model(own)[None] for name, own in tests.items()}
-    return compare_all(said, first.labels, first.speakers)
+    return compare_all(first.target, said, first.truth, first.speakers)
 
 
 def comparison_numbers(each: Comparison) -> dict[str, Any]:
@@ -244,31 +253,36 @@ def comparison_numbers(each: Comparison) -> dict[str, Any]:
     return {
         "first": each.first,
         "second": each.second,
-        "uar": each.uar.value,
-        "interval": bounds_of(each.uar.interval),
-        "p": each.uar.p_value,
+        each.score.name: each.difference.value,
+        "interval": bounds_of(each.difference.interval),
+        "p": each.difference.p_value,
         "p_holm": each.p_holm,
         "shown": each.shown,
-        "mcnemar": {
-            "only_first_right": each.mcnemar.only_first,
-            "only_second_right": each.mcnemar.only_second,
-            "p": each.mcnemar.p_value,
-            "p_holm": each.mcnemar_p_holm,
-        },
+        **_mcnemar_numbers(each),
     }
 
 
+def _mcnemar_numbers(each: Comparison) -> dict[str, Any]:
+    """Nothing where no clip is right or wrong."""
+    if each.mcnemar is None:
+        return {}
+    numbers = {
+        "only_first_right": each.mcnemar.only_first,
+        "only_second_right": each.mcnemar.only_second,
+        "p": each.mcnemar.p_value,
+        "p_holm": each.mcnemar_p_holm,
+    }
+    return {"mcnemar": numbers}
+
+
 def _entry(name: str, runs: Sequence[RunView], folders: Sequence[Path], test: Predictions) -> Entry:
-    predictions, classes = test.probabilities.argmax(axis=2), len(test.classes)
-    intervals = bootstrap_interval(test.labels, predictions, test.speakers, classes)
-    each = [scores(test.labels, row, classes) for row in predictions]
+    single = single_scores(test)
     return Entry(
         name=name,
         folders=tuple(folders),
         model=", ".join(dict.fromkeys(model_text(run.plan, run.result) for run in runs)),
         score=ensemble_numbers(test, of_default_model(test)),
-        uar=Spread(tuple(own.uar for own in each), intervals["uar"]),
-        war=Spread(tuple(own.war for own in each), intervals["war"]),
+        single={name: single[name] for name in leading_scores(test)},
         test_reads=max(int(run.result["test_reads"]) for run in runs if run.result is not None),
     )
 

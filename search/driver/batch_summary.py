@@ -16,10 +16,10 @@ from search.driver.batch import Batch
 from search.pages.folds_page import write_protocol_page
 from search.pages.write import write_comparison
 from search.run_folder.paths import COMPARISON_FILE, LEADERBOARD_FILE, PROTOCOL_FILE, PROTOCOL_PAGE_FILE, RESULT_FILE
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import run_score, scores_of_result
 from search.terminal.leaderboard_table import _say, print_ensemble, print_leaderboard
 from search.terminal.printing import plain
-from search.wording import TRANSDUCTIVE, TUNED_ON_TEST_SPEAKERS, count, interval, percent, spread
+from search.wording import TRANSDUCTIVE, TUNED_ON_TEST_SPEAKERS, count, interval, spread
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.metrics.paired import Comparison
@@ -77,23 +77,26 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
     document = _document(batch, runs)
     write_json(folder / PROTOCOL_FILE, document)
     numbers = document["models"]
-    pooled = next(iter(numbers.values()))["pooled"]
+    first = next(iter(numbers.values()))
+    pooled, scores = first["pooled"], scores_of_result(first)
+    score, *others = scores
     test = f"{count(pooled['clips'], 'test clip')} of {count(pooled['speakers'], 'speaker')}"
     table = Table(
-        "Model", "UAR over folds", "WAR", "macro F1", "UAR of all clips", "95 % interval over speakers", "Single model",
+        "Model", f"{score.label} over folds", *(other.label for other in others), f"{score.label} of all clips",
+        "95 % interval over speakers", "Single model",
         title=f"{batch.protocol}: {count(document['folds'], 'fold')}, {test}, searched {document['search']}",
         title_justify="left",
     )  # fmt: skip
     for model, own in numbers.items():
-        over, pooled_score = own["score_over_folds"], run_score(own["pooled"])
+        over, single = own["score_over_folds"], own["over_folds"][score.name]
+        whole = run_score(own["pooled"], score.name)
         table.add_row(
             f"{model} ({TRANSDUCTIVE.tag})" if own["transductive"] else model,
-            spread(over["uar"]["mean"], over["uar"]["std"]),
-            percent(over["war"]["mean"]),
-            percent(over["macro_f1"]["mean"]),
-            percent(pooled_score.value),
-            interval(pooled_score.interval, speakers=own["pooled"]["speakers"]),
-            spread(own["over_folds"]["uar"]["mean"], own["over_folds"]["uar"]["std"]),
+            spread(over[score.name]["mean"], over[score.name]["std"], score=score),
+            *(other.text(over[other.name]["mean"]) for other in others),
+            score.text(whole.value),
+            interval(whole.interval, speakers=own["pooled"]["speakers"], score=score),
+            spread(single["mean"], single["std"], score=score),
         )
     console.print(table)
     for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ser_core.clips import Clip, CorpusError, Manifest
+from ser_core.clips import RATED, Clip, CorpusError, Manifest
 from ser_core.config import FeatureConfig
 from ser_core.corpora import Progress, load_corpus
 from ser_core.corpus_report import CorpusReport, Picture, describe
 from ser_core.features.audio import duration_seconds, read_audio
 from ser_core.features.transforms import extractor
+from ser_core.ratings import rating_columns
 from ser_core.whole_file import write_whole
 
 MOST_PICTURES, MOST_FRAMES = 6, 200
@@ -26,13 +27,13 @@ PICTURED = FeatureConfig(kind="log_mel")
 MANIFEST_COLUMNS = ("path", "speaker", "emotion", "gender", "split", "start", "end")
 
 
-def check_corpus(where: str, *, classes: str | None, cache_dir: Path, progress: Progress) -> CorpusReport:
+def check_corpus(where: str, *, classes: str | None, target: str, cache_dir: Path, progress: Progress) -> CorpusReport:
     """The report on a corpus, whose bad files it lists instead of raising.
 
     Raises:
         CorpusError: see `ser_core.corpora.load_corpus`.
     """
-    manifest = load_corpus(where, skip_bad=True, classes=classes, cache_dir=cache_dir, progress=progress)
+    manifest = load_corpus(where, skip_bad=True, classes=classes, target=target, cache_dir=cache_dir, progress=progress)
     files = dict.fromkeys(clip.path for clip in manifest.clips)
     rates = Counter(int(soundfile.info(path).samplerate) for path in files)
     seconds = np.array([duration_seconds(clip.path, clip.span) for clip in manifest.clips])
@@ -63,11 +64,12 @@ def write_manifest(manifest: Manifest, target: Path) -> Path:
     if suffix not in (".csv", ".tsv", ".jsonl"):
         raise CorpusError(f"a manifest ends in .csv, .tsv or .jsonl; got {target.name}")
     folder = target.resolve().parent
+    columns = {**rating_columns(manifest), **manifest.columns}
     rows = [
-        {**_cells(clip, folder), **{name: values[row] for name, values in manifest.columns.items()}}
+        {**_cells(clip, folder), **{name: values[row] for name, values in columns.items()}}
         for row, clip in enumerate(manifest.clips)
     ]
-    names = [name for name in (*MANIFEST_COLUMNS, *manifest.columns) if any(row[name] for row in rows)]
+    names = [name for name in (*MANIFEST_COLUMNS, *columns) if any(row[name] for row in rows)]
     if suffix == ".jsonl":
         lines = (json.dumps({name: row[name] for name in names if row[name]}, ensure_ascii=False) for row in rows)
         return write_whole(target, "\n".join(lines) + "\n")
@@ -85,7 +87,7 @@ def _cells(clip: Clip, folder: Path) -> Mapping[str, str]:
     return {
         "path": os.path.relpath(clip.path.resolve(), folder).replace(os.sep, "/"),
         "speaker": clip.speaker,
-        "emotion": clip.emotion,
+        "emotion": "" if clip.emotion == RATED else clip.emotion,
         "gender": clip.gender or "",
         "split": clip.part or "",
         "start": f"{span.start_seconds:.6f}" if span else "",

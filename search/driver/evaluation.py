@@ -17,6 +17,7 @@ from rich.console import Console
 
 from search.driver.protocol_folds import corpus_of
 from search.finals.group_scores import groups_of, named_columns
+from search.finals.spreads import target_facts
 from search.finals.test_scores import score_test
 from search.finals.test_set import prediction_tables
 from search.pages.evaluation_page import write_evaluation_page
@@ -30,6 +31,7 @@ from ser_core.ensemble import EnsemblePredictor, load_predictor
 from ser_core.features.store import corpus_features
 from ser_core.several_corpora import COMMON_WORDS
 from ser_core.split_rules import some
+from ser_core.targets import DIMENSIONS, Target
 from ser_core.trained_clips import trained_clips
 from ser_core.whole_file import write_json
 
@@ -70,8 +72,7 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
         raise ConfigError(f"{asked.out} holds an evaluation already; name another --out")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     predictor = load_predictor(asked.models, device=device)
-    manifest = corpus_of(asked.data, "", asked.classes, asked.skip_bad, asked.cache_dir, console)
-    manifest = in_words_of(manifest, predictor.classes)
+    manifest = _labelled(asked, predictor.target, console)
     trained, start = trained_clips(asked.models), predictor.about.get("start")
     manifest, left_out = without_trained(manifest, trained or frozenset(), skip=asked.skip_trained)
     columns = named_columns(asked.groups, manifest)
@@ -81,10 +82,10 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
     if isinstance(predictor, EnsemblePredictor) and len(set(predictor.weights.tolist())) > 1:
         said = np.tensordot(predictor.weights.astype(np.float32), said, axes=1)[None]  # the members' mean is no model
     test = Predictions(
-        classes=predictor.classes,
+        target=predictor.target,
         clip_ids=tuple(clip.clip_id for clip in manifest.clips),
-        labels=_labels(manifest, predictor.classes),
-        probabilities=said,
+        truth=truth_for(manifest, predictor.target),
+        told=said,
         speakers=manifest.speakers,
         genders=np.array([clip.gender or "" for clip in manifest.clips]),
         groups=groups_of(manifest, np.arange(len(manifest.clips)), columns),
@@ -103,6 +104,7 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
             "trained_on_left_out": left_out,
         },
         "corpus": {"name": manifest.corpus, "classes": list(predictor.classes)},
+        "target": target_facts(predictor.target),
         "transductive": predictor.transductive,
         "training_clips_known": trained is not None and (not start or bool(start.get("clips_known"))),
         "start": start,
@@ -113,6 +115,24 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
     write_json(asked.out / EVALUATION_FILE, document)
     write_evaluation_page(asked.out / EVALUATION_PAGE_FILE, document)
     return document
+
+
+def _labelled(asked: Asked, target: Target, console: Console) -> Manifest:
+    """The data with what the model predicts of them: ratings under the model's names, votes, or words that it knows."""
+    wanted = ",".join(target.names) if target.kind == DIMENSIONS else target.kind
+    manifest = corpus_of(asked.data, "", asked.classes, asked.skip_bad, asked.cache_dir, console, target=wanted)
+    return manifest if target.kind == DIMENSIONS else in_words_of(manifest, target.names)
+
+
+def truth_for(manifest: Manifest, target: Target) -> np.ndarray:
+    """What is true of each clip in the order of the model's names, see `Target.sums`."""
+    if manifest.ratings is None:
+        return _labels(manifest, target.names)
+    truth = np.zeros((len(manifest.clips), len(target.names)))
+    for place, word in enumerate(manifest.ratings.names):
+        name = word if word in target.names else COMMON_WORDS[word]  # `in_words_of` has refused all others
+        truth[:, target.names.index(name)] += manifest.ratings.values[:, place]
+    return truth
 
 
 def in_words_of(manifest: Manifest, classes: Sequence[str]) -> Manifest:
@@ -177,7 +197,7 @@ def _note(models: Path, manifest: Manifest, test: Predictions) -> int:
     """Write the evaluation into the model's ledger; how often these very clips were evaluated with it, this one too."""
     path, fingerprint = models / EVALUATIONS_FILE, manifest.fingerprint()
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    digest = hashlib.sha256(np.ascontiguousarray(test.probabilities, dtype="<f4").tobytes()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(test.told, dtype="<f4").tobytes()).hexdigest()
     entry = {
         "time": time.time(),
         "corpus": manifest.corpus,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from search.wording import count
 from ser_core.artifact import Predictor
 from ser_core.config import ConfigError
 from ser_core.ensemble import EnsemblePredictor
+from ser_core.targets import KINDS, kind_of
+from ser_core.training.report import VALIDATION
 
 
 class Run:
@@ -49,7 +51,9 @@ class Run:
         if run.result is None:
             started = f"{len(run.records.trials)} of {count(run.plan.limits.trials, 'trial')} started"
             return f"<Run {self.folder}: {model_text(run.plan, None)}, {started}>"
-        return f"<Run {self.folder}: {result_model(run.result)}, test UAR {run_score(run.result['test']).value:.3f}>"
+        score = run.plan.headline
+        value = run_score(run.result["test"], score.name).value
+        return f"<Run {self.folder}: {result_model(run.result)}, test {score.label} {value:.3f}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the numbers, what nobody may overlook, and the trials as a picture."""
@@ -67,7 +71,7 @@ class Run:
         """A row for each trial of the search.
 
         Columns: number; state (RUNNING, COMPLETE, PRUNED, FAIL); reason of a failure; value, the score in [0, 1] that
-        `--score` makes of its validation UARs; best_epoch, with the highest of them; seconds of training; and every
+        `--score` makes of its validation scores; best_epoch, with the highest of them; seconds of training; and every
         knob by its dotted name.
         """
         rows = [_trial_row(trial) for trial in self._records.trials.values()]
@@ -78,19 +82,26 @@ class Run:
         """A row for each epoch of each training run, in the order of the trials and then of the finals.
 
         Columns: phase ("search", "finalist", "refit"), trial, seed (of the finals, from 1; 0 in the search), epoch,
-        train_loss, val_loss, val_uar, val_war, learning_rate, seconds. A refit has no validation: NaN.
+        train_loss, val_loss, a score by name (val_uar, val_war, val_macro_f1; of dimensions val_ccc, val_pearson,
+        val_rmse), learning_rate, seconds. A refit has no validation: NaN.
         """
-        records = self._records
-        rows = [row for trial in records.trials.values() for row in _epoch_rows(trial, "search", trial.number, 0)]
-        rows += [row for run in records.finals for row in _epoch_rows(run, run.phase.value, run.trial, run.seed)]
-        return pd.DataFrame(rows, columns=None if rows else [*_EPOCH_COLUMNS])
+        view = read_run(self.folder)
+        records, scores = view.records, KINDS[kind_of(view.plan.target)].scores
+        rows = [
+            row for trial in records.trials.values() for row in _epoch_rows(trial, "search", trial.number, 0, scores)
+        ]
+        rows += [
+            row for run in records.finals for row in _epoch_rows(run, run.phase.value, run.trial, run.seed, scores)
+        ]
+        return pd.DataFrame(rows, columns=None if rows else _epoch_columns(scores))
 
     @property
     def predictions(self) -> pd.DataFrame:
         """A row for each test clip and each refitted model; no rows before the test set was read.
 
         Columns: clip_id, speaker, gender ("" where the corpus does not say), seed, emotion (the true one), predicted,
-        right, and p_WORD, the probability of each emotion; columns of the data as group:NAME.
+        right, and p_WORD, the probability of each emotion; columns of the data as group:NAME. Of ratings, each
+        DIMENSION and predicted_DIMENSION take the place of emotion to p_WORD.
 
         Raises:
             ConfigError: a file that is no table of predictions.
@@ -100,7 +111,8 @@ class Run:
             return pd.DataFrame(columns=[*_PREDICTION_COLUMNS])
         read_predictions(path)  # raises for what is none
         table = read_table(path)
-        table.insert(list(table).index("predicted") + 1, "right", table["emotion"] == table["predicted"])
+        if "predicted" in table:  # of ratings none is right or wrong
+            table.insert(list(table).index("predicted") + 1, "right", table["emotion"] == table["predicted"])
         return table
 
     @property
@@ -143,8 +155,6 @@ class Run:
 
 _TRIAL_COLUMNS = ("number", "state", "reason", "value", "best_epoch", "seconds")
 _PREDICTION_COLUMNS = ("clip_id", "speaker", "gender", "seed", "emotion", "predicted", "right")
-_EPOCH_COLUMNS = ("phase", "trial", "seed", "epoch", "train_loss", "val_loss", "val_uar", "val_war", "learning_rate",
-                  "seconds")  # fmt: skip
 
 
 def _trial_row(trial: TrialRecord) -> dict[str, Any]:
@@ -152,12 +162,20 @@ def _trial_row(trial: TrialRecord) -> dict[str, Any]:
     return {**dict(zip(_TRIAL_COLUMNS, own, strict=True)), **trial.params}
 
 
-def _epoch_rows(run: TrialRecord | FinalRun, phase: str, trial: int, seed: int) -> list[dict[str, Any]]:
-    names = _EPOCH_COLUMNS[3:]
-    return [
-        {"phase": phase, "trial": trial, "seed": seed, **{name: getattr(report, name) for name in names}}
-        for report in run.epochs
-    ]
+def _epoch_columns(scores: Sequence[str]) -> list[str]:
+    measured = ("train_loss", "val_loss", *(f"{VALIDATION}{name}" for name in scores), "learning_rate", "seconds")
+    return ["phase", "trial", "seed", "epoch", *measured]
+
+
+def _epoch_rows(
+    run: TrialRecord | FinalRun, phase: str, trial: int, seed: int, scores: Sequence[str]
+) -> list[dict[str, Any]]:
+    rows = []
+    for report in run.epochs:
+        own = {f"{VALIDATION}{name}": report.score(name) for name in scores}
+        facts = {"phase": phase, "trial": trial, "seed": seed, **vars(report), **own}
+        rows.append({name: facts[name] for name in _epoch_columns(scores)})
+    return rows
 
 
 def tune_from_python(options: Mapping[str, Any], *, quiet: bool) -> Run:

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 
 from search.driver.option import Kind, Option, fits, option, type_words
 from search.run_folder.limits import Limits
-from search.run_folder.plan import SAMPLER_NAMES
+from search.run_folder.plan import EARLIER_TARGET, SAMPLER_NAMES
 from search.run_folder.prospect import ENOUGH_TRIALS
 from search.run_folder.rungs import AUTO, GRACE_SPEARMAN, GRACE_TRIALS
 from search.run_folder.scoring import DEFAULT_SCORE, LAST_EPOCHS, STATISTICS
@@ -24,6 +24,7 @@ from search.tracking.trackers import tracker_names
 from ser_core.architectures import architectures
 from ser_core.config import ConfigError, raise_problems
 from ser_core.earlier_settings import present_option
+from ser_core.named_scores import OBJECTIVES
 from ser_core.suggestions import did_you_mean
 from spaces.several import SEVERAL, named_architectures
 
@@ -63,6 +64,13 @@ class Options:
     )
     classes: str | None = option(
         Kind.PLAN, DATA, "4, 6 or 8, or words, merged with +: happy,sad,tense=angry+fearful.", means="all"
+    )
+    target: str | None = option(
+        Kind.PLAN,
+        DATA,
+        "What is predicted: emotion; votes (shares of several listeners' votes); or columns of ratings with commas "
+        "between: arousal,valence,dominance.",
+        default=EARLIER_TARGET,
     )
     split: str | None = option(
         Kind.PLAN,
@@ -214,6 +222,13 @@ class Options:
         f"{LAST_EPOCHS} epochs (last).",
         default=DEFAULT_SCORE,
         known=tuple(STATISTICS),
+    )
+    objective: str | None = option(
+        Kind.PLAN,
+        SEARCH,
+        "What the search maximises, and finals and pages judge by: uar, war or macro_f1 of classes, ccc of ratings.",
+        means="uar; ccc where ratings are predicted",
+        known=OBJECTIVES,
     )
     finalists: int | None = option(
         Kind.PLAN,

@@ -20,6 +20,7 @@ from search.driver.resuming import changed_options, changed_space
 from search.driver.several import chosen_among, known_settings, resolve_several
 from search.driver.space import early_features, resolve_space
 from search.driver.starts import ALLOW, named_start, start_of
+from search.driver.targets import check_losses, objective_of
 from search.finals.group_scores import named_columns
 from search.run_folder.architectures import architectures_of, model_text
 from search.run_folder.limits import Limits
@@ -74,7 +75,12 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     early_features(model, space, fixed)  # raises for features whose settings do not fit one another
     storage = "" if options.storage is None else kept_storage(options.storage)
     data, test_data = chosen["data"], chosen["test_data"]
-    manifest = corpus_of(data, test_data, chosen["classes"], chosen["skip_bad"], cache_dir, console)
+    chosen["objective"] = objective_of(chosen["target"], chosen["objective"])
+    check_losses(model, space, fixed, chosen["target"])
+    manifest = corpus_of(
+        data, test_data, chosen["classes"], chosen["skip_bad"], cache_dir, console, target=chosen["target"]
+    )
+    manifest = replace(manifest, objective=chosen["objective"])
     split = make_split(manifest, split_kind or _default_split(manifest, test_data), chosen["seed"])
     _check_balance(chosen["balance"], manifest, split)
     named_columns(chosen["groups"], manifest)  # raises for a column that is not there
@@ -124,7 +130,8 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
     limits = replace(old.limits, **options.given(Kind.LIMIT))
     raise_problems(limits.problems() + _choice_problems(architectures_in(old.knobs), limits, old.grace_epochs))
     if not changes:
-        manifest = corpus_of(data, test_data, old.classes, skip_bad, cache_dir, console)
+        manifest = corpus_of(data, test_data, old.classes, skip_bad, cache_dir, console, target=old.target)
+        manifest = replace(manifest, objective=old.objective)
         split = make_split(manifest, old.split, old.seed)
         plan = replace(
             old,
@@ -309,7 +316,7 @@ def corpus_facts(manifest: Manifest) -> CorpusFacts:
         name=manifest.corpus,
         clips=len(manifest.clips),
         speakers=len(set(manifest.speakers.tolist())),
-        classes=list(manifest.classes),
+        classes=list(manifest.target.names),
         skipped=[SkippedFile(path=str(item.path), reason=item.reason) for item in manifest.skipped],
         synthetic=manifest.synthetic,
         licence=manifest.licence,

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from search.driver.options import OPTIONS, Options
 from search.driver.starts import named_start, start_of
+from search.run_folder.plan import EARLIER_TARGET
 from ser_core.clips import Manifest
 from ser_core.corpora import progress_bars
 from ser_core.protocols import fold_names
@@ -26,16 +27,28 @@ def cache_folder(options: Options) -> Path:
 
 
 def corpus_of(
-    data: str, test_data: str, classes: str | None, skip_bad: bool, cache_dir: Path, console: Console
+    data: str,
+    test_data: str,
+    classes: str | None,
+    skip_bad: bool,
+    cache_dir: Path,
+    console: Console,
+    *,
+    target: str = EARLIER_TARGET,
 ) -> Manifest:
     """The corpus, or several as one of which `test_data` is the last, with bars on the console while they are read.
+
+    Args:
+        target: what is predicted, as in a plan.
 
     Raises:
         CorpusError: see `load_corpora`.
     """
     names = [*named_corpora(data), *([test_data] if test_data else [])]
     with progress_bars(console) as progress:
-        return load_corpora(names, skip_bad=skip_bad, classes=classes, cache_dir=cache_dir, progress=progress)
+        return load_corpora(
+            names, skip_bad=skip_bad, classes=classes, target=target, cache_dir=cache_dir, progress=progress
+        )
 
 
 def checked_folds(protocol: str, options: Options, console: Console) -> tuple[str, ...]:
@@ -46,7 +59,10 @@ def checked_folds(protocol: str, options: Options, console: Console) -> tuple[st
         SplitError: a corpus that the protocol is not for; all of its folds that cannot be made are in the message.
     """
     options.check_complete()
-    manifest = corpus_of(str(options.data), "", options.classes, options.skip_bad, cache_folder(options), console)
+    manifest = corpus_of(
+        str(options.data), "", options.classes, options.skip_bad, cache_folder(options), console,
+        target=options.target or EARLIER_TARGET,
+    )  # fmt: skip
     names = fold_names(protocol, manifest)
     problems = []
     start = named_start(options.pretrained)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from search.finals.lead import Lead
-from search.finals.test_scores import Spread
+from search.finals.spreads import Spread
 from search.jobs import Chunk, Job, Outcome, Wait, derived_seed, new_reports
 from search.run_folder.architectures import configuration_of
 from search.run_folder.finals_rule import finalists_of, folds_of_seed
@@ -33,7 +33,7 @@ class FinalChoice:
 
     Attributes:
         finalists: see `search.run_folder.finals_rule.finalists_of`.
-        scores: trial number -> validation UAR over seeds, of every finalist that finished one.
+        scores: trial number -> validation score over seeds, of every finalist that finished one.
         recipe: number of the recipe's trial; None where it is no finalist.
         challenger: the best of the others, None without any that finished as many seeds as any finalist.
         lead: of the challenger over the recipe on what they predict; None where there are not both.
@@ -65,7 +65,7 @@ def choose_finalists(plan: SearchPlan, records: RunRecords) -> list[TrialRecord]
 
 
 def finalist_scores(records: RunRecords, trials: Sequence[int]) -> dict[int, Spread]:
-    """Trial number -> validation UAR over its finished seeds; a trial none of whose seeds finished is left out."""
+    """Trial number -> validation score over its finished seeds; a trial none of whose seeds finished is left out."""
     scores = {}
     for trial in trials:
         runs = [f for f in records.finals if f.phase is Phase.FINALIST and f.trial == trial and _finished(f)]
@@ -82,7 +82,7 @@ def comparable(scores: Mapping[int, Spread]) -> dict[int, Spread]:
 
 
 def best_of(scores: Mapping[int, Spread]) -> int | None:
-    """The trial with the best mean validation UAR over seeds; of equals the earliest; None without any."""
+    """The trial with the best mean validation score over seeds; of equals the earliest; None without any."""
     return min(scores, key=lambda trial: (-scores[trial].mean, trial), default=None)
 
 

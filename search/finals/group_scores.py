@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from search.finals.spreads import bounds_of, leading_scores
 from search.run_folder.predictions import Predictions, of_default_model
 from ser_core.clips import CorpusError, Manifest
 from ser_core.metrics.groups import group_difference
 from ser_core.metrics.paired import SIGNIFICANCE, holm
-from ser_core.metrics.scores import bootstrap_interval, scores
+from ser_core.metrics.resampled import score_intervals, scores_of
+from ser_core.targets import Emotions
 
 USUAL_COLUMNS = ("language", "corpus", "session")
 """Columns by which test clips are grouped wherever the data have them, beside gender."""
@@ -45,27 +47,25 @@ def groups_of(manifest: Manifest, rows: np.ndarray, columns: Sequence[str]) -> d
 def group_numbers(test: Predictions) -> dict[str, Any]:
     """Column -> scores of its groups, and the differences, as `result.json` holds them; columns of one group left out.
 
-    All are scores of the default model. UAR is over the classes that a group has. A difference is that of a group from
-    all clips of other groups, over the classes of both; p-values are corrected for the groups of a column (Holm). Of
-    two groups the worse one alone has a difference. The worst comes first.
+    All are scores of the default model. UAR is over the classes that a group has. A difference, under the name of the
+    objective, is that of a group from all clips of other groups, over the classes of both; p-values are corrected for
+    the groups of a column (Holm). Of two groups the worse one alone has a difference. The worst comes first.
     """
-    predictions = of_default_model(test).argmax(axis=1)
+    told = of_default_model(test)
     columns = {"gender": test.genders, **test.groups}
     return {
-        name: _column_numbers(test, predictions, values)
+        name: _column_numbers(test, told, values)
         for name, values in columns.items()
         if len(set(values.tolist()) - {""}) > 1
     }
 
 
-def _column_numbers(test: Predictions, predictions: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+def _column_numbers(test: Predictions, told: np.ndarray, values: np.ndarray) -> dict[str, Any]:
     names = sorted(set(values.tolist()) - {""})
-    groups = {name: _group_numbers(test, predictions, values == name) for name in names}
+    groups = {name: _group_numbers(test, told, values == name) for name in names}
     known = values != ""
     found = {
-        name: group_difference(
-            test.labels[known], predictions[known], test.speakers[known], values[known] == name, len(test.classes)
-        )
+        name: group_difference(test.target, test.truth[known], told[known], test.speakers[known], values[known] == name)
         for name in names
     }
     worst_first = sorted(names, key=lambda name: (np.isnan(found[name].value), found[name].value))
@@ -75,8 +75,8 @@ def _column_numbers(test: Predictions, predictions: np.ndarray, values: np.ndarr
     differences = [
         {
             "group": name,
-            "uar": found[name].value,
-            "interval": [found[name].interval.low, found[name].interval.high],
+            test.target.objective: found[name].value,
+            "interval": bounds_of(found[name].interval),
             "p": found[name].p_value,
             "p_holm": corrected.get(name, np.nan),
             "shown": corrected.get(name, 1.0) < SIGNIFICANCE,
@@ -86,16 +86,19 @@ def _column_numbers(test: Predictions, predictions: np.ndarray, values: np.ndarr
     return {"groups": groups, "differences": differences}
 
 
-def _group_numbers(test: Predictions, predictions: np.ndarray, rows: np.ndarray) -> Mapping[str, Any]:
-    labels, classes = test.labels[rows], len(test.classes)
-    own = scores(labels, predictions[rows], classes)
-    intervals = bootstrap_interval(labels, predictions[rows], test.speakers[rows], classes)
+def _group_numbers(test: Predictions, told: np.ndarray, rows: np.ndarray) -> Mapping[str, Any]:
+    own = scores_of(test.target, test.truth[rows], told[rows])
+    intervals = score_intervals(test.target, test.truth[rows], told[rows], test.speakers[rows])
     return {
         "clips": int(rows.sum()),
         "speakers": len(set(test.speakers[rows].tolist())),
-        "classes": len(set(labels.tolist())),
-        **{
-            name: {"value": getattr(own, name), "interval": [intervals[name].low, intervals[name].high]}
-            for name in ("uar", "war")
-        },
+        **_classes(test, rows),
+        **{name: {"value": own[name], "interval": bounds_of(intervals[name])} for name in leading_scores(test)},
     }
+
+
+def _classes(test: Predictions, rows: np.ndarray) -> dict[str, int]:
+    """How many classes a group has, over which its UAR is; dimensions have none."""
+    if not isinstance(test.target, Emotions):
+        return {}
+    return {"classes": len(set(test.target.labels(test.truth[rows]).tolist()))}

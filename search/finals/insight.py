@@ -30,12 +30,15 @@ from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds
 from ser_core.modules.explain import explain, explained_by
 from ser_core.splits import PARTS, Split
+from ser_core.targets import DIMENSIONS
 from ser_core.training.augment import augment
 from ser_core.training.seeding import seeded
 from ser_core.whole_file import write_whole
 
 MOST_CLIPS = 12
 """Emotions that are shown, one clip each."""
+MOST_RATED = 6
+"""Clips that are shown where ratings are predicted, from the lowest rating to the highest."""
 MOST_ROWS, MOST_COLUMNS = 64, 150
 """A picture is shrunk to this size, so that twelve emotions take less than 500 kB."""
 MOST_DURATIONS = 5_000
@@ -85,7 +88,14 @@ def make_insight(predictor: Predictor, manifest: Manifest, split: Split, store: 
 
 
 def picture_rows(manifest: Manifest, split: Split) -> list[int]:
-    """The first validation clip of every emotion, in the order of the classes: rows of the manifest."""
+    """The first validation clip of every emotion, in the order of the classes: rows of the manifest.
+
+    Of ratings, clips over the range of the first dimension.
+    """
+    if manifest.target.kind == DIMENSIONS:
+        first_ratings = manifest.truth[split.validation, 0]
+        order = split.validation[np.argsort(first_ratings, kind="stable")]
+        return order[np.unique(np.linspace(0, len(order) - 1, MOST_RATED).round().astype(np.int64))].tolist()
     labels = manifest.labels[split.validation]
     first = (split.validation[labels == label][:1] for label in range(len(manifest.classes)))
     return [int(rows[0]) for rows in first if len(rows)][:MOST_CLIPS]
@@ -138,8 +148,9 @@ def draw_pictures(predictor: Predictor, clips: Sequence[Clip], store: FeatureSto
     """
     settings = predictor.config.features
     features, lengths = predictor.inputs(store)  # (clips, frames, bins), (clips,)
-    probabilities = predictor.predict_store(store)  # (clips, classes)
-    predicted = torch.from_numpy(probabilities.argmax(axis=1))
+    told = predictor.predict_store(store)  # (clips, outputs)
+    ratings = predictor.target.kind == DIMENSIONS
+    predicted = torch.from_numpy(np.zeros(len(told), dtype=np.int64) if ratings else told.argmax(axis=1))
     # One by one: the attention of a large transformer over a dozen clips takes gigabytes.
     each = zip(features.split(1), lengths.split(1), predicted.split(1), strict=True)
     maps = torch.cat([explain(predictor.model, *clip) for clip in each])
@@ -150,14 +161,20 @@ def draw_pictures(predictor: Predictor, clips: Sequence[Clip], store: FeatureSto
         {
             "clip_id": clip.clip_id,
             "speaker": clip.speaker,
-            "emotion": clip.emotion,
-            "predicted": predictor.classes[label],
-            "probability": float(shares[label]),
+            "emotion": f"{predictor.classes[0]} {truth[0]:.2f}" if ratings else clip.emotion,
+            "predicted": f"{own[0]:.2f}" if ratings else predictor.classes[label],
+            "probability": None if ratings else float(own[label]),
             "real_columns": math.ceil(seen.shape[2] * length / features.shape[1]),
             **dict(zip(("features", "augmented", "map"), pictures, strict=True)),
         }
-        for clip, length, label, shares, pictures in zip(
-            clips, lengths.tolist(), predicted.tolist(), probabilities, zip(*shades, strict=True), strict=True
+        for clip, length, label, own, truth, pictures in zip(
+            clips,
+            lengths.tolist(),
+            predicted.tolist(),
+            told,
+            np.atleast_2d(store.truth.T).T,
+            zip(*shades, strict=True),
+            strict=True,
         )
     ]
     method = explained_by(predictor.model)

@@ -18,7 +18,9 @@ from ser_core.metrics.paired import Difference, paired_difference
 
 @dataclass(frozen=True, kw_only=True)
 class Lead:
-    """UAR of a challenger less the recipe's, over the pairs of runs with one seed on one fold.
+    """Score of a challenger less the recipe's, by the objective of the run.
+
+    It is over the pairs of runs with one seed on one fold.
 
     Attributes:
         difference: with its 95 % interval over speakers, for these trained models.
@@ -38,18 +40,18 @@ class Lead:
 
 
 def validation_lead(
-    folder: Path, seeds: int, challenger: int, recipe: int, speaker_of: Mapping[str, str]
+    folder: Path, seeds: int, challenger: int, recipe: int, speaker_of: Mapping[str, str], objective: str
 ) -> Lead | None:
     """The lead over the seeds that both finished, from what they predict; None without any.
 
     Args:
-        folder: of the run. seeds: of its finals. speaker_of: by the ID of a clip.
+        folder: of the run. seeds: of its finals. speaker_of: by the ID of a clip. objective: of the run.
 
     Raises:
         ConfigError: predictions that cannot be read, or that are of different clips.
     """
     pairs = [
-        (read_predictions(first), read_predictions(second))
+        (read_predictions(first, objective), read_predictions(second, objective))
         for seed in range(1, seeds + 1)
         if (first := folder / validation_file(challenger, seed)).exists()
         and (second := folder / validation_file(recipe, seed)).exists()
@@ -75,12 +77,12 @@ def difference_of(pairs: Sequence[tuple[Predictions, Predictions]], speaker_of: 
         raise ConfigError("the finalists predict different validation clips; delete final/validation and run again")
     clips = [clip for first, _ in pairs for clip in first.clip_ids]
     runs = Counter(clips)
-    first, second = (np.concatenate([pair[side].probabilities[0].argmax(axis=1) for pair in pairs]) for side in (0, 1))
+    first, second = (np.concatenate([pair[side].told[0] for pair in pairs]) for side in (0, 1))
     return paired_difference(
-        np.concatenate([own.labels for own, _ in pairs]),
+        pairs[0][0].target,
+        np.concatenate([own.truth for own, _ in pairs]),
         first,
         second,
         np.array([speaker_of[clip] for clip in clips]),
         np.array([1 / runs[clip] for clip in clips]),
-        len(pairs[0][0].classes),
     )

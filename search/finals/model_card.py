@@ -15,21 +15,23 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from search.finals.confusion_picture import write_confusion_picture
+from search.finals.scatter_picture import write_scatter_picture
 from search.run_folder.architectures import result_model
 from search.run_folder.caveat_facts import facts_of_result
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import headline_of, run_score, scores_of_result, validation_score
 from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import tuning_note, tuning_sentence
-from search.wording import Bounds, caveats, count, interval, is_number, percent, points, printable, spread, times
+from search.wording import Bounds, caveats, count, interval, is_number, points, printable, spread, times
 from ser_core.config import BY_SPEAKER
 from ser_core.licences import terms_of
+from ser_core.named_scores import UAR, Score
+from ser_core.targets import DIMENSIONS
 from ser_core.whole_file import write_whole
 from spaces.several import chosen_settings
 
-CARD_FILE, PICTURE_FILE = "README.md", "confusion.png"
+CARD_FILE, PICTURE_FILE, SCATTER_FILE = "README.md", "confusion.png", "scatter.png"
 THIS_MODEL = "this model"
 """The column of the table of scores in which the model's own stand."""
-SCORES = {"uar": "UAR (unweighted average recall)", "war": "WAR (accuracy)", "macro_f1": "macro F1"}
 
 
 def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
@@ -44,10 +46,18 @@ def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
     for seed, name in enumerate(result["winner"]["models"], 1):
         folder = run_folder / name
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        write_confusion_picture(folder / PICTURE_FILE, result)
+        _write_picture(folder, result)
         write_whole(folder / CARD_FILE, model_card(result, config, seed))
-    write_confusion_picture(folder.parent / PICTURE_FILE, result)
+    _write_picture(folder.parent, result)
     write_whole(folder.parent / CARD_FILE, model_card(result, config, None))
+
+
+def _write_picture(folder: Path, result: Mapping[str, Any]) -> None:
+    """The picture of the test, which suits what is predicted."""
+    if _predicts_ratings(result):
+        write_scatter_picture(folder / SCATTER_FILE, result)
+    else:
+        write_confusion_picture(folder / PICTURE_FILE, result)
 
 
 def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int | None) -> str:
@@ -63,7 +73,7 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int |
         *(f"> **{caveat.title}** {markdown(caveat.long)}" for caveat in caveats(facts_of_result(result))),
         _description(result, config, seed),
         f"## Test\n\n{_protocol(result)}\n\n{_score_table(result, seed)}\n\n{result['test']['interval_note']}.",
-        f"## By class\n\n{_class_table(result)}\n\n![Confusion of the test clips]({PICTURE_FILE})",
+        _by_output(result),
         f"## Corpus\n\n{_corpus(corpus)}",
         f"## Use\n\n{_usage(config)}",
         f"## How it was made\n\n    {printable(result['command'])}\n\n{_search(result)}",
@@ -75,8 +85,8 @@ def _metadata(result: Mapping[str, Any], seed: int | None) -> ModelCardData:
     corpus, split = result["corpus"], result["split"]["kind"]
     name = f"{result['model']}-{corpus['name']}-{'ensemble' if seed is None else f'seed-{seed}'}"
     evaluations = []
-    for metric, label in SCORES.items():
-        value, bounds = _score_of(result["test"], metric, seed)
+    for score in scores_of_result(result):
+        value, bounds = _score_of(result["test"], score.name, seed)
         evaluations.append(
             EvalResult(
                 task_type="audio-classification",
@@ -84,8 +94,8 @@ def _metadata(result: Mapping[str, Any], seed: int | None) -> ModelCardData:
                 dataset_name=corpus["name"],
                 dataset_config=f"split {split}",
                 dataset_split="test",
-                metric_type=metric,
-                metric_name=label,
+                metric_type=score.name,
+                metric_name=f"{score.label} ({score.meaning})",
                 metric_value=round(value, 4),
                 metric_args=_interval_args(bounds),
             )
@@ -128,8 +138,11 @@ def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int
         one = f"one of {models} models that differ in the seed alone, with seed {seed}, " if models > 1 else ""
         above = " The ensemble of them all, in the folder above, is the default model of the run."
         ensemble = above if models > 1 else ""
+    what = f"the probability of {count(len(config['classes']), 'emotion')} in"
+    if _predicts_ratings(result):
+        what = f"a rating of {count(len(config['classes']), 'dimension')} for"
     return (
-        f"It gives the probability of {count(len(config['classes']), 'emotion')} in a clip of speech: "
+        f"It gives {what} a clip of speech: "
         f"{markdown(', '.join(config['classes']))}. Input: {settings['features.kind']} features of "
         f"{settings['features.clip_seconds']:g} s of mono audio at {settings['features.sample_rate_hz']:,} Hz. "
         f"{config['parameters']:,} parameters. It is {one}trained for "
@@ -165,13 +178,35 @@ def _score_table(result: Mapping[str, Any], seed: int | None) -> str:
     test, speakers = result["test"], result["test"]["speakers"]
     models = {THIS_MODEL: None} if seed is None else {"the seeds' ensemble": None, THIS_MODEL: seed}
     rows = []
-    for name, label in SCORES.items():
-        own = (_score_of(test, name, each) for each in models.values())
-        cells = [_with_interval(points(value), bounds, speakers) for value, bounds in own]
-        score = test[name]
-        mean = _with_interval(spread(score["mean"], score["std"], unit=""), score["interval"], speakers)
-        rows.append([label, *cells, mean])
-    return _table(["%, with 95 % interval over speakers", *models, "mean ± deviation over seeds"], rows)
+    for score in scores_of_result(result):
+        own = (_score_of(test, score.name, each) for each in models.values())
+        cells = [_with_interval(score.digits(value), bounds, speakers, score) for value, bounds in own]
+        over = test[score.name]
+        mean = spread(over["mean"], over["std"], score=score, unit="")
+        cells.append(_with_interval(mean, over["interval"], speakers, score))
+        rows.append([f"{score.label} ({score.meaning}{', %' if score.percent else ''})", *cells])
+    return _table(["with 95 % interval over speakers", *models, "mean ± deviation over seeds"], rows)
+
+
+def _by_output(result: Mapping[str, Any]) -> str:
+    """The scores of every class or dimension, and a picture of the test clips."""
+    if _predicts_ratings(result):
+        return f"## By dimension\n\n{_dimension_table(result)}\n\n![Predicted over rated, test clips]({SCATTER_FILE})"
+    return f"## By class\n\n{_class_table(result)}\n\n![Confusion of the test clips]({PICTURE_FILE})"
+
+
+def _predicts_ratings(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("target", {}).get("kind") == DIMENSIONS)
+
+
+def _dimension_table(result: Mapping[str, Any]) -> str:
+    test, scores = result["test"], scores_of_result(result)
+    rows = []
+    for name in result["target"]["names"]:
+        own = [(score, test["per_dimension"][name][score.name]["ensemble"]) for score in scores]
+        cells = (_with_interval(s.digits(each["value"]), each["interval"], test["speakers"], s) for s, each in own)
+        rows.append([markdown(name), *cells])
+    return _table(["the seeds' ensemble", *(score.label for score in scores)], rows)
 
 
 def _class_table(result: Mapping[str, Any]) -> str:
@@ -205,16 +240,18 @@ def _usage(config: Mapping[str, Any]) -> str:
 def _search(result: Mapping[str, Any]) -> str:
     search, best = result["search"], result["search"]["best"]
     trials = sum(search["trials"].values())
-    mean = next(each for each in result["finalists"] if each["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
+    score = headline_of(result)
+    finalist = next(each for each in result["finalists"] if each["trial"] == result["winner"]["trial"])
+    mean, found = validation_score(finalist, score)["mean"], validation_score(best, score)
     settings = [
         [f"`{name}`", markdown(value)]
         for name, value in chosen_settings({**result["winner"]["fixed"], **result["winner"]["params"]}).items()
     ]
-    score = run_score(result["test"])
+    own = run_score(result["test"], score.name)
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     return (
-        f"{count(trials, 'trial')}. Validation UAR of the best trial: {percent(best['val_uar'])}; of the winner, mean "
-        f"over fresh seeds: {percent(mean)}; on the test: {percent(score.value)} ({score.of}).\n\n"
+        f"{count(trials, 'trial')}. Validation {score.label} of the best trial: {score.text(found)}; of the winner, "
+        f"mean over fresh seeds: {score.text(mean)}; on the test: {score.text(own.value)} ({own.of}).\n\n"
         f"{_worth(result)}{_table(['setting', 'value'], settings)}\n\n{versions}"
     )
 
@@ -237,5 +274,5 @@ def markdown(text: object) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _with_interval(score: str, bounds: Bounds, speakers: int | None) -> str:
-    return f"{score} ({interval(bounds, speakers=speakers, unit='')})"
+def _with_interval(text: str, bounds: Bounds, speakers: int | None, score: Score = UAR) -> str:
+    return f"{text} ({interval(bounds, speakers=speakers, score=score, unit='')})"

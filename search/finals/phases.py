@@ -16,7 +16,7 @@ from search.finals.finalists import (
     refit_epochs,
 )
 from search.finals.lead import Lead, validation_lead
-from search.finals.test_scores import Spread
+from search.finals.spreads import Spread
 from search.run_folder.architectures import schedules
 from search.run_folder.finals_rule import LEAD_BEYOND_LUCK, recipe_trial
 from search.run_folder.plan import SearchPlan
@@ -84,7 +84,8 @@ class Finals:
         challenger = best_of({number: score for number, score in compared.items() if number != recipe})
         lead = None
         if recipe is not None and challenger is not None:
-            lead = validation_lead(self._folder, self._plan.seeds, challenger, recipe, self._speaker_of)
+            plan = self._plan
+            lead = validation_lead(self._folder, plan.seeds, challenger, recipe, self._speaker_of, plan.objective)
         standing = recipe if recipe in compared else None
         winner = choose_winner(standing, challenger, leads=self._leads(compared, standing, challenger, lead))
         return FinalChoice(

@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from search.finals.finalists import FinalChoice
-from search.finals.test_scores import Spread, score_test
+from search.finals.spreads import Spread, target_facts
+from search.finals.test_scores import score_test
 from search.run_folder.architectures import configuration_of, fixed_of, trial_epochs
 from search.run_folder.plan import NORMALISATION, SearchPlan
 from search.run_folder.predictions import Predictions
@@ -38,9 +39,11 @@ def make_result(
     """
     winner = choice.winner
     architecture, settings = configuration_of(plan, records.trials[winner].params)
+    validation = f"val_{plan.objective}"
     return {
         "model": plan.model,
         "corpus": asdict(plan.corpus),
+        "target": target_facts(test.target),
         "split": {
             "kind": plan.split,
             "speaker_independent": plan.speaker_independent,
@@ -58,8 +61,8 @@ def make_result(
             {
                 "trial": trial.number,
                 "params": trial.params,
-                "search_val_uar": trial.value,
-                "val_uar": _finalist_numbers(choice.scores.get(trial.number)),
+                f"search_{validation}": trial.value,
+                validation: _finalist_numbers(choice.scores.get(trial.number)),
             }
             for trial in choice.finalists
         ],
@@ -84,7 +87,7 @@ def make_result(
 
 
 def _finalist_numbers(spread: Spread | None) -> dict[str, Any] | None:
-    """Validation UAR over seeds; None when no seed finished."""
+    """Validation score over seeds; None when no seed finished."""
     return None if spread is None else spread.numbers()
 
 
@@ -92,7 +95,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
     """What the search cost and found."""
     trials = list(records.trials.values())
     states = Counter(trial.state for trial in trials)
-    best = best_trial(records)
+    best, validation = best_trial(records), f"val_{plan.objective}"
     return {
         "trials": {
             "complete": states[TrialState.COMPLETE],
@@ -109,7 +112,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
         "train_seconds": sum(trial.train_seconds for trial in trials),
         **overhead_numbers(trials, records.sessions),
         "clips": dict(Counter(trial.placement.where for trial in trials if trial.placement is not None)),
-        "best": None if best is None else {"trial": best.number, "params": best.params, "val_uar": best.value},
+        "best": None if best is None else {"trial": best.number, "params": best.params, validation: best.value},
     }
 
 
@@ -118,7 +121,7 @@ def _gave_up(plan: SearchPlan, records: RunRecords) -> str:
     found, started, asked = prospect(records), len(records.trials), plan.limits.trials
     if found is None or not found.nothing_to_gain or started >= asked or plan.limits.all_trials:
         return ""
-    return prospect_sentence(found, started, asked)
+    return prospect_sentence(found, started, asked, plan.headline)
 
 
 def _grace_numbers(records: RunRecords) -> dict[str, Any] | None:

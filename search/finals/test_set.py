@@ -55,8 +55,8 @@ def read_test_set(
         FinalsError: the ledger holds a reading by other models.
     """
     said = [load_model(run_folder / folder, device=device).predict_store(store, split.test) for folder in folders]
-    probabilities = np.stack(said)
-    digest = hashlib.sha256(np.ascontiguousarray(probabilities, dtype="<f4").tobytes()).hexdigest()
+    told = np.stack(said)
+    digest = hashlib.sha256(np.ascontiguousarray(told, dtype="<f4").tobytes()).hexdigest()
     weights = [weights_sha256(run_folder / f) for f in folders]
     readings = ledger_readings(run_folder)
     if not any(weights == each.get("weights_sha256") or digest == each["predictions_sha256"] for each in readings):
@@ -78,12 +78,12 @@ def read_test_set(
         ledger.append([json.dumps(entry)])
         ledger.close()
     result = Predictions(
-        classes=manifest.classes,
-        labels=store.labels[split.test],
+        target=manifest.target,
+        truth=store.truth[split.test],
         speakers=manifest.speakers[split.test],
         genders=np.array([manifest.clips[row].gender or "" for row in split.test]),
         clip_ids=tuple(store.clip_ids[row] for row in split.test),
-        probabilities=probabilities,
+        told=told,
         groups=groups_of(manifest, split.test, groups),
     )
     _write_predictions(run_folder / PREDICTIONS_FILE, result)
@@ -125,13 +125,13 @@ def _write_predictions(path: Path, result: Predictions) -> None:
 
 
 def prediction_tables(result: Predictions) -> list[pd.DataFrame]:
-    """One line per clip and seed: what it is, what was predicted, and the probability of every class."""
+    """One line per clip and seed: what it is, what was predicted, and all that the model says."""
     return [
         prediction_table(
+            target=result.target,
             clip_ids=result.clip_ids,
-            labels=result.labels,
-            probabilities=probabilities,
-            classes=result.classes,
+            truth=result.truth,
+            told=told,
             facts={
                 "speaker": result.speakers,
                 "gender": result.genders,
@@ -139,5 +139,5 @@ def prediction_tables(result: Predictions) -> list[pd.DataFrame]:
                 "seed": seed,
             },
         )
-        for seed, probabilities in enumerate(result.probabilities, 1)
+        for seed, told in enumerate(result.told, 1)
     ]

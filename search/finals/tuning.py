@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from search.finals.finalists import FinalChoice
-from search.finals.test_scores import bounds_of
+from search.finals.spreads import bounds_of
 from search.run_folder.finals_rule import recipe_trial
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, RunRecords, TrialState
 from spaces.several import choice_of
 
 NOTE = (
-    "UAR of the challenger less the recipe's on the validation clips of the finals, on which neither was trained. "
+    "{score} of the challenger less the recipe's on the validation clips of the finals, on which neither was trained. "
     "Each seed of one is paired with the same seed of the other, on the same fold. The 95 % interval is over speakers, "
     "for these trained models. The challenger was chosen on these clips, which flatters the difference. No test clip "
     "was used"
@@ -30,12 +30,12 @@ def tuning_numbers(plan: SearchPlan, records: RunRecords, choice: FinalChoice) -
         "recipe_failed": _failure(records, recipe.number),
         "recipe_stands": choice.winner == recipe.number,
         "challenger": choice.challenger,
-        "uar_difference": lead and lead.difference.value,
+        f"{plan.objective}_difference": lead and lead.difference.value,
         "interval": lead and bounds_of(lead.difference.interval),
         "clips": lead and lead.clips,
         "speakers": lead and lead.speakers,
         "seeds": lead and lead.seeds,
-        "note": NOTE,
+        "note": NOTE.format(score=plan.headline.label),
     }
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from search.comparison.comparable import Banner, banners
 from search.run_folder.architectures import model_text
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import run_score, scores_of_result, validation_score
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
-from search.wording import NONE, count, interval, percent
+from search.wording import NONE, count, interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +39,24 @@ def comparison_head(runs: Sequence[RunView]) -> ComparisonHead:
         "Whether one run is better than another is shown by the differences on the same clips: the intervals of two "
         "runs can overlap although one is better for nearly every speaker.",
         banners=tuple(banners(runs)),
-        columns=("run", "model", "corpus", "classes", "split", "trials", *SCORES),
+        columns=("run", "model", "corpus", "classes", "split", "trials", *_columns(runs)),
         rows=tuple(_row(run) for run in runs),
         footer="Differences between numbers may be those of seeds and speakers; read the intervals first.",
     )
 
 
-SCORES = ("best search UAR", "winner, mean of seeds", "test UAR", "95 % interval", "test accuracy", "single model")
+def _columns(runs: Sequence[RunView]) -> tuple[str, ...]:
+    """Scores by name where all runs are judged by one, which a comparison asks for anyway."""
+    labels = {run.plan.headline.label for run in runs}
+    label = labels.pop() if len(labels) == 1 else "score"
+    return (
+        f"best search {label}",
+        "winner, mean of seeds",
+        f"test {label}",
+        "95 % interval",
+        "beside it",
+        "single model",
+    )
 
 
 def _row(run: RunView) -> tuple[str, ...]:
@@ -53,11 +64,13 @@ def _row(run: RunView) -> tuple[str, ...]:
     facts = (run.name, model_text(run.plan, run.result), run.plan.corpus.name, str(len(run.plan.corpus.classes)))
     scores = _result_scores(run.result) if run.result else (NONE,) * 5
     trials = f"{len(run.records.trials):,}"
-    return (*facts, run.plan.split, trials, percent(best.value) if best else NONE, *scores)
+    return (*facts, run.plan.split, trials, run.plan.headline.text(best.value) if best else NONE, *scores)
 
 
 def _result_scores(result: Mapping[str, Any]) -> tuple[str, ...]:
-    winner = next(f for f in result["finalists"] if f["trial"] == result["winner"]["trial"])["val_uar"]["mean"]
-    test, uar, war = result["test"], run_score(result["test"]), run_score(result["test"], "war")
-    bounds = interval(uar.interval, speakers=test["speakers"])
-    return percent(winner), percent(uar.value), bounds, percent(war.value), uar.single or NONE
+    (score, second), test = scores_of_result(result)[:2], result["test"]
+    finalist = next(f for f in result["finalists"] if f["trial"] == result["winner"]["trial"])
+    winner, own = validation_score(finalist, score)["mean"], run_score(test, score.name)
+    bounds = interval(own.interval, speakers=test["speakers"], score=score)
+    beside = f"{second.label} {second.text(run_score(test, second.name).value)}"
+    return score.text(winner), score.text(own.value), bounds, beside, own.single or NONE

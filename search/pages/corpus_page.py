@@ -45,6 +45,7 @@ def facts(report: CorpusReport) -> list[tuple[str, str]]:
         ("hours", f"{report.hours:.2f}"),
         ("lengths", lengths),
         ("classes", ", ".join(f"{word} {clips:,}" for word, (clips, _) in report.classes.items())),
+        *((name, f"{low:g} to {high:g}, mean {mean:.3g}") for name, (low, mean, high) in report.ratings.items()),
         ("languages", _listed(report.languages) or "not stated"),
         ("sample rates", ", ".join(f"{rate:,} Hz: {files:,}" for rate, files in report.rates_hz.items())),
         ("licence", report.licence or "not stated"),

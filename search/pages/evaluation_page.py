@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from search.comparison.comparable import Banner
-from search.finals.test_scores import SCORES
 from search.pages.comparison_head import ComparisonHead
 from search.pages.html import build_tested
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import headline_of, run_score, scores_of_result
 from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences
-from search.wording import SYNTHETIC, TRANSDUCTIVE, count, interval, percent
+from search.wording import SYNTHETIC, TRANSDUCTIVE, count, interval
 from ser_core.whole_file import defined, write_whole
-
-_NAMES = {"uar": "UAR", "war": "accuracy (WAR)", "macro_f1": "macro F1"}
 
 
 def write_evaluation_page(path: Path, document: Mapping[str, Any]) -> Path:
@@ -70,27 +67,33 @@ def evaluation_banners(document: Mapping[str, Any]) -> tuple[Banner, ...]:
 def score_rows(document: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     """Score, value, interval over speakers, single models."""
     test = document["test"]
-    found = {label: run_score(test, name) for name, label in _NAMES.items() if name in SCORES}
+    found = [(score, run_score(test, score.name)) for score in scores_of_result(document)]
     return tuple(
-        (label, percent(score.value), interval(score.interval, speakers=test["speakers"]), score.single or "–")
-        for label, score in found.items()
+        (
+            "accuracy (WAR)" if score.name == "war" else score.label,
+            score.text(own.value),
+            interval(own.interval, speakers=test["speakers"], score=score),
+            own.single or "–",
+        )
+        for score, own in found
     )
 
 
 def _head(document: Mapping[str, Any]) -> ComparisonHead:
     test, data = document["test"], document["data"]
     trained = (document["trained_on"] or {}).get("name", "unknown data")
-    missing = [word for word in document["corpus"]["classes"] if test["per_class_recall"][word]["mean"] is None]
+    recalls, score = test.get("per_class_recall", {}), headline_of(document)
+    missing = [word for word, own in recalls.items() if own["mean"] is None]
     lacks = f" The data have no {', '.join(missing)}, which the model may predict all the same." if missing else ""
-    groups = " ".join(group_sentences(test))
+    groups = " ".join(group_sentences(test, score))
     return ComparisonHead(
         run=document["models"],
         title=f"A model of {trained} on {data['corpus']}",
         lead=f"{count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}, scored as the "
-        f"{run_score(test).of} predicts them; intervals are over speakers.{lacks} {groups}".strip(),
+        f"{run_score(test, score.name).of} predicts them; intervals are over speakers.{lacks} {groups}".strip(),
         banners=evaluation_banners(document),
         columns=("score", "value", "95 % interval", "single model"),
         rows=score_rows(document),
         table="The scores",
-        footer="UAR is over the emotions that the data have.",
+        footer="UAR is over the emotions that the data have." if recalls else "Scores are means over the dimensions.",
     )

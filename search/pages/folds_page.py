@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from search.comparison.comparable import caveat_banners
-from search.finals.test_scores import SCORES
 from search.pages.comparison_head import ComparisonHead
 from search.pages.html import build_protocol
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import run_score, scores_of_result, validation_score
 from search.run_folder.run_view import RunView, read_run
-from search.wording import count, interval, percent, spread
+from search.wording import count, interval, spread
 from ser_core.metrics.paired import Comparison
+from ser_core.named_scores import Score
 from ser_core.whole_file import write_whole
-
-COLUMNS = (
-    "model", "fold", "test speakers", "best search UAR", "test UAR", "95 % interval", "test accuracy", "macro F1",
-)  # fmt: skip
 
 
 def write_protocol_page(
@@ -51,7 +47,8 @@ def write_protocol_page(
 
 
 def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[str, Any]) -> ComparisonHead:
-    test = next(iter(document["models"].values()))["pooled"]
+    first = next(iter(document["models"].values()))
+    test = first["pooled"]
     named = [replace(run, name=model) for model, own in folds.items() for run in own]
     return ComparisonHead(
         run=f"Corpus {named[0].plan.corpus.name}, searched {document['search']}",
@@ -61,30 +58,35 @@ def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[
         f"default models, the ensembles of the refitted seeds. The figures are of all test clips together; those of "
         f"emotions and speakers are means over the single models. Intervals are over speakers.",
         banners=tuple(caveat_banners(named)),
-        columns=COLUMNS,
+        columns=_columns(scores_of_result(first)),
         rows=tuple(row for model, numbers in document["models"].items() for row in _rows(model, numbers)),
         footer="Published tables give mean and deviation over folds; a deviation over folds is no interval.",
     )
 
 
+def _columns(scores: Sequence[Score]) -> tuple[str, ...]:
+    first, *others = scores
+    beside = ("test accuracy" if score.name == "war" else score.label for score in others)
+    start = ("model", "fold", "test speakers", f"best search {first.label}", f"test {first.label}", "95 % interval")
+    return *start, *beside
+
+
 def _rows(model: str, numbers: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """All folds together, their mean and deviation, then each."""
-    pooled, over = numbers["pooled"], numbers["score_over_folds"]
-    whole = {name: run_score(pooled, name).numbers() for name in SCORES}
+    pooled, over, scores = numbers["pooled"], numbers["score_over_folds"], scores_of_result(numbers)
+    whole = {score.name: run_score(pooled, score.name).numbers() for score in scores}
+    first, *others = (spread(over[score.name]["mean"], over[score.name]["std"], score=score) for score in scores)
     rows = [
-        (model, "all clips", str(pooled["speakers"]), "", *_scores(whole, pooled["speakers"])),
-        (model, "mean ± deviation", "", "", _spread(over["uar"]), "", _spread(over["war"]), _spread(over["macro_f1"])),
+        (model, "all clips", str(pooled["speakers"]), "", *_scores(whole, scores, pooled["speakers"])),
+        (model, "mean ± deviation", "", "", first, "", *others),
     ]
     for fold in numbers["folds"]:
-        found, speakers = percent(fold["best_search_val_uar"]), fold["test_speakers"]
-        rows.append((model, fold["split"], ", ".join(speakers), found, *_scores(fold["score"], len(speakers))))
+        found, speakers = scores[0].text(validation_score(fold, scores[0], "best_search_")), fold["test_speakers"]
+        rows.append((model, fold["split"], ", ".join(speakers), found, *_scores(fold["score"], scores, len(speakers))))
     return rows
 
 
-def _scores(numbers: Mapping[str, Any], speakers: int) -> tuple[str, ...]:
-    uar, war, macro_f1 = (percent(numbers[name]["value"]) for name in SCORES)
-    return uar, interval(numbers["uar"]["interval"], speakers=speakers), war, macro_f1
-
-
-def _spread(numbers: Mapping[str, float]) -> str:
-    return spread(numbers["mean"], numbers["std"])
+def _scores(numbers: Mapping[str, Any], scores: Sequence[Score], speakers: int) -> tuple[str, ...]:
+    first, *others = (score.text(numbers[score.name]["value"]) for score in scores)
+    bounds = interval(numbers[scores[0].name]["interval"], speakers=speakers, score=scores[0])
+    return first, bounds, *others

@@ -51,11 +51,18 @@ def history_picture(history: HistoryInfo) -> str:
     axes = figure.add_subplot(facecolor="none")
     for state, colour in _COLOURS.items():
         points = [point for point in history.points if point.state is state]
-        axes.scatter([point.number for point in points], [100 * point.uar for point in points], s=18, color=colour)
+        axes.scatter(
+            [point.number for point in points],
+            [history.score.scaled(point.value) for point in points],
+            s=18,
+            color=colour,
+        )
     numbers = [point.number for point in history.points]
-    axes.step(numbers, [100 * best for best in history.best_so_far], where="post", color=ORANGE, linewidth=1.8)
+    axes.step(
+        numbers, [history.score.scaled(best) for best in history.best_so_far], where="post", color=ORANGE, linewidth=1.8
+    )
     axes.set_xlabel("trial number", color=MUTED)
-    axes.set_ylabel("validation score, %", color=MUTED)
+    axes.set_ylabel(f"validation score{history.score.percent * ', %'}", color=MUTED)
     axes.tick_params(colors=MUTED, length=0)
     axes.grid(color=GRID)
     axes.set_axisbelow(True)

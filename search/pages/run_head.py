@@ -10,7 +10,7 @@ from search.comparison.comparable import Banner
 from search.run_folder.architectures import fixed_of, model_text, trial_epochs
 from search.run_folder.caveat_facts import facts_of_run
 from search.run_folder.plan import SkippedFile
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import headline_of, run_score, scores_of_result, validation_score
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial, tally
 from search.run_folder.start_text import start_sentences
@@ -23,10 +23,9 @@ from search.wording import (
     duration,
     interval,
     is_number,
-    percent,
-    signed_points,
     value_text,
 )
+from ser_core.targets import DIMENSIONS, kind_of
 from spaces.several import choice_of
 
 
@@ -74,7 +73,8 @@ def page_head(run: RunView) -> Head:
     skipped = tuple(replace(file, path=clip_text(file.path)) for file in corpus.skipped)
     split = "speakers kept apart" if plan.speaker_independent else "speakers mixed"
     began = start_sentences(None if plan.start is None else asdict(plan.start), corpus.classes)
-    classes = f"{count(len(corpus.classes), 'class', 'classes')} ({', '.join(corpus.classes)})"
+    what = ("dimension", "dimensions") if kind_of(plan.target) == DIMENSIONS else ("class", "classes")
+    classes = f"{count(len(corpus.classes), *what)} ({', '.join(corpus.classes)})"
     return Head(
         run=run.name,
         title=f"{model_text(plan, run.result)} on {corpus.name}",
@@ -105,19 +105,25 @@ def _score_tiles(run: RunView) -> tuple[Tile, ...]:
     best = best_trial(run.records)
     if run.result is None:
         note = f"trial {best.number}, epoch {best.best_epoch}" if best else "no trial has finished an epoch yet"
-        return (Tile("Best validation UAR so far", percent(best.value) if best else NONE, note),)
+        score = run.plan.headline
+        label = f"Best validation {score.label} so far"
+        return (Tile(label, score.text(best.value) if best else NONE, note),)
     test, search = run.result["test"], run.result["search"]["best"]
-    uar, war, macro_f1 = (run_score(test, name) for name in ("uar", "war", "macro_f1"))
-    note = f"{count(test['clips'], 'clip')}, {uar.of}"
-    if uar.single:
-        note += f"; a single one {uar.single}"
-    if (words := interval(uar.interval, speakers=test["speakers"])) != NONE:
+    score, second, third = scores_of_result(run.result)[:3]
+    headline = run_score(test, score.name)
+    note = f"{count(test['clips'], 'clip')}, {headline.of}"
+    if headline.single:
+        note += f"; a single one {headline.single}"
+    if (words := interval(headline.interval, speakers=test["speakers"], score=score)) != NONE:
         note = f"{'' if words.startswith('no ') else '95 % interval '}{words}; {note}"
+    beside = f"{third.label} {third.text(run_score(test, third.name).value)}"
+    name = "accuracy (WAR)" if second.name == "war" else second.label
+    found = validation_score(search, score)
     return (
-        Tile("Test UAR", percent(uar.value), note),
-        Tile("Test accuracy (WAR)", percent(war.value), f"macro F1 {percent(macro_f1.value)}"),
+        Tile(f"Test {score.label}", score.text(headline.value), note),
+        Tile(f"Test {name}", second.text(run_score(test, second.name).value), beside),
         *_tuning_tile(run.result),
-        Tile("Best search score", percent(search["val_uar"]), f"validation UAR of trial {search['trial']}"),
+        Tile("Best search score", score.text(found), f"validation {score.label} of trial {search['trial']}"),
     )
 
 
@@ -126,12 +132,13 @@ def _tuning_tile(result: Mapping[str, Any]) -> tuple[Tile, ...]:
     tuning = result.get("tuning")
     if tuning is None:
         return ()
-    difference, (low, high) = tuning["uar_difference"], tuning["interval"] or (None, None)
-    value = f"{signed_points(difference)} points" if is_number(difference) else NONE
+    score = headline_of(result)
+    difference, (low, high) = tuning[f"{score.name}_difference"], tuning["interval"] or (None, None)
+    value = f"{score.signed(difference)}{' points' if score.percent else ''}" if is_number(difference) else NONE
     label = "Recipe stands; best challenger" if tuning["recipe_stands"] else "Tuning was worth"
     if not is_number(low):
         return (Tile(label, value, tuning_sentence(result)),)
-    edges = f"{signed_points(low)} to {signed_points(high)}"
+    edges = f"{score.signed(low)} to {score.signed(high)}"
     return (Tile(label, value, f"over the recipe; 95 % interval {edges}"),)  # the whole sentence is in the figure
 
 

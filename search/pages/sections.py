@@ -16,13 +16,13 @@ from search.pages.figures import figure_modules
 from search.pages.knob_importance import knob_importance
 from search.run_folder.records import TrialRecord, Value
 from search.run_folder.run_view import RunView
-from search.wording import in_percent
+from ser_core.named_scores import Score
 from ser_core.whole_file import defined
 
 COMPARED_SECTIONS = ("Result", "Search")
 """Sections whose figures are worth comparing with those of another run."""
 
-TEST_FIGURES = ("speaker_scores", "groups", "confusion", "recall", "reliability")
+TEST_FIGURES = ("speaker_scores", "groups", "dimensions", "range_error", "confusion", "recall", "reliability")
 TEST_FIGURES_OF_ALL = ("forest", "differences")
 """Figures of the test alone, which show nothing of the search that led there."""
 
@@ -105,13 +105,18 @@ def protocol_sections(models: Sequence[RunView], numbers: Mapping[str, Mapping[s
 def _modules_of(run: RunView) -> list[ModuleType]:
     """The figures that a page of this run has a place for."""
     own = (module for module in figure_modules() if hasattr(module, "info"))
-    return [module for module in own if not hasattr(module, "concerns") or module.concerns(run)]
+    return [module for module in own if _concerns(module, run)]
+
+
+def _concerns(module: ModuleType, run: RunView | _Tested) -> bool:
+    return not hasattr(module, "concerns") or module.concerns(run)
 
 
 def test_sections(result: Mapping[str, Any]) -> list[Section]:
     """Figures of the test alone, of a result that no search led to."""
-    modules = [module for module in figure_modules() if _name(module) in TEST_FIGURES]
-    return _sections([_page_figure(module, module.info(_Tested(result))) for module in modules])
+    tested = _Tested(result)
+    modules = [module for module in figure_modules() if _name(module) in TEST_FIGURES and _concerns(module, tested)]
+    return _sections([_page_figure(module, module.info(tested)) for module in modules])
 
 
 @dataclass(frozen=True)
@@ -150,14 +155,14 @@ def trial_table(run: RunView) -> dict[str, Any]:
     """Every trial of the run in a row, with its knobs."""
     knobs, in_turn = list(run.plan.space), run.plan.folds_in_turn > 1
     trials = (run.records.trials[number] for number in sorted(run.records.trials))
-    return _table([_trial_row(trial, knobs, in_turn=in_turn) for trial in trials])
+    return _table([_trial_row(trial, knobs, run.plan.headline, in_turn=in_turn) for trial in trials])
 
 
-def _trial_row(trial: TrialRecord, knobs: Sequence[str], *, in_turn: bool) -> dict[str, Value | None]:
+def _trial_row(trial: TrialRecord, knobs: Sequence[str], score: Score, *, in_turn: bool) -> dict[str, Value | None]:
     return {
         "trial": trial.number,
         "state": trial.state.value,
-        "val_uar_percent": in_percent(trial.value),
+        f"val_{score.column}": score.cell(trial.value),
         "best_epoch": trial.best_epoch or None,
         "epochs": len(trial.epochs),
         **({"folds": trial.folds} if in_turn else {}),

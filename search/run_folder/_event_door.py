@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ser_core.json_document import DocumentError, parse_object
+from ser_core.training.report import VALIDATION
 
 _NUMBER, _OR_NULL = (int, float), (int, float, type(None))
 _FINAL: Mapping[str, Any] = {"phase": str, "trial": int, "seed": int}
@@ -24,7 +25,7 @@ _KEYS: Mapping[str, Mapping[str, Any]] = {
 _CLIPS: Mapping[str, Any] = {"where": str, "size_bytes": int, "room_bytes": int}
 _REPORT: Mapping[str, Any] = {
     "epoch": int,
-    **dict.fromkeys(("train_loss", "val_loss", "val_uar", "val_war", "learning_rate", "seconds"), _OR_NULL),
+    **dict.fromkeys(("train_loss", "val_loss", "learning_rate", "seconds"), _OR_NULL),
 }
 
 
@@ -41,7 +42,8 @@ def parse_event(line: bytes) -> dict[str, Any]:
     for report in event.get("reports", ()):
         if not isinstance(report, dict):
             raise DocumentError(f"a report must be an object; got {str(report)[:40]!r}")
-        _check(report, _REPORT, "report")
+        scores = (name for name in report if name.startswith(VALIDATION))
+        _check(report, {**_REPORT, **dict.fromkeys(scores, _OR_NULL)}, "report")
     for name, value in event.get("params", {}).items():
         if not isinstance(value, bool | int | float | str):
             raise DocumentError(f"params.{name} must be a plain value; got {str(value)[:40]!r}")

@@ -43,7 +43,7 @@ class _Picture:
     speaker: str
     emotion: str
     predicted: str
-    probability: float
+    probability: float | None
     real_columns: int
     features: str
     augmented: str

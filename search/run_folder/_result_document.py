@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ser_core.named_scores import EARLIER_OBJECTIVE
+from ser_core.targets import EMOTION
 from spaces.knobs import Value
 
 Number = float | None
@@ -12,7 +14,7 @@ Number = float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Score:
+class Score:
     """Over seeds, with the interval over speakers."""
 
     mean: Number
@@ -23,7 +25,7 @@ class _Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OneScore:
+class OneScore:
     """Of one predictor, with the interval over speakers."""
 
     value: Number
@@ -31,55 +33,29 @@ class _OneScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ensemble:
-    uar: _OneScore
-    war: _OneScore
-    macro_f1: _OneScore
-
-    @property
-    def scores(self) -> tuple[_OneScore, ...]:
-        return self.uar, self.war, self.macro_f1
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Tuning:
     recipe_failed: str
     recipe_stands: bool
     challenger: int | None
-    uar_difference: Number
     interval: Sequence[Number] | None
     speakers: int | None
 
-    @property
-    def whole(self) -> bool:
-        """True unless it names a difference without an interval and speakers."""
-        return self.uar_difference is None or None not in (self.interval, self.speakers)
-
 
 @dataclass(frozen=True, kw_only=True)
-class _SpeakerScores:
+class _Speaker:
     gender: str | None
     clips: int
-    uar: _Score
-
-
-@dataclass(frozen=True, kw_only=True)
-class _GenderScores:
-    uar: _Score
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Group:
     clips: int
     speakers: int
-    uar: _OneScore
-    war: _OneScore
 
 
 @dataclass(frozen=True, kw_only=True)
 class _GroupDifference:
     group: str
-    uar: Number
     interval: Sequence[Number]
     p_holm: Number
     shown: bool
@@ -103,25 +79,58 @@ class _Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class _Calibration:
-    ece: _Score
+    ece: Score
     bins: Sequence[_Bin]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Test:
+    """What every test has; its scores stand beside, under the names of the target's."""
+
     clips: int
     speakers: int
-    uar: _Score
-    war: _Score
-    macro_f1: _Score
-    per_class_recall: Mapping[str, _Score]
-    confusion: Sequence[Sequence[int]]
-    per_class_precision: Mapping[str, _Score] = field(default_factory=dict)
-    per_speaker: Mapping[str, _SpeakerScores] = field(default_factory=dict)
-    per_gender: Mapping[str, _GenderScores] = field(default_factory=dict)
+    per_speaker: Mapping[str, _Speaker] = field(default_factory=dict)
     per_group: Mapping[str, _Groups] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """What the test of a target of classes has."""
+
+    per_class_recall: Mapping[str, Score]
+    confusion: Sequence[Sequence[int]]
+    per_class_precision: Mapping[str, Score] = field(default_factory=dict)
     calibration: _Calibration | None = None
-    ensemble: _Ensemble | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    low: float
+    high: float
+    clips: int
+    bias: float
+    interval: Sequence[Number]
+    rmse: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Dimension:
+    scatter: Sequence[Sequence[float]]
+    error_by_rating: Sequence[_Part]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimensions:
+    """What the test of dimensions has."""
+
+    per_dimension: Mapping[str, _Dimension]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Target:
+    kind: str = EMOTION
+    names: Sequence[str] = ()
+    objective: str = EARLIER_OBJECTIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +151,6 @@ class _Split:
 @dataclass(frozen=True, kw_only=True)
 class _Best:
     trial: int
-    val_uar: Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +164,6 @@ class _SearchCost:
 @dataclass(frozen=True, kw_only=True)
 class _Finalist:
     trial: int
-    val_uar: _Score | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,55 +214,4 @@ class Result:
     warm_start: _Earlier | None = None
     start: _Start | None = None
     tuning: _Tuning | None = None
-
-
-def result_rules(result: Result) -> list[tuple[bool, str]]:
-    """What must hold between the parts of a result, and what says that it does not."""
-    classes, test = result.corpus.classes, result.test
-    seeds = len(test.uar.seeds)
-    calibration, scored = test.calibration, [each.val_uar for each in result.finalists if each.val_uar is not None]
-    of_classes = (*test.per_class_recall.values(), *test.per_class_precision.values())
-    bins = () if calibration is None else calibration.bins
-    scores = (test.uar, test.war, test.macro_f1, *of_classes, *scored)
-    bounds = [*(each.interval for each in scores), *(each.interval for each in bins)]
-    ensemble, tuning = test.ensemble, result.tuning
-    bounds += [each.interval for column in test.per_group.values() for each in column.differences]
-    bounds += [own.uar.interval for column in test.per_group.values() for own in column.groups.values()]
-    bounds += [each.interval for each in (ensemble.scores if ensemble is not None else ())]
-    bounds += [tuning.interval] if tuning is not None else []
-    size = len(test.confusion)
-    return [
-        (len(classes) > 0, "corpus.classes must not be empty"),
-        (set(classes) == set(test.per_class_recall), "test.per_class_recall must have a score of each class"),
-        (
-            size == len(classes) and all(len(row) == size for row in test.confusion),
-            "test.confusion must have a row and a column for each class",
-        ),
-        (all(cell >= 0 for row in test.confusion for cell in row), "test.confusion must count clips, from 0"),
-        (seeds > 0, "test.uar.seeds must not be empty"),
-        (test.uar.mean is not None, "test.uar.mean must be a number"),
-        (ensemble is None or ensemble.uar.value is not None, "test.ensemble.uar.value must be a number"),
-        (tuning is None or tuning.whole, "tuning.uar_difference must have an interval and speakers"),
-        (all(each is None or len(each) == 2 for each in bounds), "an interval must have two bounds"),
-        (all(each.mean is not None for each in scored), "finalists[].val_uar.mean must be a number"),
-        (
-            calibration is None or calibration.ece.mean is not None,
-            "test.calibration.ece.mean must be a number",
-        ),
-        (calibration is None or any(each.predictions for each in bins), "test.calibration.bins must count predictions"),
-        (
-            all(None not in (each.confidence, each.accuracy) for each in bins if each.predictions),
-            "test.calibration.bins with predictions must have confidence and accuracy",
-        ),
-        (
-            test.uar.seed_intervals is None or [len(each) for each in test.uar.seed_intervals] == [2] * seeds,
-            "test.uar.seed_intervals must have two bounds for each seed",
-        ),
-        (
-            any(each.trial == result.winner.trial and each.val_uar is not None for each in result.finalists),
-            "winner.trial must be one of the finalists, with a score",
-        ),
-        (result.search.best is not None, "search.best must be a trial"),
-        (all(own.uar.seeds for own in test.per_speaker.values()), "test.per_speaker must have scores of each speaker"),
-        (result.test_reads >= 1, "test_reads must be at least 1"),
-    ]
+    target: _Target = field(default_factory=_Target)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from search.run_folder.plan import SearchPlan
@@ -68,7 +69,9 @@ def scorings(plan: SearchPlan) -> Scoring | Mapping[str, Scoring]:
     own = schedules(plan)
     if isinstance(own, int):
         return plan.scoring
-    return {name: Scoring(plan.score, epochs if plan.folds == AUTO else 0) for name, epochs in own.items()}
+    return {
+        name: replace(plan.scoring, fold_epochs=epochs if plan.folds == AUTO else 0) for name, epochs in own.items()
+    }
 
 
 def model_text(plan: SearchPlan, result: Mapping[str, Any] | None) -> str:

@@ -19,11 +19,15 @@ from search.run_folder.scoring import EARLIER_SCORE, STATISTICS, Scoring
 from ser_core.config import BY_SPEAKER, ConfigError, raise_problems
 from ser_core.earlier_settings import earlier_defaults, present_settings, present_space
 from ser_core.json_document import DocumentError, read_object, typed
+from ser_core.named_scores import EARLIER_OBJECTIVE, OBJECTIVES, SCORES, Score
 from ser_core.whole_file import write_whole
 from spaces.knobs import Choice, Float, Int, KnobError, Space, Value, knob_from_json
 
 SAMPLER_NAMES = ("tpe", "curve-gp", "gp", "random", "cmaes")
 """What may propose configurations; the samplers themselves, and Optuna with them, are in `search.study.samplers`."""
+
+EARLIER_TARGET = "emotion"
+"""Of runs whose plan names none: early versions knew no other."""
 
 FINALS_RULES = (1, 2, 3)
 """How a run's finals may be held, see `SearchPlan`; new runs take the last."""
@@ -76,7 +80,9 @@ class SearchPlan:
     number or "auto". With several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all
     side by side, or with "auto" one after another for as long as it survives. `score` is a name in
     `search.run_folder.scoring.STATISTICS`. `test_data` is the corpus that is tested, the last of those in `corpus`,
-    or ""; `balance` a column whose groups count alike in training, or ""; `groups` columns to score by.
+    or ""; `balance` a column whose groups count alike in training, or ""; `groups` columns to score by. `target` is
+    "emotion", "votes", or dimensions with commas between, and `objective` the score that the search maximises and the
+    finals decide by, a name in `ser_core.named_scores`.
 
     A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
     of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
@@ -116,6 +122,8 @@ class SearchPlan:
     test_data: str = ""
     balance: str = ""
     groups: str = ""
+    target: str = EARLIER_TARGET
+    objective: str = EARLIER_OBJECTIVE
     storage: str = ""
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +152,10 @@ class SearchPlan:
                 self.finals_rule in FINALS_RULES,
                 f"finals_rule must be one of {', '.join(map(str, FINALS_RULES))}; got {self.finals_rule}",
             ),
+            (
+                self.objective in OBJECTIVES,
+                f"--objective must be one of {', '.join(OBJECTIVES)}; got {self.objective!r}",
+            ),
             (self.seed >= 0, f"--seed must be at least 0; got {self.seed}"),
             (
                 self.sampler in SAMPLER_NAMES,
@@ -170,7 +182,12 @@ class SearchPlan:
     @property
     def scoring(self) -> Scoring:
         """How a trial's epochs become its score."""
-        return Scoring(self.score, self.max_epochs if self.folds == AUTO else 0)
+        return Scoring(self.score, self.max_epochs if self.folds == AUTO else 0, self.objective)
+
+    @property
+    def headline(self) -> Score:
+        """What the run is judged by, with its words."""
+        return SCORES[self.objective]
 
     @property
     def settings(self) -> Mapping[str, Value]:
@@ -286,6 +303,7 @@ def _check_knob(place: str, values: Mapping[str, Any]) -> None:
 _UNSAID_EARLY: Mapping[str, Any] = {
     "finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {},
     "test_data": "", "balance": "", "groups": "", "start": None,
+    "target": EARLIER_TARGET, "objective": EARLIER_OBJECTIVE,
 }  # fmt: skip
 """Keys that plans of early versions lack, and what the plan of such a run has of them."""
 

@@ -1,23 +1,35 @@
-"""Predictions as CSV files: one line per clip, with the true emotion and the probability of every class."""
+"""Predictions as CSV files: one line per clip, with what is true of it and all that a model says.
+
+Of emotions a line has the word, the one predicted, and the probability of every class (`p_angry`); of votes also their
+shares (`votes_angry`); of dimensions the ratings (`arousal`) and the predicted ones (`predicted_arousal`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ser_core.config import ConfigError
+from ser_core.targets import DIMENSIONS, EMOTION, VOTES, Emotions, Target, make_target
 from ser_core.whole_file import replacing
 
 _WORDS = ("clip_id", "speaker", "gender", "emotion", "predicted")
 """Columns that are text, also where all that stands there are digits."""
 PREFIX = "p_"
 """Before the name of a class, it heads the column of its probabilities."""
+VOTED = "votes_"
+"""Before the name of a class, it heads the column of its shares of the votes."""
+RATED = "predicted_"
+"""Before the name of a dimension, it heads the column of its predicted ratings; the ratings have the name itself."""
 GROUP = "group:"
 """Before the name of a column of the data, it heads what the clips have there."""
+_PREFIXES = ((DIMENSIONS, RATED), (VOTES, VOTED), (EMOTION, PREFIX))
+"""By which columns a file is known; votes have those of emotions, too."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,17 +37,17 @@ class Predictions:
     """What models said of clips.
 
     Attributes:
-        classes: emotion words. clip_ids: one per clip.
-        labels: (clips,) class indices.
-        probabilities: (runs, clips, classes) float, a run per seed.
+        target: what was to be predicted. clip_ids: one per clip.
+        truth: (clips,) class indices, or (clips, names) shares of votes or ratings.
+        told: (runs, clips, names) float, a run per seed: probabilities, or ratings.
         speakers, genders: (clips,) names; "" where the file does not say.
         groups: column of the data -> (clips,) str, by which clips are grouped; "" where unknown.
     """
 
-    classes: tuple[str, ...]
+    target: Target
     clip_ids: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
+    truth: np.ndarray
+    told: np.ndarray
     speakers: np.ndarray
     genders: np.ndarray
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -43,32 +55,41 @@ class Predictions:
 
 def prediction_table(
     *,
+    target: Target,
     clip_ids: Sequence[str],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    classes: Sequence[str],
+    truth: np.ndarray,
+    told: np.ndarray,
     facts: Mapping[str, Sequence[object] | np.ndarray | int] | None = None,
 ) -> pd.DataFrame:
-    """Labels (clips,) and probabilities (clips, classes) of one model as a table; `facts` are further columns."""
-    columns = {
-        "clip_id": list(clip_ids),
-        **(facts or {}),
-        "emotion": np.array(classes)[labels],
-        "predicted": np.array(classes)[probabilities.argmax(axis=1)],
-    }
-    shares = pd.DataFrame(probabilities, columns=[f"{PREFIX}{word}" for word in classes])
-    return pd.concat([pd.DataFrame(columns), shares], axis=1)
+    """Truth, as in `Predictions`, and what one model says (clips, names) as a table; `facts` are further columns."""
+    words: dict[str, Any] = {"clip_id": list(clip_ids), **(facts or {}), **_words(target, truth, told)}
+    numbers: dict[str, np.ndarray] = {}
+    if target.kind == DIMENSIONS:
+        numbers |= {name: truth[:, index] for index, name in enumerate(target.names)}
+    if target.kind == VOTES:
+        numbers |= {f"{VOTED}{word}": truth[:, index] for index, word in enumerate(target.names)}
+    prefix = RATED if target.kind == DIMENSIONS else PREFIX
+    numbers |= {f"{prefix}{name}": told[:, index] for index, name in enumerate(target.names)}
+    return pd.concat([pd.DataFrame(words), pd.DataFrame(numbers)], axis="columns")
+
+
+def _words(target: Target, truth: np.ndarray, told: np.ndarray) -> dict[str, np.ndarray]:
+    """The emotion of each clip, and the one predicted; none of dimensions."""
+    if not isinstance(target, Emotions):
+        return {}
+    names = np.array(target.names)
+    return {"emotion": names[target.labels(truth)], "predicted": names[told.argmax(axis=1)]}
 
 
 def write_predictions(
-    path: Path, *, clip_ids: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+    path: Path, *, target: Target, clip_ids: Sequence[str], truth: np.ndarray, told: np.ndarray
 ) -> None:
-    """Write the predictions (clips, classes) of one model, whole or not at all; folders are made when missing.
+    """Write the predictions (clips, names) of one model, whole or not at all; folders are made when missing.
 
     Raises:
         OSError: a disk that is full or cannot be written.
     """
-    write_table(path, prediction_table(clip_ids=clip_ids, labels=labels, probabilities=probabilities, classes=classes))
+    write_table(path, prediction_table(target=target, clip_ids=clip_ids, truth=truth, told=told))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -93,28 +114,31 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False)
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path, objective: str | None = None) -> Predictions:
     """Read the predictions of one model, or of several seeds (column `seed`), of the same clips in the same order.
+
+    Args:
+        objective: by which the models are judged, which the file does not say; None for the usual one.
 
     Raises:
         ConfigError: no such file, or one that is not a table of predictions.
     """
     try:
         table = read_table(path)
-        classes = tuple(name.removeprefix(PREFIX) for name in table.columns if name.startswith(PREFIX))
+        target = _target(list(table.columns), objective)
         seeds = table["seed"] if "seed" in table else pd.Series(1, index=table.index)
         runs = [own for _, own in table.groupby(seeds, sort=True)]
-        if not classes or not runs:
+        if not target.names or not runs:
             raise ValueError("it holds no predictions")
         first = runs[0]
         if any(own["clip_id"].tolist() != first["clip_id"].tolist() for own in runs):
             raise ValueError("its seeds are not of the same clips")
-        number = {word: index for index, word in enumerate(classes)}
+        prefix = RATED if target.kind == DIMENSIONS else PREFIX
         return Predictions(
-            classes=classes,
+            target=target,
             clip_ids=tuple(first["clip_id"]),
-            labels=np.array([number[word] for word in first["emotion"]], dtype=np.int64),
-            probabilities=np.stack([own[[PREFIX + word for word in classes]].to_numpy(float) for own in runs]),
+            truth=_truth(target, first),
+            told=np.stack([own[[prefix + name for name in target.names]].to_numpy(float) for own in runs]),
             speakers=_column(first, "speaker"),
             genders=_column(first, "gender"),
             groups={
@@ -129,26 +153,45 @@ def read_predictions(path: Path) -> Predictions:
         raise ConfigError(f"{path} is not a table of predictions ({error!r}); run again, or restore a copy") from error
 
 
+def _target(columns: Sequence[str], objective: str | None) -> Target:
+    """What the columns of a table are predictions of."""
+    found = {kind: _names(columns, prefix) for kind, prefix in _PREFIXES}
+    kind = next((kind for kind, names in found.items() if names), EMOTION)
+    return make_target(kind, found[kind], objective)
+
+
+def _names(columns: Sequence[str], prefix: str) -> tuple[str, ...]:
+    return tuple(name.removeprefix(prefix) for name in columns if name.startswith(prefix))
+
+
+def _truth(target: Target, table: pd.DataFrame) -> np.ndarray:
+    if target.kind == EMOTION:
+        number = {word: index for index, word in enumerate(target.names)}
+        return np.array([number[word] for word in table["emotion"]], dtype=np.int64)
+    prefix = VOTED if target.kind == VOTES else ""
+    return table[[prefix + name for name in target.names]].to_numpy(float)
+
+
 def pooled(parts: Sequence[Predictions]) -> Predictions:
     """The test clips of several folds as one set; seed k of it is seed k of every fold.
 
     Raises:
-        ConfigError: folds of other classes or numbers of seeds, or a clip that two of them test.
+        ConfigError: folds of other targets or numbers of seeds, or a clip that two of them test.
     """
     first = parts[0]
-    if any(part.classes != first.classes for part in parts):
-        raise ConfigError("the folds predict different classes; run them with the same --classes")
-    seeds = [len(part.probabilities) for part in parts]
+    if any(part.target != first.target for part in parts):
+        raise ConfigError("the folds predict different classes; run them with the same --classes and --target")
+    seeds = [len(part.told) for part in parts]
     if len(set(seeds)) > 1:
         raise ConfigError(f"the folds have {', '.join(map(str, seeds))} seeds; run them with the same --seeds")
     clips = [clip for part in parts for clip in part.clip_ids]
     if len(set(clips)) < len(clips):
         raise ConfigError("a clip is tested in more than one fold; these are not folds of one protocol")
     return Predictions(
-        classes=first.classes,
+        target=first.target,
         clip_ids=tuple(clips),
-        labels=np.concatenate([part.labels for part in parts]),
-        probabilities=np.concatenate([part.probabilities for part in parts], axis=1),
+        truth=np.concatenate([part.truth for part in parts]),
+        told=np.concatenate([part.told for part in parts], axis=1),
         speakers=np.concatenate([part.speakers for part in parts]),
         genders=np.concatenate([part.genders for part in parts]),
         groups={
@@ -160,8 +203,8 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
 
 
 def of_default_model(predictions: Predictions) -> np.ndarray:
-    """What the default model of a run says, (clips, classes): the mean of its seeds' probabilities."""
-    mean: np.ndarray = predictions.probabilities.mean(axis=0)
+    """What the default model of a run says, (clips, names): the mean of what its seeds say."""
+    mean: np.ndarray = predictions.told.mean(axis=0)
     return mean
 
 
@@ -179,18 +222,18 @@ def cross_validated(files: Sequence[Path]) -> Predictions:
     """
     each = [read_predictions(path) for path in files]
     said: dict[str, list[np.ndarray]] = {}
-    labels: dict[str, int] = {}
+    truth: dict[str, np.ndarray] = {}
     for own in each:
-        labels |= zip(own.clip_ids, own.labels.tolist(), strict=True)
-        for clip, probabilities in zip(own.clip_ids, of_default_model(own), strict=True):
-            said.setdefault(clip, []).append(probabilities)
+        truth |= zip(own.clip_ids, own.truth, strict=True)
+        for clip, told in zip(own.clip_ids, of_default_model(own), strict=True):
+            said.setdefault(clip, []).append(told)
     clips = tuple(sorted(said))
     unknown = np.full(len(clips), "")
     return Predictions(
-        classes=each[0].classes,
+        target=each[0].target,
         clip_ids=clips,
-        labels=np.array([labels[clip] for clip in clips], dtype=np.int64),
-        probabilities=np.stack([np.mean(said[clip], axis=0) for clip in clips])[None],
+        truth=np.array([truth[clip] for clip in clips]),
+        told=np.stack([np.mean(said[clip], axis=0) for clip in clips])[None],
         speakers=unknown,
         genders=unknown,
     )

@@ -28,7 +28,7 @@ class FoldLead:
 
     Attributes:
         trial: its number. folds: of both.
-        lead: mean UAR less the recipe's.
+        lead: mean score less the recipe's.
         luck: standard error of such a lead.
     """
 
@@ -54,7 +54,7 @@ class Prospect:
     Attributes:
         trials: that have ended, the recipe and failed ones apart. running: that have not.
         best: number of the one whose lead over the recipe is largest against luck.
-        lead: its mean UAR less the recipe's, over the folds that both completed.
+        lead: its mean score less the recipe's, over the folds that both completed.
         luck: standard error of such a lead.
     """
 

@@ -50,7 +50,7 @@ class _Trained:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the highest validation UAR, see `Scoring.best_epoch`; 0 before the first."""
+        """The epoch with the highest validation score, see `Scoring.best_epoch`; 0 before the first."""
         return self._judgement[2]
 
     @property
@@ -109,7 +109,7 @@ class TrialRecord(_Trained):
         if len(self._fold_scores) != self.folds:
             statistic, each = STATISTICS[self.scoring.score], self.scoring.fold_epochs
             curves = (self.epochs[fold * each : (fold + 1) * each] for fold in range(self.folds))
-            self._fold_scores = tuple(statistic([report.val_uar for report in curve]) for curve in curves)
+            self._fold_scores = tuple(statistic([self.scoring.value(report) for report in curve]) for curve in curves)
         return self._fold_scores
 
     @property
@@ -123,7 +123,7 @@ class FinalRun(_Trained):
     """One training run of the finals: a finalist with one seed, or a refit of the winner.
 
     `trial` is the search trial whose configuration it repeats; `seed` counts the seeds of the finals from 1. A refit
-    has no validation: its `val_uar`s are NaN.
+    has no validation: its epochs have no scores.
     """
 
     phase: Phase

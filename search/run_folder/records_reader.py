@@ -15,6 +15,7 @@ from ser_core.config import ConfigError
 from ser_core.earlier_settings import present_settings
 from ser_core.features.placement import Placement, Where
 from ser_core.json_document import DocumentError
+from ser_core.named_scores import OBJECTIVES
 from ser_core.training.report import EpochReport
 
 
@@ -141,7 +142,10 @@ def _placement(event: Mapping[str, Any]) -> Placement | None:
 def _scoring(event: Mapping[str, Any]) -> Scoring:
     """How what starts is scored: the keys are missing where that is how early versions did it."""
     early = EARLIER_SCORING
-    scoring = Scoring(event.get("score", early.score), event.get("fold_epochs", early.fold_epochs))
+    names = ("score", "fold_epochs", "objective")
+    scoring = Scoring(*(event.get(name, getattr(early, name)) for name in names))
     if scoring.score not in STATISTICS:
         raise ValueError(f"unknown score {scoring.score!r}")
+    if scoring.objective not in OBJECTIVES:
+        raise ValueError(f"unknown objective {scoring.objective!r}")
     return scoring

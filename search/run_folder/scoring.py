@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from ser_core.training.report import EpochReport, pooled_uar
+from ser_core.named_scores import EARLIER_OBJECTIVE
+from ser_core.training.report import EpochReport, pooled_score
 
 LAST_EPOCHS = 5
 
@@ -56,35 +57,41 @@ class Scoring:
     """How the reports of one training run become its score.
 
     Where folds are trained one after another, the validation clips of those that are complete are pooled: the value of
-    epoch e is the UAR of what each of these folds predicted after its own epoch e, all clips together. So a fold counts
-    by its clips, and complete folds score as those that are trained side by side. A later fold that is under way adds
-    nothing until it is complete.
+    epoch e is the objective, such as UAR, of what each of these folds predicted after its own epoch e, all clips
+    together. So a fold counts by its clips, and complete folds score as those that are trained side by side. A later
+    fold that is under way adds nothing until it is complete.
 
     Attributes:
         score: name in `STATISTICS`.
         fold_epochs: epochs of each fold where folds are trained one after another, 0 otherwise.
+        objective: name in `ser_core.named_scores.OBJECTIVES`, of what is scored.
     """
 
     score: str = EARLIER_SCORE
     fold_epochs: int = 0
+    objective: str = EARLIER_OBJECTIVE
+
+    def value(self, report: EpochReport) -> float:
+        """The objective after one epoch; NaN where it has none."""
+        return report.score(self.objective)
 
     def folds(self, epochs: int) -> int:
         """Folds that are complete after so many epochs; 0 where folds are not trained one after another."""
         return epochs // self.fold_epochs if self.fold_epochs else 0
 
     def curve(self, reports: Sequence[EpochReport]) -> list[float]:
-        """Validation UAR by epoch, over the folds that are complete or over the first one."""
+        """The objective on validation by epoch, over the folds that are complete or over the first one."""
         folds, each = self.folds(len(reports)), self.fold_epochs
         if folds < 2:
-            return [report.val_uar for report in (reports[:each] if folds else reports)]
+            return [self.value(report) for report in (reports[:each] if folds else reports)]
         own = (reports[fold * each : (fold + 1) * each] for fold in range(folds))
-        return [pooled_uar(epoch) for epoch in zip(*own, strict=True)]
+        return [pooled_score(self.objective, epoch) for epoch in zip(*own, strict=True)]
 
     def of(self, reports: Sequence[EpochReport]) -> float:
         """The score after these epochs, NaN when no epoch has a value."""
         folds = self.folds(len(reports))
-        if folds > 1 and not (last := reports[folds * self.fold_epochs - 1]).clips:
-            return last.val_uar  # all that Optuna kept of a later fold is the score itself, see `reported`
+        if folds > 1 and not (last := reports[folds * self.fold_epochs - 1]).sums:
+            return self.value(last)  # all that Optuna kept of a later fold is the score itself, see `reported`
         return STATISTICS[self.score](self.curve(reports))
 
     def best_epoch(self, reports: Sequence[EpochReport]) -> int:
@@ -99,7 +106,7 @@ class Scoring:
         A later fold that is under way tells what the complete ones score, since a part of its own schedule says nothing
         that could be compared; its last epoch tells the score with it.
         """
-        values, each = [report.val_uar for report in reports], self.fold_epochs
+        values, each = [self.value(report) for report in reports], self.fold_epochs
         for start in range(each, len(reports), each) if each else ():
             end = start + each
             before = self.of(reports[:start])

@@ -99,7 +99,7 @@ def tally(records: RunRecords, max_epochs: int | Mapping[str, int]) -> Tally:
 
 
 def best_trial(records: RunRecords) -> TrialRecord | None:
-    """The trial with the best validation UAR so far, the earliest of equals; failed ones do not count."""
+    """The trial with the best validation score so far, the earliest of equals; failed ones do not count."""
     return Standing(records).best
 
 

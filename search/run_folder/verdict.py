@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from search.run_folder.prospect import LUCK, Prospect
-from search.wording import count, is_number, percent, points, signed_points
+from search.run_folder.run_score import headline_of
+from search.wording import count, is_number
+from ser_core.named_scores import Score
 from spaces.several import SEVERAL
 
 
@@ -22,56 +24,59 @@ def tuning_sentence(result: Mapping[str, Any]) -> str:
     failed = f" The recipe{of} failed: {tuning['recipe_failed']}." if tuning["recipe_failed"] else ""
     if tuning["challenger"] is None:
         return f"The recipe{of} stands: no other configuration{of} came to the end of the finals.{failed}"
-    if not is_number(tuning["uar_difference"]):
+    score = headline_of(result)
+    difference = tuning[f"{score.name}_difference"]
+    if not is_number(difference):
         return f"What tuning was worth cannot be said.{failed}"
-    lead, low, high = (signed_points(share) for share in (tuning["uar_difference"], *tuning["interval"]))
+    lead, low, high = (score.signed(share) for share in (difference, *tuning["interval"]))
     edges = f"95 % interval {low} to {high}" if is_number(tuning["interval"][0]) else "no interval"
     where = f"on {count(tuning['speakers'], 'validation speaker')} ({edges})"
     if tuning["recipe_stands"]:
         best = f"the best challenger, trial {tuning['challenger']},"
-        luck = ", which luck explains" if tuning["uar_difference"] > 0 else ""
-        return f"The recipe{of} stands: {best} is {lead} points UAR from it {where}{luck}."
-    return f"Tuning was worth {lead} points UAR over the recipe{of} {where}.{failed}"
+        luck = ", which luck explains" if difference > 0 else ""
+        return f"The recipe{of} stands: {best} is {lead} {score.points} from it {where}{luck}."
+    return f"Tuning was worth {lead} {score.points} over the recipe{of} {where}.{failed}"
 
 
-def prospect_sentence(found: Prospect, started: int, asked: int) -> str:
-    """Why a search ends before all of its trials."""
-    lead, luck = signed_points(found.lead), points(LUCK * found.luck)
+def prospect_sentence(found: Prospect, started: int, asked: int, score: Score) -> str:
+    """Why a search ends before all of its trials; `score` is what the run is judged by."""
+    lead, luck = score.signed(found.lead), score.digits(LUCK * found.luck)
     return (
         f"The search ends after {started} of {count(asked, 'trial')}: none leads the recipe by more than luck "
-        f"explains. Trial {found.best} comes closest, with {lead} points UAR over the folds that both trained; luck "
-        f"alone makes up to {luck}. --all-trials starts them all."
+        f"explains. Trial {found.best} comes closest, with {lead} {score.points} over the folds that both trained; "
+        f"luck alone makes up to {luck}. --all-trials starts them all."
     )
 
 
 def tuning_note(result: Mapping[str, Any]) -> str:
     """What readers of the sentence's difference should know, where there is room for it; "" without a difference."""
     tuning = result.get("tuning") or {}
-    if not is_number(tuning.get("uar_difference")):
+    if not is_number(tuning.get(f"{headline_of(result).name}_difference")):
         return ""
     return "The challenger was chosen on these speakers, which flatters it."
 
 
-def group_sentences(test: Mapping[str, Any]) -> list[str]:
-    """The worst group of each column in the part `test` of result.json, a sentence a column.
+def group_sentences(test: Mapping[str, Any], score: Score) -> list[str]:
+    """The worst group of each column in the part `test` of result.json, a sentence a column, by what is judged.
 
     "Gender: male is recognised worst, 41.0 % UAR, 8.3 points below the others (-14.1 to -2.5; p = 0.008): shown."
     """
-    return [_group_sentence(column, numbers) for column, numbers in test.get("per_group", {}).items()]
+    return [_group_sentence(column, numbers, score) for column, numbers in test.get("per_group", {}).items()]
 
 
-def _group_sentence(column: str, numbers: Mapping[str, Any]) -> str:
+def _group_sentence(column: str, numbers: Mapping[str, Any], score: Score) -> str:
     worst = numbers["differences"][0]
-    name, uar = worst["group"], numbers["groups"][worst["group"]]["uar"]["value"]
-    start = f"{column[:1].upper()}{column[1:]}: {name} is recognised "
-    if not is_number(worst["uar"]):
-        return f"{start}with a UAR of {percent(uar)}, and shares no emotion with the others."
-    if worst["uar"] == 0 and not is_number(worst["p_holm"]):
-        return f"{column[:1].upper()}{column[1:]}: all groups are recognised alike, with a UAR of {percent(uar)}."
-    below = f"worst, {percent(uar)} UAR, {points(-worst['uar'])} points below the others"
+    name, value = worst["group"], score.text(numbers["groups"][worst["group"]][score.name]["value"])
+    difference, title = worst[score.name], f"{column[:1].upper()}{column[1:]}"
+    start = f"{title}: {name} is recognised "
+    if not is_number(difference):
+        return f"{start}with a {score.label} of {value}, and shares no emotion with the others."
+    if difference == 0 and not is_number(worst["p_holm"]):
+        return f"{title}: all groups are recognised alike, with a {score.label} of {value}."
+    below = f"worst, {value} {score.label}, {score.distance(difference)} below the others"
     if not is_number(worst["p_holm"]):
         return f"{start}{below}: cannot be tested with so few speakers."
-    low, high = map(signed_points, worst["interval"])
+    low, high = map(score.signed, worst["interval"])
     p = worst["p_holm"]
     return (
         f"{start}{below} ({low} to {high}; {'p < 0.001' if p < 0.001 else f'p = {p:.2g}'}): "

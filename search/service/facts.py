@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.finals.model_card import CARD_FILE, SCORES, THIS_MODEL
+from search.finals.model_card import CARD_FILE, THIS_MODEL
 from search.run_folder.architectures import result_model
 from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.documents import read_result_file
 from search.run_folder.paths import RESULT_FILE
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import headline_of, run_score
 from search.run_folder.verdict import tuning_sentence
-from search.wording import NONE, Bounds, Caveat, CaveatFacts, caveats, count, interval, percent, times
+from search.wording import NONE, Bounds, Caveat, CaveatFacts, caveats, count, interval, times
 from ser_core.json_document import DocumentError
+from ser_core.named_scores import SCORES, UAR, Score
 
 NOT_HERE = "The folder of this model says nothing of a test."
 
@@ -30,14 +31,16 @@ class Origin:
 
     Attributes:
         name: what was tuned, on what: "mlp on ravdess".
-        uar: test score, or `NONE`.
+        measure: what it is judged by.
+        score: that of the test, or `NONE`.
         interval: its 95 % interval over speakers, or why there is none.
         tested, tuned, corpus, licence: a sentence or two each.
         caveats: what readers of the score must not overlook.
     """
 
     name: str
-    uar: str
+    measure: Score
+    score: str
     interval: str
     tested: str
     tuned: str
@@ -97,16 +100,19 @@ def _result_of(folder: Path) -> tuple[dict[str, Any], int | None] | None:
 
 def _from_result(result: Mapping[str, Any], seed: int | None) -> Origin:
     test, split, corpus = result["test"], result["split"], result["corpus"]
-    score = run_score(test)
-    value, bounds = score.value, score.interval
+    score = headline_of(result)
+    own = run_score(test, score.name)
+    value, bounds = own.value, own.interval
     if seed is not None:
-        value, bounds = test["uar"]["seeds"][seed], (test["uar"].get("seed_intervals") or [None] * (seed + 1))[seed]
+        seeds = test[score.name]
+        value, bounds = seeds["seeds"][seed], (seeds.get("seed_intervals") or [None] * (seed + 1))[seed]
     heard = "whom it never heard" if split["speaker_independent"] else "whom it heard in training too"
     trials = sum(result["search"]["trials"].values())
     return Origin(
         name=f"{result_model(result)} on {corpus['name']}",
-        uar=percent(value),
-        interval=_interval(bounds, test["speakers"]),
+        measure=score,
+        score=score.text(value),
+        interval=_interval(bounds, test["speakers"], score),
         tested=f"On {count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')} {heard}; the test set was "
         f"read {times(result['test_reads'])}.",
         tuned=f"{count(trials, 'trial')} on other speakers. {tuning_sentence(result)}".strip(),
@@ -119,12 +125,13 @@ def _from_model(folder: Path, architecture: str, about: Mapping[str, Any]) -> Or
     corpus = about.get("corpus")
     corpus = corpus if isinstance(corpus, dict) else {}
     independent = about.get("speaker_independent", True) is not False
-    uar, edges = _card_score(folder)
+    measure, value, edges = _card_score(folder)
     return Origin(
         name=f"{architecture} on {corpus.get('name', 'a corpus that it does not name')}",
-        uar=uar,
+        measure=measure,
+        score=value,
         interval=edges,
-        tested=NOT_HERE if uar == NONE else "As its card says, on clips that it was not trained on.",
+        tested=NOT_HERE if value == NONE else "As its card says, on clips that it was not trained on.",
         tuned="On other speakers than those of the test." if independent else "On speakers of the test too.",
         **_corpus(corpus),
         caveats=tuple(
@@ -143,22 +150,27 @@ def _corpus(corpus: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _interval(bounds: Bounds | None, speakers: int) -> str:
-    words = interval(bounds, speakers=speakers)
+def _interval(bounds: Bounds | None, speakers: int, score: Score) -> str:
+    words = interval(bounds, speakers=speakers, score=score)
     return words if words.startswith("no ") or words == NONE else f"95 % interval over speakers: {words}"
 
 
-def _card_score(folder: Path) -> tuple[str, str]:
-    """Test UAR and its interval from a model card, whose column "this model" has "55.1 (48.0 to 61.2)"."""
+def _card_score(folder: Path) -> tuple[Score, str, str]:
+    """What a model is judged by, its test score and the interval, from the first score in its card.
+
+    The cell in the column "this model" is such as "55.1 (48.0 to 61.2)".
+    """
     try:
         card = (folder / CARD_FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return NONE, NONE
+        return UAR, NONE, NONE
     rows = [[cell.strip() for cell in line.split("|")] for line in card.splitlines() if line.startswith("|")]
-    column = next((row.index(THIS_MODEL) for row in rows if THIS_MODEL in row), None)
-    row = next((row for row in rows if SCORES["uar"] in row), [])
-    found = re.fullmatch(r"([\d.]+) \((.+)\)", row[column]) if column is not None and column < len(row) else None
-    if found is None:
-        return NONE, NONE
-    edges = found[2] if found[2].startswith("no ") else f"95 % interval over speakers: {found[2]} %"
-    return f"{found[1]} %", edges
+    head = next((number for number, row in enumerate(rows) if THIS_MODEL in row), len(rows))
+    measures = {score.label: score for score in SCORES.values()}
+    for row in rows[head + 1 :]:
+        measure = measures.get(row[1].split(" (")[0]) if len(row) == len(rows[head]) else None
+        found = measure and re.fullmatch(r"(-?[\d.]+) \((.+)\)", row[rows[head].index(THIS_MODEL)])
+        if measure and found:
+            edges = found[2] if found[2].startswith("no ") else f"95 % interval over speakers: {found[2]}{measure.unit}"
+            return measure, f"{found[1]}{measure.unit}", edges
+    return UAR, NONE, NONE

@@ -10,6 +10,7 @@ from ser_core.artifact import ArtifactError, Predictor
 from ser_core.batches import BatchModel, batch_model, onnx_batch_model
 from ser_core.ensemble import EnsemblePredictor, load_predictor, models_of
 from ser_core.predict import check_device
+from ser_core.targets import DIMENSIONS
 
 
 def load_service_model(folder: Path, engine: Engine, device: str, scratch: Path) -> tuple[BatchModel, ModelFacts]:
@@ -28,6 +29,10 @@ def load_service_model(folder: Path, engine: Engine, device: str, scratch: Path)
     check_device(device)
     models = models_of(folder)
     predictor = load_predictor(models, device=device)
+    if predictor.target.kind == DIMENSIONS:
+        raise ArtifactError(
+            f"this model rates {', '.join(predictor.target.names)}, and the service tells emotions: use ser predict"
+        )
     if predictor.transductive:
         raise ArtifactError(
             "this model normalises by all clips of a speaker, and who sends a clip is not known: train with "

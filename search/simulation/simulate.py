@@ -117,5 +117,5 @@ def _next_chunk(training: _Training, worker: str, begins: float, chunk_seconds: 
 
 def _report(epoch: int, val_uar: float, seconds: float, *, in_turn: bool) -> EpochReport:
     """An epoch of a curve. Folds that are trained one after another count alike, since a curve knows no clips."""
-    alike: dict[str, tuple[float]] = {"hits": (val_uar,), "clips": (1.0,)} if in_turn else {}
-    return EpochReport.of_uar(epoch, val_uar, seconds, **alike)
+    alike = {"hits": (val_uar,), "clips": (1.0,)} if in_turn else {}
+    return EpochReport.of_score(epoch, val_uar, seconds, sums=alike)

@@ -20,6 +20,7 @@ from search.run_folder.records import DIVERGED, TrialRecord, TrialState
 from search.run_folder.records_writer import RecordWriter
 from search.study.one_architecture import OneArchitectureSampler, OwnTrials, chosen_in_study
 from search.study.samplers import make_sampler, suggest
+from ser_core.named_scores import SCORES
 from spaces.knobs import Space, Value
 from spaces.several import ARCHITECTURE, architectures_in, choice_of
 
@@ -82,7 +83,8 @@ class OpenTrials:
     def end_trained(self, record: TrialRecord) -> None:
         """A trial was trained to its end: it is complete if it has a score."""
         if math.isnan(record.value):
-            self.end(record, TrialState.FAIL, f"{DIVERGED}: no epoch had a validation UAR that is a number")
+            label = SCORES[record.scoring.objective].label
+            self.end(record, TrialState.FAIL, f"{DIVERGED}: no epoch had a validation {label} that is a number")
         else:
             self.end(record, TrialState.COMPLETE, "")
 

@@ -72,7 +72,8 @@ def _write_down(trials: OpenTrials, frozen: FrozenTrial) -> None:
     record = trials.records[number]
     values = sorted(frozen.intermediate_values.items())[len(record.epochs) :]
     if values:
-        reports = [EpochReport.of_uar(epoch, value) for epoch, value in values]
+        objective = record.scoring.objective
+        reports = [EpochReport.of_score(epoch, value, objective=objective) for epoch, value in values]
         writer.epochs(number, reports, worker=record.worker, setup_seconds=0.0)
     writer.trial_ended(number, TrialState(frozen.state.name), frozen.user_attrs.get("reason", ""))
 

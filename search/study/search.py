@@ -21,6 +21,7 @@ from search.study.recovery import recover
 from search.wording import placement_sentence
 from ser_core.errors import UserError
 from ser_core.features.placement import Where
+from ser_core.named_scores import SCORES
 from spaces.knobs import Space, Value
 from spaces.several import architectures_in, chosen_settings, for_choice
 
@@ -208,7 +209,7 @@ class Search:
         if len(whole) < GRACE_TRIALS:
             return
         budget = asha.max_epochs
-        curves = [[report.val_uar for report in trial.epochs[:budget]] for trial in whole]
+        curves = [[trial.scoring.value(report) for report in trial.epochs[:budget]] for trial in whole]
         epochs, agreement = find_grace_epochs(curves, budget, whole[0].scoring.score)
         self._writer.grace_found(GraceChoice(epochs, agreement, tuple(trial.number for trial in whole)))
         asha.place_rungs(epochs)
@@ -230,7 +231,8 @@ class Search:
         hopeless = found is not None and found.nothing_to_gain
         if found is not None and hopeless and not found.running and not self._told:
             self._told = True
-            self._log(prospect_sentence(found, len(self._records), self._trials))
+            score = SCORES[self._records[found.best].scoring.objective]
+            self._log(prospect_sentence(found, len(self._records), self._trials, score))
         return hopeless
 
     def _check_storm(self) -> None:

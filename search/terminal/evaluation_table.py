@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from search.run_folder.paths import EVALUATION_FILE, EVALUATION_PAGE_FILE
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import headline_of, run_score, scores_of_result
 from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences
-from search.terminal.printing import SCORES, plain
-from search.wording import count, interval, percent
+from search.terminal.printing import dimension_lines, plain, score_name
+from search.wording import count, interval
 from ser_core.whole_file import defined
 
 
@@ -23,11 +23,14 @@ def print_evaluation(document: Mapping[str, Any], folder: Path, console: Console
     test = defined(document["test"])
     title = f"{document['data']['corpus']}: {count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}"
     table = Table("", "Value", "95 % interval over speakers", title=plain(title), title_justify="left")
-    for name, label in SCORES.items():
-        score = run_score(test, name)
-        table.add_row(label, percent(score.value), interval(score.interval, speakers=test["speakers"]))
+    for score in scores_of_result(document):
+        own = run_score(test, score.name)
+        bounds = interval(own.interval, speakers=test["speakers"], score=score)
+        table.add_row(score_name(score), score.text(own.value), bounds)
     console.print(table)
-    for sentence in group_sentences(test):
+    for line in dimension_lines({**document, "test": test}):
+        console.print(plain(line), highlight=False)
+    for sentence in group_sentences(test, headline_of(document)):
         console.print(plain(sentence), highlight=False)
     if began := start_sentences(document["start"]):
         console.print(plain(began), highlight=False)

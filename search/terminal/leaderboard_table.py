@@ -10,8 +10,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from search.comparison.leaderboard import Leaderboard
-from search.wording import count, interval, percent, printable, spread
+from search.terminal.printing import score_name
+from search.wording import count, interval, printable, spread
 from ser_core.metrics.paired import Comparison, verdict
+from ser_core.named_scores import SCORES
 
 
 def print_leaderboard(board: Leaderboard, console: Console) -> None:
@@ -20,40 +22,47 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
         console.print(f"[yellow]{escape(printable(warning))}[/]", highlight=False)
     split = " to ".join(dict.fromkeys((board.splits[0], board.splits[-1])))
     title = f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}, split {split}"
+    score, second = board.headline, board.second
     table = Table(
-        "", Column("Run", overflow="fold"), "UAR", "95 % interval over speakers", "Accuracy (WAR)", "Single model, UAR",
+        "", Column("Run", overflow="fold"), score.label, "95 % interval over speakers", score_name(second).capitalize(),
+        f"Single model, {score.label}",
         title=escape(printable(title)), title_justify="left",
     )  # fmt: skip
     for rank, entry in enumerate(board.entries, start=1):
-        uar, war = entry.score["uar"], entry.score["war"]
-        bounds = interval(uar["interval"], speakers=board.speakers)
-        scores = (percent(uar["value"]), bounds, percent(war["value"]), spread(entry.uar.mean, entry.uar.std))
+        own, single = entry.score[score.name], entry.single[score.name]
+        bounds = interval(own["interval"], speakers=board.speakers, score=score)
+        beside = second.text(entry.score[second.name]["value"])
+        scores = (score.text(own["value"]), bounds, beside, spread(single.mean, single.std, score=score))
         table.add_row(str(rank), escape(printable(entry.name)), *scores)
     console.print(table)
     for each in board.comparisons:
-        _say(console, f"{verdict(each)}; {_mcnemar(each)}")
+        _say(console, "; ".join(filter(None, (verdict(each), _mcnemar(each)))))
     if board.comparisons:
+        exact = " McNemar's test treats the clips of a speaker as independent and decides nothing."
         _say(
             console,
-            f"p: difference in UAR over speakers, corrected for {count(len(board.comparisons), 'pair')} (Holm). "
-            f"McNemar's test treats the clips of a speaker as independent and decides nothing.",
+            f"p: difference in {score.label} over speakers, corrected for {count(len(board.comparisons), 'pair')} "
+            f"(Holm).{exact if board.comparisons[0].mcnemar is not None else ''}",
         )
 
 
 def print_ensemble(numbers: Mapping[str, Any], console: Console) -> None:
     """The score of an ensemble of runs and the shares in it, from `Ensemble.numbers`."""
     shares = ", ".join(f"{name} {share:.2f}" for name, share in numbers["weights"].items())
-    uar, war = numbers["test"]["uar"], numbers["test"]["war"]
-    bounds = interval(uar["interval"], speakers=numbers["test"]["speakers"])
+    first, second = (SCORES[name] for name in numbers["leading"][:2])
+    test = numbers["test"]
+    bounds = interval(test[first.name]["interval"], speakers=test["speakers"], score=first)
     _say(
         console,
-        f"Ensemble ({shares}; weights from validation clips): UAR {percent(uar['value'])}, 95 % interval "
-        f"{bounds}, accuracy {percent(war['value'])}",
+        f"Ensemble ({shares}; weights from validation clips): {first.label} {first.text(test[first.name]['value'])}, "
+        f"95 % interval {bounds}, {score_name(second)} {second.text(test[second.name]['value'])}",
     )
 
 
 def _mcnemar(each: Comparison) -> str:
     test = each.mcnemar
+    if test is None:
+        return ""
     return f"McNemar {test.only_first} to {count(test.only_second, 'clip')}, p = {each.mcnemar_p_holm:.2g}"
 
 

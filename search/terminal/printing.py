@@ -15,14 +15,14 @@ from search.run_folder.architectures import architectures_of, first_rungs, model
 from search.run_folder.caveat_facts import facts_of_plan, facts_of_result
 from search.run_folder.paths import DASHBOARD_FILE, FINAL_FOLDER, RESULT_FILE
 from search.run_folder.plan import SearchPlan
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import headline_of, run_score, scores_of_result
 from search.run_folder.rungs import GRACE_TRIALS
 from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences, tuning_sentence
-from search.wording import caveats, count, duration, interval, percent, printable, tags
+from search.wording import caveats, count, duration, interval, printable, tags
 from ser_core.clips import Manifest
-
-SCORES = {"uar": "UAR", "war": "accuracy (WAR)", "macro_f1": "macro F1"}
+from ser_core.named_scores import Score
+from ser_core.targets import DIMENSIONS, kind_of
 
 
 def plain(text: object) -> str:
@@ -91,12 +91,14 @@ def _plan_facts(plan: SearchPlan, manifest: Manifest, clips: Mapping[str, int], 
     return {
         "model": model_text(plan, None),
         "corpus": f"{corpus.name}: {count(corpus.clips, 'clip')}, {count(corpus.speakers, 'speaker')}",
-        "classes": ", ".join(manifest.classes),
+        "target": plan.target,
+        "dimensions" if kind_of(plan.target) == DIMENSIONS else "classes": ", ".join(manifest.target.names),
         "split": f"{plan.split}: {parts} clips",
         "validation speakers": ", ".join(plan.speakers.validation),
         **({"inner folds": "; ".join(", ".join(names) for names in plan.inner_folds)} if plan.inner_folds else {}),
         "test speakers": ", ".join(plan.speakers.test),
         "search": f"{count(plan.limits.trials, 'trial')} of at most {_budget(plan)}, {plan.sampler}, seed {plan.seed}",
+        "objective": f"{plan.headline.label}, {plan.headline.meaning}",
         "score": plan.score,
         "ASHA": _asha_facts(plan),
         "finals": _finals_facts(plan),
@@ -156,6 +158,24 @@ def knob_text(knob: Mapping[str, Any]) -> str:
     return text if when is None else f"{text}; if {when['name']} is {' or '.join(map(str, when['values']))}"
 
 
+def score_name(score: Score) -> str:
+    """A score in a table: accuracy goes by both of its names."""
+    return "accuracy (WAR)" if score.name == "war" else score.label
+
+
+def dimension_lines(result: Mapping[str, Any]) -> list[str]:
+    """The scores of each dimension of the default model, a line each; none where classes are predicted."""
+    lines = []
+    for name, own in result["test"].get("per_dimension", {}).items():
+        parts = []
+        for score in scores_of_result(result):
+            numbers = own[score.name]["ensemble"]
+            bounds = interval(numbers["interval"], speakers=result["test"]["speakers"], score=score)
+            parts.append(f"{score.label} {score.text(numbers['value'])} ({bounds})")
+        lines.append(f"{name}: {', '.join(parts)}")
+    return lines
+
+
 def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> None:
     """The test scores with their uncertainty, what the search cost, and where everything lies."""
     test, search, corpus, split = (result[key] for key in ("test", "search", "corpus", "split"))
@@ -164,18 +184,20 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
         f"{tags(facts_of_result(result))}: {count(test['clips'], 'test clip')} of {count(test['speakers'], 'speaker')}"
         f"{', test set read once' if result['test_reads'] == 1 else ''}"
     )
-    scores = {label: run_score(test, name) for name, label in SCORES.items()}
+    scores = {score: run_score(test, score.name) for score in scores_of_result(result)}
     first = next(iter(scores.values()))
     table = Table(
         "Test", first.of.capitalize(), "95 % interval over speakers", *(["Single model"] if first.single else [])
     )
-    for label, score in scores.items():
-        bounds = interval(score.interval, speakers=test["speakers"])
-        table.add_row(label, percent(score.value), bounds, *([score.single] if score.single else []))
+    for score, own in scores.items():
+        bounds = interval(own.interval, speakers=test["speakers"], score=score)
+        table.add_row(score_name(score), score.text(own.value), bounds, *([own.single] if own.single else []))
     console.print(table)
+    for line in dimension_lines(result):
+        console.print(plain(line), highlight=False)
     if verdict := tuning_sentence(result):
         console.print(plain(verdict), highlight=False)
-    for sentence in group_sentences(test):
+    for sentence in group_sentences(test, headline_of(result)):
         console.print(plain(sentence), highlight=False)
     counts = search["trials"]
     console.print(

@@ -24,7 +24,8 @@ from search.run_folder.finals_rule import finalists_of
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, RunRecords, TrialRecord
 from search.run_folder.standing import Standing, Tally
-from search.wording import NONE, count, percent, printable, tags, value_text
+from search.wording import NONE, count, printable, tags, value_text
+from ser_core.named_scores import Score
 from spaces.several import for_choice
 
 FRAME_SECONDS = 0.25
@@ -137,14 +138,14 @@ class Progress:
         if self._records.trials:
             parts += [_states(counted, self._plan.limits.trials).plain, _epochs(counted)]
         if best is not None:
-            parts.append(f"best {percent(best.value)} (trial {best.number}, epoch {best.best_epoch})")
+            parts.append(f"best {self._plan.headline.text(best.value)} (trial {best.number}, epoch {best.best_epoch})")
         return " | ".join([*parts, self._times(counted)])
 
     def _best(self) -> Text:
         best = self._standing.best
         if best is None:
             return Text("no epoch has ended yet", style="dim")
-        head = f"{percent(best.value)} UAR"
+        head = f"{self._plan.headline.text(best.value)} {self._plan.headline.label}"
         text = Text.assemble((head, "bold green"), f"  trial {best.number}, epoch {best.best_epoch}")
         values = "  ".join(f"{name}={value_text(value)}" for name, value in best.params.items())
         return text.append(f"\n{values}", style="dim")
@@ -169,10 +170,11 @@ class Progress:
     def _running(self) -> Table:
         running = self._standing.running
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for heading in ("running", "epoch", "last UAR", "best UAR"):
+        label = self._plan.headline.label
+        for heading in ("running", "epoch", f"last {label}", f"best {label}"):
             table.add_column(heading, justify="left" if heading == "running" else "right")
         for trial in running[:MOST_RUNNING]:
-            table.add_row(f"trial {trial.number}", self._epochs_of(trial), *_scores(trial))
+            table.add_row(f"trial {trial.number}", self._epochs_of(trial), *_scores(trial, self._plan.headline))
         if len(running) > MOST_RUNNING:
             table.add_row(f"and {len(running) - MOST_RUNNING} more")
         return table
@@ -235,8 +237,8 @@ def _epochs(counted: Tally) -> str:
     return f"{count(counted.epochs_trained, 'epoch')} trained, {saved}"
 
 
-def _scores(trial: TrialRecord) -> tuple[str, str]:
+def _scores(trial: TrialRecord, score: Score) -> tuple[str, str]:
     if not trial.epochs or not math.isfinite(trial.value):
         return NONE, NONE
-    last = trial.epochs[-1].val_uar
-    return (percent(last) if math.isfinite(last) else "NaN", percent(trial.value))
+    last = trial.scoring.value(trial.epochs[-1])
+    return (score.text(last) if math.isfinite(last) else "NaN", score.text(trial.value))

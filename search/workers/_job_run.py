@@ -215,14 +215,14 @@ class JobRun:
                 raise ValueError(
                     f"{self._job.name} trained its folds in turn, so it has the models of none but the last"
                 )
-            rows, probabilities = run.predict_validation()
+            rows, told = run.predict_validation()
             store = self._store_of(full_config(self._context.model, self._job.params))
             write_predictions(
                 folder / self._job.predictions_file,
+                target=store.target,
                 clip_ids=[store.clip_ids[row] for row in rows],
-                labels=store.labels[rows],
-                probabilities=probabilities,
-                classes=store.classes,
+                truth=store.truth[rows],
+                told=told,
             )
 
     def _save_if_due(self, run: Training) -> None:

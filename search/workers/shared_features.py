@@ -162,7 +162,7 @@ def _map(store: FeatureStore, rows: np.ndarray, folder: Path) -> SharedStore:
     del content["frames"]
     content |= {
         "offsets": arrays[1],
-        "labels": store.labels[rows],
+        "truth": store.truth[rows],
         "clip_ids": tuple(store.clip_ids[row] for row in rows),
     }
     return SharedStore(ray.put(content), str((target / "frames.npy").resolve()))

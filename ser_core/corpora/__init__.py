@@ -36,6 +36,9 @@ from ser_core.corpora._manifest import MANIFEST_SUFFIXES, scan_manifest
 from ser_core.corpora._progress import Progress, progress_bars, silent
 from ser_core.corpora._recognition import Recognised, recognise
 from ser_core.corpora._scan import AUDIO_SUFFIXES, Corpus, Scan, scan_folder
+from ser_core.corpora._wanted import Wanted
+from ser_core.ratings import dimensions_in, rated, voted, without_numbers
+from ser_core.targets import EMOTION, VOTES
 
 __all__ = ["Progress", "corpora", "corpus_module", "load_corpus", "named_corpus", "progress_bars", "recognised"]
 
@@ -65,7 +68,13 @@ def corpus_module(name: str) -> Corpus:
 
 
 def load_corpus(
-    where: str, *, skip_bad: bool, classes: str | None, cache_dir: Path, progress: Progress | None = None
+    where: str,
+    *,
+    skip_bad: bool,
+    classes: str | None,
+    cache_dir: Path,
+    target: str = EMOTION,
+    progress: Progress | None = None,
 ) -> Manifest:
     """Find, check and list the clips of a corpus.
 
@@ -78,6 +87,8 @@ def load_corpus(
             else recognised by the names of its files.
         skip_bad: leave bad files out and list them in `Manifest.skipped`, instead of raising.
         classes: see `Manifest.with_classes`.
+        target: what is predicted: `emotion`, `votes` (`ser_core.ratings.voted`), or columns of ratings with commas
+            between.
         cache_dir: for what is downloaded, made, unpacked and remembered.
         progress: told what takes long and how far it is; `progress_bars` draws it.
 
@@ -86,7 +97,7 @@ def load_corpus(
             with reasons), a failed download, or classes that the corpus does not have.
     """
     progress = progress or silent
-    name, scan = _scan(where, cache_dir, progress)
+    name, scan = _scan(where, cache_dir, progress, Wanted.of(target, classes))
     checked = check_audio(scan.clips, cache_dir=cache_dir, progress=progress)
     unusable = problems(scan.clips, checked)
     skipped = (*scan.problems, *unusable)
@@ -106,7 +117,20 @@ def load_corpus(
         columns={name: values[usable] for name, values in scan.columns.items()},
     )
     _warn_of_repeated(where, manifest)
-    return manifest.with_classes(classes)
+    if target == EMOTION:
+        return manifest.with_classes(classes)
+    return voted(manifest, classes) if target == VOTES else _rated(manifest, target, classes, where, skip_bad=skip_bad)
+
+
+def _rated(manifest: Manifest, target: str, classes: str | None, where: str, *, skip_bad: bool) -> Manifest:
+    """The clips with ratings of the dimensions that a target names."""
+    if classes is not None:
+        raise CorpusError(f"--classes {classes}: --target {target} predicts ratings, which have no classes")
+    dimensions = dimensions_in(target)
+    lacking = tuple(without_numbers(manifest, dimensions))
+    if lacking and not skip_bad:
+        raise CorpusError(_bad_files(where, lacking, len(manifest.clips)))
+    return replace(rated(manifest, dimensions), skipped=(*manifest.skipped, *lacking))
 
 
 def _warn_of_repeated(where: str, manifest: Manifest) -> None:
@@ -121,24 +145,24 @@ def _warn_of_repeated(where: str, manifest: Manifest) -> None:
         _log.warning("%s: recordings that are there more than once: %s%s", where, shown, more)
 
 
-def _scan(where: str, cache_dir: Path, progress: Progress) -> tuple[str, Scan]:
+def _scan(where: str, cache_dir: Path, progress: Progress, wanted: Wanted) -> tuple[str, Scan]:
     """Corpus name and clips for a value of `--data`."""
     if where in corpora():
         module = corpus_module(where)
-        return where, scan_folder(module, module.obtain(cache_dir, progress))
+        return where, scan_folder(module, module.obtain(cache_dir, progress), wanted)
     name, text = named_corpus(where)
     path = Path(text).expanduser()
     if path.is_dir():
-        listed = None if name else scan_listed_folder(path, _known())
-        return (path.resolve().name, listed) if listed else _scan_below(path, where, name)
+        listed = None if name else scan_listed_folder(path, _known(), wanted)
+        return (path.resolve().name, listed) if listed else _scan_below(path, where, name, wanted)
     if not path.is_file():
         raise CorpusError(
             f"--data {where}: no such file or folder, and no corpus of that name ({', '.join(corpora())})"
         )
     if path.suffix.lower() == ".zip":
-        return _scan_below(unpacked_zip(path, cache_dir, progress), where, name)
+        return _scan_below(unpacked_zip(path, cache_dir, progress), where, name, wanted)
     if path.suffix.lower() in MANIFEST_SUFFIXES:
-        return path.stem, scan_manifest(path, _known())
+        return path.stem, scan_manifest(path, _known(), wanted)
     raise CorpusError(
         f"--data {where}: expected a folder, a .zip or a manifest ({', '.join(MANIFEST_SUFFIXES)}); "
         f"got a {path.suffix or 'nameless kind of'} file"
@@ -160,10 +184,10 @@ def recognised(root: Path, names: Iterable[str] = ()) -> dict[str, Recognised]:
     return recognise(root, {name: corpus_module(name) for name in names or corpora()})
 
 
-def _scan_below(root: Path, where: str, name: str | None) -> tuple[str, Scan]:
+def _scan_below(root: Path, where: str, name: str | None, wanted: Wanted) -> tuple[str, Scan]:
     """The clips of a corpus below its folder, by its name or else of the corpus that knows most of the files there."""
     name = _checked_name(root, where, name)
-    scan = scan_folder(corpus_module(name), root)
+    scan = scan_folder(corpus_module(name), root, wanted)
     if scan.left_out:
         _log.warning("%s: left out %d files that are not speech clips of %s", where, scan.left_out, name)
     return name, scan

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from ser_core.clips import CorpusError
@@ -14,6 +15,7 @@ from ser_core.corpora._audformat import audformat_rows
 from ser_core.corpora._columns import columns_of
 from ser_core.corpora._manifest import PARTS, Rows, manifest_rows, scan_rows
 from ser_core.corpora._scan import Corpus, Scan
+from ser_core.corpora._wanted import Wanted
 
 KALDI_LABELS = ("utt2emo", "utt2emotion", "text")
 """Files of a Kaldi data folder that may say the emotion of an utterance, in this order."""
@@ -22,20 +24,20 @@ _KALDI = {"utt2spk": "speaker", "utt2lang": "language", "utt2split": "split"}
 _METADATA = ("metadata.csv", "metadata.jsonl")
 
 
-def scan_listed_folder(root: Path, known: Mapping[str, Corpus]) -> Scan | None:
+def scan_listed_folder(root: Path, known: Mapping[str, Corpus], wanted: Wanted) -> Scan | None:
     """The clips that a folder lists in one of these ways; None for a folder without such a list.
 
     Raises:
         CorpusError: a list that is not whole, or an audformat database without the library.
     """
     kinds: tuple[tuple[bool, Path, Callable[[Path], Rows]], ...] = (
-        ((root / "db.yaml").is_file(), root / "db.yaml", audformat_rows),
+        ((root / "db.yaml").is_file(), root / "db.yaml", partial(audformat_rows, wanted=wanted)),
         ((root / "wav.scp").is_file(), root / "wav.scp", kaldi_rows),
-        (bool(_metadata(root)), root, audiofolder_rows),
+        (bool(_metadata(root)), root, partial(audiofolder_rows, wanted=wanted)),
     )
     for found, list_, rows in kinds:
         if found:
-            return scan_rows(list_, root, rows(root), known, upwards=rows is kaldi_rows)
+            return scan_rows(list_, root, rows(root), known, wanted, upwards=rows is kaldi_rows)
     return None
 
 
@@ -82,13 +84,13 @@ def _table(path: Path) -> dict[str, str]:
     return {words[0]: words[1] if len(words) > 1 else "" for words in lines}
 
 
-def audiofolder_rows(root: Path) -> Rows:
+def audiofolder_rows(root: Path, wanted: Wanted) -> Rows:
     """The clips of a Hugging Face audio folder: its metadata, and that of folders for its splits; `file_name` starts at
     the folder of its metadata."""
     for metadata in _metadata(root):
         folder = metadata.parent.relative_to(root)
         part = PARTS.get(folder.parts[0].lower(), "") if folder.parts else ""
-        for number, columns, cells in manifest_rows(metadata):
+        for number, columns, cells in manifest_rows(metadata, wanted):
             name = columns.chosen["path"]
             moved = {**cells, name: str(folder / str(cells[name])) if cells.get(name) else ""}
             if part and "split" not in columns.chosen:

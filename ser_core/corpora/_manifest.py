@@ -18,15 +18,19 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ser_core.clips import Clip, CorpusError, SkippedFile, emotion_word
+from ser_core.clips import RATED, Clip, CorpusError, SkippedFile, emotion_word
 from ser_core.corpora._columns import Columns, columns_of, warn_of_unused
 from ser_core.corpora._identities import check_identities, is_number
 from ser_core.corpora._scan import COLUMNS, BadName, ColumnsOfClips, Corpus, Scan
 from ser_core.corpora._segments import file_seconds, span_of
+from ser_core.corpora._votes import Votes
+from ser_core.corpora._wanted import EMOTIONS, Wanted
+from ser_core.targets import DIMENSIONS
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 
@@ -55,42 +59,47 @@ Rows = Iterable[tuple[int | str, Columns, Cells]]
 """Where each line is (its number in the manifest, or that and the name of another file), its columns, and its cells."""
 
 
-def scan_manifest(path: Path, known: Mapping[str, Corpus]) -> Scan:
+def scan_manifest(path: Path, known: Mapping[str, Corpus], wanted: Wanted = EMOTIONS) -> Scan:
     """The clips that a manifest lists, in its order, and the lines that name none.
 
     Args:
         path: the manifest; relative audio paths start at its folder.
         known: corpora by name, which can tell the speaker from a file name.
+        wanted: what is to be predicted: the emotion, of which each line needs a word; ratings in columns; or votes, in
+            columns or in several lines of one clip.
 
     Raises:
         CorpusError: a file that is not text, lacks a column, holds no line, or writes one speaker or emotion in two
             ways.
     """
-    return scan_rows(path, path.parent, manifest_rows(path), known)
+    return scan_rows(path, path.parent, manifest_rows(path, wanted), known, wanted)
 
 
-def manifest_rows(path: Path) -> Rows:
+def manifest_rows(path: Path, wanted: Wanted) -> Rows:
     """The lines of a manifest, by its suffix.
 
     Raises:
         CorpusError: a file that lacks a column, or a line that is no JSON object.
     """
-    return _json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path)
+    return _json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path, wanted)
 
 
-def scan_rows(path: Path, folder: Path, rows: Rows, known: Mapping[str, Corpus], *, upwards: bool = False) -> Scan:
+def scan_rows(
+    path: Path, folder: Path, rows: Rows, known: Mapping[str, Corpus], wanted: Wanted, *, upwards: bool = False
+) -> Scan:
     """The clips that lines name; see `scan_manifest`.
 
     Args:
         path: names the lines in messages.
         folder: where relative audio paths start.
         rows: the lines; read once, and none of them kept.
+        wanted: see `scan_manifest`.
         upwards: audio paths may start in any folder above, too.
     """
     clips: dict[str, Clip] = {}
     problems, genders, unused = [], Counter[str](), set[str]()
-    further = ColumnsOfClips()
-    read = _ClipReader(folder, known)
+    further, votes = ColumnsOfClips(), Votes()
+    read = _ClipReader(folder, known, wanted)
     try:
         for number, columns, cells in _without_collector(rows):
             row: Mapping[str, str] = {}
@@ -98,7 +107,11 @@ def scan_rows(path: Path, folder: Path, rows: Rows, known: Mapping[str, Corpus],
             try:
                 row = columns.row(cells)
                 clip = read(row, upwards=upwards or columns.chosen.get("path") == "wav")
+                if wanted.several_lines:
+                    votes.add(clip.clip_id, clip.emotion)
                 if clip.clip_id in clips:
+                    if wanted.several_lines and _same(clip, clips[clip.clip_id]):
+                        continue
                     raise BadName(f"{clip.shown} is listed twice")
                 further.add(len(clips), {name: row[name] for name in COLUMNS if name in row} | columns.further(cells))
                 clips[clip.clip_id] = clip
@@ -111,11 +124,19 @@ def scan_rows(path: Path, folder: Path, rows: Rows, known: Mapping[str, Corpus],
         raise CorpusError(f"{path} is not a table in UTF-8 text ({error}): save it as UTF-8") from error
     if not clips and not problems:
         raise CorpusError(f"{path} lists no clips")
-    warn_of_unused(path, unused)
+    warn_of_unused(path, (name for name in unused if not wanted.uses(name)))
     check_identities(path, "speaker", {clip.speaker for clip in clips.values()})
-    check_identities(path, "emotion", {clip.emotion for clip in clips.values()})
+    check_identities(path, "emotion", {clip.emotion for clip in clips.values()} | votes.words)
     _warn_of_genders(path, genders)
-    return Scan(clips=tuple(clips.values()), columns=further.arrays(len(clips)), problems=tuple(problems))
+    cells = further.arrays(len(clips))
+    if wanted.several_lines:
+        cells |= votes.columns(list(clips), cells)
+    return Scan(clips=tuple(clips.values()), columns=cells, problems=tuple(problems))
+
+
+def _same(one: Clip, other: Clip) -> bool:
+    """True for lines that differ in nothing but what a listener said."""
+    return replace(one, emotion=other.emotion) == other
 
 
 def _warn_of_genders(path: Path, words: Mapping[str, int]) -> None:
@@ -130,7 +151,7 @@ def _warn_of_genders(path: Path, words: Mapping[str, int]) -> None:
         )
 
 
-def _table_rows(path: Path) -> Iterator[tuple[int, Columns, Cells]]:
+def _table_rows(path: Path, wanted: Wanted) -> Iterator[tuple[int, Columns, Cells]]:
     """(line number, columns, cells by column) of a CSV or TSV; a byte order mark and spaces around commas do not
     matter."""
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -139,11 +160,13 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Columns, Cells]]:
         reader = csv.reader(file, delimiter=_delimiter(path, first), skipinitialspace=True)
         header = [name.strip().lower() for name in next(reader, [])]
         columns = columns_of(path, header)
-        missing = [ours for ours in ("path", "speaker", "emotion") if ours not in columns.chosen]
+        needed = ("path", "speaker", *(["emotion"] if wanted.emotion else []))
+        missing = [ours for ours in needed if ours not in columns.chosen]
         if missing:
             lfs = ". It is a Git LFS pointer: run git lfs pull" if first.startswith(LFS_POINTER) else ""
             raise CorpusError(
-                f"{path} must have the columns path (or file), speaker and emotion; missing: {', '.join(missing)}; "
+                f"{path} must have the columns path (or file), {' and '.join(needed[1:])}; missing: "
+                f"{', '.join(missing)}; "
                 f"its first line reads {', '.join(header)[:200]!r}{lfs}"
             )
         for cells in reader:
@@ -201,8 +224,8 @@ def _without_collector(rows: Rows) -> Rows:
 class _ClipReader:
     """Makes clips of lines. Words that many lines share are kept once: there may be a million lines."""
 
-    def __init__(self, folder: Path, known: Mapping[str, Corpus]) -> None:
-        self._folder, self._known = folder, known
+    def __init__(self, folder: Path, known: Mapping[str, Corpus], wanted: Wanted) -> None:
+        self._folder, self._known, self._wanted = folder, known, wanted
         self._length = lru_cache(maxsize=64)(file_seconds)  # neighbouring lines name parts of one file
         self._words: dict[str, str] = {}
         self._emotions: dict[str, str] = {}
@@ -231,6 +254,8 @@ class _ClipReader:
 
     def _emotion(self, row: Mapping[str, str]) -> str:
         text = row.get("emotion")
+        if self._wanted.kind == DIMENSIONS or (not text and not self._wanted.emotion):
+            return RATED
         if not text:
             raise BadName("no emotion")
         if text not in self._emotions:

@@ -13,6 +13,7 @@ import numpy as np
 from ser_core.clips import Clip, SkippedFile
 from ser_core.corpora._progress import Progress
 from ser_core.corpora._tables import Row, Table
+from ser_core.corpora._wanted import EMOTIONS, Wanted
 
 AUDIO_SUFFIXES = (".wav", ".flac")
 COLUMNS = ("language", "session")
@@ -78,11 +79,11 @@ class Scan:
     left_out: int = 0
 
 
-def scan_folder(corpus: Corpus, root: Path) -> Scan:
+def scan_folder(corpus: Corpus, root: Path, wanted: Wanted = EMOTIONS) -> Scan:
     """Find the clips of `corpus` at any depth below `root`; copies of a clip count once, the shallowest first."""
     found: dict[str, tuple[Path, Labels]] = {}
     problems, left_out = [], 0
-    labels = labels_below(corpus, root)
+    labels = labels_below(corpus, root, wanted)
     for path in sorted(audio_files(root), key=lambda path: (len(path.parts), path.as_posix())):
         try:
             said = labels(PurePosixPath(path.relative_to(root).as_posix()))
@@ -117,7 +118,7 @@ def _clip(found: tuple[Path, Labels]) -> Clip:
     )
 
 
-def labels_below(corpus: Corpus, root: Path) -> Callable[[PurePosixPath], Labels | None]:
+def labels_below(corpus: Corpus, root: Path, wanted: Wanted = EMOTIONS) -> Callable[[PurePosixPath], Labels | None]:
     """The `labels` of a corpus whose folder is `root`, with what its tables there say.
 
     Raises:
@@ -135,18 +136,18 @@ def labels_below(corpus: Corpus, root: Path) -> Callable[[PurePosixPath], Labels
         if said.clip_id not in rows:
             raise BadName(f"no line of {' or '.join(table.files)} is about {said.clip_id}")
         row = rows[said.clip_id]
-        return None if row is None else _with_row(said, row, emotions)
+        return None if row is None else _with_row(said, row, emotions, wanted)
 
     return labels
 
 
-def _with_row(said: Labels, row: Row, emotions: Mapping[str, str | None]) -> Labels | None:
+def _with_row(said: Labels, row: Row, emotions: Mapping[str, str | None], wanted: Wanted) -> Labels | None:
     known = dict(row)
     code = known.pop("emotion")
     if code not in emotions:
         raise BadName(f"unknown emotion {code!r}: expected {', '.join(emotions)}")
     word = emotions[code]
-    if word is None:
+    if word is None or not wanted.keeps(word):
         return None
     own = {name: known.pop(name) for name in ("speaker", "gender", "part") if name in known}
     return replace(said, emotion=word, **own, further=known)

@@ -4,7 +4,8 @@
 `SessionN/sentences/wav/DIALOGUE`, labels in `SessionN/dialog/EmoEvaluation/*.txt`. A name is `dialogue_speaker and
 number`: Ses01F_impro04_M003 is said by the man, whatever the letter of the dialogue.
 
-Clips without agreement (`xxx`) and of other emotions (`oth`) are left out. The field's four classes of 5,531 clips,
+Clips without agreement (`xxx`) and of other emotions (`oth`) are left out, unless `--classes` names `no_agreement` or
+`other`; ratings (`--target arousal,valence,dominance`) are of all clips. The field's four classes of 5,531 clips,
 which EmoBox uses too, are `--classes neutral,happy=happy+excited,sad,angry`. Valence, arousal and dominance are kept
 as columns.
 """
@@ -15,6 +16,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ser_core.clips import NO_AGREEMENT, OTHER
 from ser_core.corpora._names import Names
 from ser_core.corpora._scan import Labels
 from ser_core.corpora._source import elsewhere
@@ -39,8 +41,8 @@ EMOTIONS = {
     "neu": "neutral",
     "sad": "sad",
     "sur": "surprised",
-    "oth": None,
-    "xxx": None,
+    "oth": OTHER,
+    "xxx": NO_AGREEMENT,
 }
 
 # Ma et al. 2024, "EmoBox", arXiv 2406.07162: one session is tested, from data/iemocap of its repository

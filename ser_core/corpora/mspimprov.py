@@ -1,7 +1,8 @@
 """MSP-IMPROV: dyadic improvisations of 12 actors in 6 sessions.
 
 Clips lie in `sessionN/SCENARIO/TYPE`, labels in `Evaluation.txt`. In `MSP-IMPROV-S01A-F01-P-FM01`, F01 is the speaker:
-the woman of session 1. Clips without agreement (X) and of other emotions (O) are left out. Arousal, valence and
+the woman of session 1. Clips without agreement (X) and of other emotions (O) are left out, unless `--classes` names
+`no_agreement` or `other`; ratings (`--target arousal,valence,dominance`) are of all clips. Arousal, valence and
 dominance are kept as columns.
 """
 
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ser_core.clips import NO_AGREEMENT, OTHER
 from ser_core.corpora._names import Names
 from ser_core.corpora._scan import Labels
 from ser_core.corpora._source import elsewhere
@@ -25,7 +27,7 @@ LICENCE = "academic licence of the University of Texas at Dallas, by request"
 SYNTHETIC = False
 SOURCE = "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Improv.html"
 
-EMOTIONS = {"A": "angry", "H": "happy", "N": "neutral", "S": "sad", "O": None, "X": None}
+EMOTIONS = {"A": "angry", "H": "happy", "N": "neutral", "S": "sad", "O": OTHER, "X": NO_AGREEMENT}
 
 EXAMPLES = {
     "session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav": Labels(

@@ -2,7 +2,8 @@
 
 Clips lie in `Audios` (or `Audio`), labels in `Labels/labels_consensus.csv` (`labels_concensus.csv` in old releases).
 The corpus's own split is its default: Train, Development, and Test1 as test; Test2 and Test3 are left out. So are
-clips without agreement (X) and of other emotions (O). Arousal, valence and dominance are kept as columns.
+clips without agreement (X) and of other emotions (O), unless `--classes` names `no_agreement` or `other`; ratings
+(`--target arousal,valence,dominance`) are of all clips. Arousal, valence and dominance are kept as columns.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ser_core.clips import NO_AGREEMENT, OTHER
 from ser_core.corpora._names import Names
 from ser_core.corpora._scan import Labels
 from ser_core.corpora._source import elsewhere
@@ -33,8 +35,8 @@ EMOTIONS = {
     "N": "neutral",
     "S": "sad",
     "U": "surprised",
-    "O": None,
-    "X": None,
+    "O": OTHER,
+    "X": NO_AGREEMENT,
 }
 PARTS = {"Train": "train", "Development": "validation", "Validation": "validation", "Test1": "test"}
 

@@ -37,6 +37,7 @@ from ser_core.features.normalisation import Normalisation, as_float, normalisati
 from ser_core.features.precision import as_stored
 from ser_core.features.size import is_left_in_files, known_bins, known_type
 from ser_core.features.transforms import settings_key
+from ser_core.targets import Target
 
 Progress = Callable[[int, int], None]
 """Called with (clips done, clips in all)."""
@@ -44,15 +45,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureStore:
-    """Features of clips of different lengths, end to end, with their labels.
+    """Features of clips of different lengths, end to end, with what is to be predicted of them.
 
     Attributes:
         frames: (total_frames, bins); clip i holds rows offsets[i] to offsets[i + 1]. float32, float16, or int16
             samples, see `ser_core.features.normalisation.as_float`. A C-contiguous ndarray, which may be read-only, or
             what stands for one.
         offsets: (clips + 1,) int64, from 0, increasing.
-        labels: (clips,) int64, positions in `classes`.
+        truth: of every clip: (clips,) int64, positions in the target's names, or (clips, names) float64.
         clip_ids: as in the manifest.
+        target: what is to be predicted.
         settings: what the frames were computed with.
         fingerprint: of audio, settings and code; the same for every selection of rows.
 
@@ -62,18 +64,18 @@ class FeatureStore:
 
     frames: Frames
     offsets: np.ndarray
-    labels: np.ndarray
+    truth: np.ndarray
     clip_ids: tuple[str, ...]
-    classes: tuple[str, ...]
+    target: Target
     settings: FeatureConfig
     fingerprint: str
 
     def __post_init__(self) -> None:
         clips = len(self.clip_ids)
-        if self.offsets.shape != (clips + 1,) or self.labels.shape != (clips,):
+        if self.offsets.shape != (clips + 1,) or self.truth.shape[:1] != (clips,):
             raise ValueError(
                 f"{clips} clips need {clips + 1} offsets and {clips} labels; "
-                f"got shapes {self.offsets.shape} and {self.labels.shape}"
+                f"got shapes {self.offsets.shape} and {self.truth.shape}"
             )
         if len(self.frames.shape) != 2 or self.offsets[0] != 0 or self.offsets[-1] != self.frames.shape[0]:
             raise ValueError(
@@ -114,7 +116,7 @@ class FeatureStore:
             for start, stop, clip in zip(offsets, offsets[1:], self.clips(rows), strict=False):
                 frames[start:stop] = clip
         clip_ids = tuple(self.clip_ids[row] for row in rows)
-        return replace(self, frames=frames, offsets=offsets, labels=self.labels[rows], clip_ids=clip_ids)
+        return replace(self, frames=frames, offsets=offsets, truth=self.truth[rows], clip_ids=clip_ids)
 
     def clips(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """The features (frames, bins) of every clip, or of the clips `rows`, one after another, to be used at once."""
@@ -193,9 +195,9 @@ class CorpusFeatures:
         return FeatureStore(
             frames=frames,
             offsets=offsets,
-            labels=self.manifest.labels[chosen],
+            truth=self.manifest.truth[chosen],
             clip_ids=tuple(self.manifest.clips[row].clip_id for row in chosen),
-            classes=self.manifest.classes,
+            target=self.manifest.target,
             settings=settings,
             fingerprint=fingerprint,
         )

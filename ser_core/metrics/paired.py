@@ -1,9 +1,9 @@
-"""Classifiers on the same clips: by how much one has the higher UAR, and whether chance explains that.
+"""Models on the same clips: by how much one has the higher score, and whether chance explains that.
 
-The test that decides knows that clips of one speaker resemble one another: a t test of the difference in UAR, with the
-standard error of a bootstrap that draws whole speakers, the same for both classifiers. Its interval and its p-value
-belong together. McNemar's test stands beside it because papers report it; it takes clips for independent, so that its
-p-values are too small where speakers differ in which classifier suits them.
+The test that decides knows that clips of one speaker resemble one another: a t test of the difference in the objective,
+such as UAR, with the standard error of a bootstrap that draws whole speakers, the same for both models. Its interval
+and its p-value belong together. McNemar's test stands beside it because papers report it; it takes clips for
+independent, so that its p-values are too small where speakers differ in which classifier suits them.
 
 How often equal classifiers are told apart at the 5 % level, in simulation: 5 % with 4 to 24 speakers and 1 % with 2;
 6 % when speakers' differences are skewed; at worst 11 % (8 and 12 speakers), when one speaker in ten is an outlier. The
@@ -23,7 +23,10 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from ser_core.metrics.scores import Interval, resampled_sums, speaker_confusions, standard_error, t_interval, uar
+from ser_core.metrics.resampled import speaker_sums
+from ser_core.metrics.scores import Interval, resampled_sums, standard_error, t_interval
+from ser_core.named_scores import Score
+from ser_core.targets import Emotions, Target, headline
 
 SIGNIFICANCE = 0.05
 """A difference is shown when its p-value, corrected for the number of pairs, lies below."""
@@ -31,7 +34,7 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference between two scores in [-1, 1], its interval over speakers, and the p-value against none.
+    """A difference between two scores, its interval over speakers, and the p-value against none.
 
     Of one speaker both are NaN: nothing tells how far others would differ.
     """
@@ -52,13 +55,18 @@ class McNemar:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """How far the UAR of `first` lies above that of `second`; p_holm are corrected for all pairs compared together."""
+    """How far `first` lies above `second`; p_holm are corrected for all pairs compared together.
+
+    Attributes:
+        score: that is compared. mcnemar: None where no clip is right or wrong, as with ratings.
+    """
 
     first: str
     second: str
-    uar: Difference
+    score: Score
+    difference: Difference
     p_holm: float
-    mcnemar: McNemar
+    mcnemar: McNemar | None
     mcnemar_p_holm: float
 
     @property
@@ -73,76 +81,92 @@ class Comparison:
 
 def verdict(comparison: Comparison) -> str:
     """In words: "ast beats resnet18 by 2.1 points (-0.9 to 5.1; p = 0.31): not shown"; p is the corrected one."""
-    value, interval = comparison.uar.value, comparison.uar.interval
-    lead = f"beats {comparison.second} by {100 * value:.1f} points" if value else f"and {comparison.second} score alike"
+    value, interval, score = comparison.difference.value, comparison.difference.interval, comparison.score
+    lead = f"beats {comparison.second} by {score.distance(value)}" if value else f"and {comparison.second} score alike"
     if not comparison.tested:
         return f"{comparison.first} {lead} (one test speaker): cannot be tested"
-    edges = "no interval" if np.isnan(interval.low) else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+    edges = (
+        "no interval" if np.isnan(interval.low) else f"{score.digits(interval.low)} to {score.digits(interval.high)}"
+    )
     p_value = "p < 0.001" if comparison.p_holm < 0.001 else f"p = {comparison.p_holm:.2g}"
     shown = "no difference shown" if value == 0 else "shown" if comparison.shown else "not shown"
     return f"{comparison.first} {lead} ({edges}; {p_value}): {shown}"
 
 
 def compare_all(
-    probabilities: Mapping[str, np.ndarray],
-    labels: np.ndarray,
+    target: Target,
+    told: Mapping[str, np.ndarray],
+    truth: np.ndarray,
     speakers: np.ndarray,
     *,
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[Comparison, ...]:
-    """Every pair of classifiers, the better of the two first and pairs with the best classifier ahead.
+    """Every pair of models, the better of the two first and pairs with the best model ahead.
 
     Args:
-        probabilities: name -> (seeds, clips, classes); the number of seeds may differ. Folds of a protocol are pooled
-            by joining their clips.
-        labels: (clips,) class indices.
+        target: whose objective is compared.
+        told: name -> (seeds, clips, outputs); the number of seeds may differ. Folds of a protocol are pooled by joining
+            their clips.
+        truth: (clips,) or (clips, outputs), see `ser_core.targets.Target.sums`.
         speakers: (clips,) names.
         level: of the intervals, which are not corrected for the number of pairs.
 
     Raises:
-        ValueError: shapes that do not fit, no clips, or class indices outside the probabilities' classes.
+        ValueError: shapes that do not fit, or no clips.
     """
     drawn = {
-        name: _resampled_uar(labels, _checked(name, own, labels, speakers), speakers, resamples, seed)
-        for name, own in probabilities.items()
-    }
+        name: _resampled(target, speaker_sums(target, truth, _checked(name, own, truth, speakers), speakers),
+                         resamples, seed)
+        for name, own in told.items()
+    }  # fmt: skip
     ranked = sorted(drawn, key=lambda name: -drawn[name][0])
-    count = len(np.unique(speakers))
+    count, score = len(np.unique(speakers)), headline(target)
     pairs = list(combinations(ranked, 2))
-    differences = [_difference(drawn[first], drawn[second], count, level) for first, second in pairs]
-    right = {name: own.mean(axis=0).argmax(axis=1) == labels for name, own in probabilities.items()}
-    exact = [mcnemar(right[first], right[second]) for first, second in pairs]
-    corrected, exact_corrected = (holm([each.p_value for each in tests]) for tests in (differences, exact))
+    differences = [_difference(drawn[first], drawn[second], count, score, level) for first, second in pairs]
+    exact = [_mcnemar(target, truth, told[first], told[second]) for first, second in pairs]
+    corrected = holm([each.p_value for each in differences])
+    exact_corrected = holm([np.nan if each is None else each.p_value for each in exact])
     return tuple(
-        Comparison(first=first, second=second, uar=difference, p_holm=p, mcnemar=test, mcnemar_p_holm=exact_p)
+        Comparison(
+            first=first, second=second, score=score, difference=difference, p_holm=p, mcnemar=test,
+            mcnemar_p_holm=exact_p,
+        )
         for (first, second), difference, p, test, exact_p in zip(
             pairs, differences, corrected, exact, exact_corrected, strict=True
         )
-    )
+    )  # fmt: skip
+
+
+def _mcnemar(target: Target, truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> McNemar | None:
+    """Of what the means of the seeds have right; None for a target without right and wrong."""
+    if not isinstance(target, Emotions):
+        return None
+    labels = target.labels(truth)
+    return mcnemar(*(told.mean(axis=0).argmax(axis=1) == labels for told in (first, second)))
 
 
 def paired_difference(
-    labels: np.ndarray,
+    target: Target,
+    truth: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
     speakers: np.ndarray,
     weights: np.ndarray,
-    classes: int,
     *,
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Difference:
-    """How far the UAR of `first` lies above that of `second` on the same predictions of the same clips.
+    """How far `first` lies above `second` in the target's objective, on the same predictions of the same clips.
 
     Unlike `compare_all`, runs need not have predicted the same clips, as those of the folds of a cross-validation have
     not: each run is paired with the other's run on its fold, and whole speakers are resampled.
 
     Args:
-        labels: (predictions,) class indices; a clip stands here once for each run that predicted it.
-        first: (predictions,) class indices.
+        truth: (predictions,) or (predictions, outputs); a clip stands here once for each run that predicted it.
+        first: (predictions, outputs) what it says.
         second: likewise.
         speakers: (predictions,) names.
         weights: (predictions,), such as 1 over the number of runs that predicted the clip.
@@ -150,16 +174,15 @@ def paired_difference(
     Raises:
         ValueError: nothing to compare.
     """
-    if not len(labels):
+    if not len(truth):
         raise ValueError("a difference needs at least one clip; got none")
     names, who = np.unique(speakers, return_inverse=True)
 
-    def resampled(predictions: np.ndarray) -> tuple[float, np.ndarray]:
-        per_speaker = np.zeros((len(names), classes, classes))
-        np.add.at(per_speaker, (who, labels, predictions), weights)
-        return _resampled(per_speaker[:, None], resamples, seed)
+    def resampled(told: np.ndarray) -> tuple[float, np.ndarray]:
+        per_speaker = target.sums(truth, told, who, len(names), weights)
+        return _resampled(target, per_speaker[:, None], resamples, seed)
 
-    return _difference(resampled(first), resampled(second), len(names), level)
+    return _difference(resampled(first), resampled(second), len(names), headline(target), level)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
@@ -187,37 +210,34 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def _checked(name: str, probabilities: np.ndarray, labels: np.ndarray, speakers: np.ndarray) -> np.ndarray:
-    if probabilities.ndim != 3 or not probabilities.shape[1] == len(labels) == len(speakers):
+def _checked(name: str, told: np.ndarray, truth: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+    if told.ndim != 3 or not told.shape[1] == len(truth) == len(speakers):
         raise ValueError(
-            f"a comparison needs probabilities (seeds, clips, classes) with a label and a speaker per clip; got "
-            f"{probabilities.shape} of {name!r}, {len(labels)} labels and {len(speakers)} speakers"
+            f"a comparison needs what models say (seeds, clips, outputs) with truth and speaker of each clip; got "
+            f"{told.shape} of {name!r}, {len(truth)} labels and {len(speakers)} speakers"
         )
-    return probabilities
+    return told
 
 
-def _resampled_uar(
-    labels: np.ndarray, probabilities: np.ndarray, speakers: np.ndarray, resamples: int, seed: int
-) -> tuple[float, np.ndarray]:
-    """UAR, mean over seeds, of all speakers and of resampled ones (resamples,); one seed, one draw of speakers."""
-    return _resampled(
-        speaker_confusions(labels, probabilities.argmax(axis=2), speakers, probabilities.shape[2]), resamples, seed
-    )
+def _resampled(target: Target, per_speaker: np.ndarray, resamples: int, seed: int) -> tuple[float, np.ndarray]:
+    """The objective, mean over seeds, of all speakers and of resampled ones (resamples,); one seed, one draw of them.
 
-
-def _resampled(per_speaker: np.ndarray, resamples: int, seed: int) -> tuple[float, np.ndarray]:
-    """The same from confusions (speakers, seeds, classes, classes)."""
-    drawn = resampled_sums(per_speaker, resamples, seed)  # (resamples, seeds, classes, classes)
-    return float(uar(per_speaker.sum(axis=0)).mean()), uar(drawn).mean(axis=1)
+    Args:
+        per_speaker: sums (speakers, seeds, …).
+    """
+    drawn = resampled_sums(per_speaker, resamples, seed)  # (resamples, seeds, …)
+    name = target.objective
+    return float(target.score(name, per_speaker.sum(axis=0)).mean()), target.score(name, drawn).mean(axis=1)
 
 
 def _difference(
-    first: tuple[float, np.ndarray], second: tuple[float, np.ndarray], speakers: int, level: float
+    first: tuple[float, np.ndarray], second: tuple[float, np.ndarray], speakers: int, score: Score, level: float
 ) -> Difference:
     """The difference of two resampled scores, whose resamples must hold the same speakers."""
     value = first[0] - second[0]
     error = standard_error(first[1] - second[1], speakers)
-    interval = t_interval(value, error, speakers, level=level, least=-1.0)
+    most = score.most - score.least
+    interval = t_interval(value, error, speakers, level=level, least=-most, most=most)
     return Difference(value, interval, _p_value(value, error, speakers))
 
 

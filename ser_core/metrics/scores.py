@@ -89,7 +89,7 @@ def per_class_precision(confusion: np.ndarray) -> np.ndarray:
 
 def uar(confusion: np.ndarray) -> np.ndarray:
     """Unweighted average recall: (…, classes, classes) -> (…); classes without clips do not count."""
-    return _mean_of_defined(per_class_recall(confusion))
+    return mean_of_defined(per_class_recall(confusion))
 
 
 def war(confusion: np.ndarray) -> np.ndarray:
@@ -99,47 +99,7 @@ def war(confusion: np.ndarray) -> np.ndarray:
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:
     """Mean F1 over the classes that occur as label or prediction: (…, classes, classes) -> (…)."""
-    return _mean_of_defined(ratio(2 * _hits(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2)))
-
-
-def bootstrap_interval(
-    labels: np.ndarray,
-    predictions: np.ndarray,
-    speakers: np.ndarray,
-    classes: int,
-    *,
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """Intervals of UAR, WAR and macro F1 over speakers: t interval with the standard error of a bootstrap.
-
-    Clips of one speaker resemble one another, so drawing clips would make the interval too narrow: whole speakers are
-    drawn with replacement (cluster bootstrap: Davison & Hinkley 1997, section 3.8). With few of them the bootstrap's
-    own quantiles are too narrow as well, since no resample lies beyond the best or the worst speaker (Hesterberg 2015,
-    "What teachers should know about the bootstrap"); hence `t_interval`, with as many degrees of freedom as speakers
-    but one (Cameron & Miller 2015, section VI). With a single speaker nothing can be said about others: bounds are NaN.
-
-    Args:
-        labels: (clips,) class indices.
-        predictions: (clips,) class indices, or (runs, clips) for the interval of the mean score over several runs.
-        speakers: (clips,) names.
-
-    Returns:
-        Intervals under "uar", "war" and "macro_f1".
-
-    Raises:
-        ValueError: see `confusion_matrix`; no clips, or a level outside (0, 1).
-    """
-    _check_level(level)
-    per_speaker = speaker_confusions(labels, predictions, speakers, classes)
-    observed = per_speaker.sum(axis=0)  # (runs, classes, classes)
-    drawn = resampled_sums(per_speaker, resamples, seed)  # (resamples, runs, classes, classes)
-    intervals = {}
-    for name, metric in _METRICS.items():
-        error = standard_error(metric(drawn).mean(axis=1), len(per_speaker))
-        intervals[name] = t_interval(float(metric(observed).mean()), error, len(per_speaker), level=level)
-    return intervals
+    return mean_of_defined(ratio(2 * _hits(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2)))
 
 
 def per_class_intervals(
@@ -152,22 +112,30 @@ def per_class_intervals(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> dict[str, tuple[Interval, ...]]:
-    """Intervals of every class' recall and precision over speakers; method, arguments, errors: `bootstrap_interval`.
+    """Intervals of every class' recall and precision over speakers, as `ser_core.metrics.resampled` has them.
 
     A resample in which a class has no clip (or is not predicted) says nothing about its recall (precision) and is left
     out, and only speakers with such clips count as speakers: bounds are NaN where there are fewer than two.
 
+    Args:
+        labels: (clips,) class indices.
+        predictions: (clips,) class indices, or (runs, clips) for the interval of the mean score over several runs.
+        speakers: (clips,) names.
+
     Returns:
         An interval per class under "recall" and "precision".
+
+    Raises:
+        ValueError: see `confusion_matrix`; no clips, or a level outside (0, 1).
     """
-    _check_level(level)
+    check_level(level)
     per_speaker = speaker_confusions(labels, predictions, speakers, classes)
     drawn = resampled_sums(per_speaker, resamples, seed)  # (resamples, runs, classes, classes)
     intervals = {}
     for name, metric, axis in (("recall", per_class_recall, -1), ("precision", per_class_precision, -2)):
         speakers_behind = (per_speaker.sum(axis=axis).sum(axis=1) > 0).sum(axis=0)  # (classes,)
-        values = _mean_of_defined(np.moveaxis(metric(drawn), 1, -1))  # (resamples, classes), mean over runs
-        observed = _mean_of_defined(metric(per_speaker.sum(axis=0)).T)  # (classes,)
+        values = mean_of_defined(np.moveaxis(metric(drawn), 1, -1))  # (resamples, classes), mean over runs
+        observed = mean_of_defined(metric(per_speaker.sum(axis=0)).T)  # (classes,)
         intervals[name] = tuple(
             t_interval(float(observed[index]), standard_error(values[:, index], count), count, level=level)
             for index, count in enumerate(speakers_behind.tolist())
@@ -245,10 +213,9 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 _ROUNDING = 1e-9
 """Deviations of scores in [0, 1] below this are those of floating point."""
 
-_METRICS = {"uar": uar, "war": war, "macro_f1": macro_f1}
 
-
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """Raise ValueError for a confidence level outside (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie in (0, 1); got {level}")
 
@@ -257,6 +224,6 @@ def _hits(confusion: np.ndarray) -> np.ndarray:
     return np.diagonal(confusion, axis1=-2, axis2=-1)
 
 
-def _mean_of_defined(values: np.ndarray) -> np.ndarray:
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis without its NaNs; NaN where all are."""
     return ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))

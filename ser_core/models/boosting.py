@@ -30,12 +30,18 @@ CITATION = (
 )
 PRECISION = "fp32"
 CHANNELS_LAST = False
-READS = ("optim.learning_rate", "optim.epochs", "optim.class_weights", "optim.early_stop_epochs")
+READS = (
+    "optim.learning_rate",
+    "optim.epochs",
+    "optim.class_weights",
+    "optim.class_balance_beta",
+    "optim.early_stop_epochs",
+)
 DEFAULTS = {
     **FUNCTIONALS,
     "optim.epochs": 30,
     "optim.learning_rate": 0.1,
-    "optim.class_weights": True,
+    "optim.class_weights": "inverse",
 }
 
 

@@ -30,11 +30,11 @@ CITATION = (
 )
 PRECISION = "fp32"
 CHANNELS_LAST = False
-READS = ("optim.class_weights",)
+READS = ("optim.class_weights", "optim.class_balance_beta")
 DEFAULTS = {
     **FUNCTIONALS,
     "optim.epochs": 1,
-    "optim.class_weights": True,
+    "optim.class_weights": "inverse",
 }
 
 MOST_PASSES = 5_000

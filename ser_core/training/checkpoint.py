@@ -17,6 +17,7 @@ from torch import Tensor
 from ser_core.config import Config
 from ser_core.json_document import parse_object
 from ser_core.splits import Fold
+from ser_core.targets import Emotions, Target
 from ser_core.tensor_file import write_tensors
 from ser_core.training.report import EpochReport
 from ser_core.whole_file import defined
@@ -132,17 +133,19 @@ def _of_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Chec
     )
 
 
-def run_identity(config: Config, fold: Fold, features: str) -> dict[str, Any]:
+def run_identity(config: Config, fold: Fold, features: str, target: Target) -> dict[str, Any]:
     """What two runs must share for one to go on from the other's checkpoint, as JSON values.
 
     Args:
         features: fingerprint of the feature store.
+        target: what is predicted; the usual one goes unsaid, as in checkpoints of early versions.
     """
     digests = {
         f"rows to {name}": hashlib.sha256(np.asarray(rows, dtype="<i8").tobytes()).hexdigest()[:16]
         for name, rows in (("fit", fold.fit), ("evaluate", fold.evaluate))
     }
-    return {"architecture": config.architecture, **config.params(), "features": features, **digests}
+    said = {} if target == Emotions(target.names) else {"target": [target.kind, *target.names, target.objective]}
+    return {"architecture": config.architecture, **config.params(), "features": features, **digests, **said}
 
 
 def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.training.checkpoint import CheckpointError
 from ser_core.training.optim import training_ends
-from ser_core.training.report import EpochReport, pooled_counts, pooled_uar
+from ser_core.training.report import EpochReport, pooled_score, pooled_sums
 from ser_core.training.run import TrainingRun, train
 
 
@@ -62,7 +62,7 @@ class FoldsRun(Iterator[EpochReport]):
     Attributes:
         reports: every epoch so far: validation is of the clips of all folds together, the training loss a mean over the
             folds, seconds their sum.
-        best_epoch: the first epoch with the highest validation UAR, counted from 1.
+        best_epoch: the first epoch with the highest validation score, the target's objective, counted from 1.
         precision_note: of the first fold that has one, see `TrainingRun`.
         placement: where the clips come from.
     """
@@ -76,7 +76,7 @@ class FoldsRun(Iterator[EpochReport]):
         resume: Path | None,
         room_bytes: int | None,
     ) -> None:
-        self._config = config
+        self._config, self._target = config, store.target
         self._runs = [
             train(
                 config, fold, store, device=device, resume=self._own_checkpoint(resume, number), room_bytes=room_bytes
@@ -116,35 +116,33 @@ class FoldsRun(Iterator[EpochReport]):
 
     def _add(self, own: Sequence[EpochReport]) -> EpochReport:
         """Join the reports of one epoch, one per fold."""
-        hits, clips = pooled_counts(own)
-        sizes = [sum(each.clips) for each in own]
+        sizes = [sum(each.sums.get("clips", ())) for each in own]
         sizes = sizes if all(sizes) else [1] * len(own)  # a checkpoint of an early version knows no clips
         report = EpochReport(
             epoch=own[0].epoch,
             train_loss=fmean(each.train_loss for each in own),
             val_loss=fmean([each.val_loss for each in own], sizes),
-            val_uar=pooled_uar(own),
-            val_war=fmean([each.val_war for each in own], sizes),
             learning_rate=own[0].learning_rate,
             seconds=math.fsum(each.seconds for each in own),
-            hits=hits,
-            clips=clips,
+            scores={name: pooled_score(name, own) for name in own[0].scores},
+            sums=pooled_sums(own),
         )
         self.reports.append(report)
-        if not self.best_epoch or report.val_uar > self.reports[self.best_epoch - 1].val_uar:
+        objective = self._target.objective
+        if not self.best_epoch or report.score(objective) > self.reports[self.best_epoch - 1].score(objective):
             self.best_epoch = report.epoch
         return report
 
     def predict_validation(self) -> tuple[np.ndarray, np.ndarray]:
-        """Class probabilities of the clips that each fold was evaluated on, from that fold's own best weights.
+        """What is predicted of the clips that each fold was evaluated on, with that fold's own best weights.
 
         Returns:
-            Rows (clips,) of the store, ascending, and probabilities (clips, classes) float32.
+            Rows (clips,) of the store, ascending, and probabilities or ratings (clips, outputs) float32.
         """
         pairs = [run.predict_validation() for run in self._runs]
-        rows, probabilities = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        rows, told = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
         order = np.argsort(rows, kind="stable")
-        return rows[order], probabilities[order]
+        return rows[order], told[order]
 
     def save(self, path: Path) -> None:
         """Write a checkpoint of every fold: the first at `path`, last, the others beside it.

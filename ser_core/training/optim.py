@@ -1,4 +1,4 @@
-"""Optimiser, its state by name, the learning rate as a pure function of the step, when training ends, class weights."""
+"""Optimiser, its state by name, the learning rate as a pure function of the step, when training ends."""
 
 from __future__ import annotations
 
@@ -92,9 +92,3 @@ def training_ends(optim: OptimConfig, epochs: int, best_epoch: int) -> bool:
     """True after `epochs` when the budget is spent, or when the best epoch (0: none) is too long ago."""
     waited = epochs - best_epoch if best_epoch else 0
     return epochs >= optim.epochs or 0 < optim.early_stop_epochs <= waited
-
-
-def inverse_frequencies(labels: Tensor, classes: int) -> Tensor:
-    """Weights (classes,) for labels (clips,): inverse frequency, 1 on average over clips; 0 for a class without any."""
-    counts = torch.bincount(labels, minlength=classes)
-    return torch.where(counts > 0, len(labels) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)

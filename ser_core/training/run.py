@@ -3,7 +3,7 @@
     run = train(config, fold, store, device="cpu")
     for report in run:                 # or list(run); whoever has seen enough stops asking
         print(report)
-    probabilities = run.predict(rows)  # with the best epoch's weights
+    told = run.predict(rows)           # probabilities, or ratings, with the best epoch's weights
 
 Nothing here knows that a search exists, and nothing outlives the call: global random states are put back after every
 epoch, and the number of threads is the caller's business (`torch.set_num_threads`).
@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ser_core.architectures import architecture, build_model, takes_raw_features
 from ser_core.config import Config
@@ -31,17 +30,16 @@ from ser_core.features.placement import Placement
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, frame_seconds
 from ser_core.inference import evaluate
-from ser_core.metrics import scores as metrics
 from ser_core.modules.trained_state import load_trained_state, trained_state
 from ser_core.splits import Fold
 from ser_core.starts import begin_with
 from ser_core.training.at_once import FitsItself, fit_at_once
 from ser_core.training.augment import augment, random_shifts
 from ser_core.training.checkpoint import Checkpoint, check_identity, read_checkpoint, run_identity, write_checkpoint
+from ser_core.training.heads import head_of
 from ser_core.training.optim import (
     average_of,
     build_optimizer,
-    inverse_frequencies,
     learning_rate,
     load_optimizer_tensors,
     optimizer_tensors,
@@ -99,13 +97,15 @@ def train(
 class TrainingRun(Iterator[EpochReport]):
     """Training under way: each `next` trains and validates one epoch.
 
-    Iteration ends after `optim.epochs` epochs, or after `optim.early_stop_epochs` without a better validation UAR; it
+    Iteration ends after `optim.epochs` epochs, or after `optim.early_stop_epochs` without a better validation score; it
     raises `Diverged` on a loss or gradient that is NaN or infinite.
 
     Attributes:
-        config: as given. classes: emotion words, as in the store.
+        config: as given. target: what is predicted, as in the store.
+        meaning: makes probabilities or ratings of the model's outputs.
         reports: every epoch so far, those before a resume included.
-        best_epoch: the first epoch with the highest validation UAR, counted from 1; 0 without validation.
+        best_epoch: the first epoch with the highest validation score, the target's objective, counted from 1; 0 without
+            validation.
         placement: where the clips come from.
         normalisation: mean and deviation per bin, from `fold.fit` alone; 0 and 1 for a model that takes raw features.
         model: the module with the weights after the last epoch, not averaged.
@@ -124,9 +124,9 @@ class TrainingRun(Iterator[EpochReport]):
         room_bytes: int | None,
     ) -> None:
         check_trainable(config, fold, store)
-        self.config, self.classes, self.device = config, store.classes, device
+        self.config, self.target, self.device = config, store.target, device
         self.reports, self.best_epoch = list[EpochReport](), 0
-        self._identity = run_identity(config, fold, store.fingerprint)
+        self._identity = run_identity(config, fold, store.fingerprint, self.target)
         self._place(fold, store, room_bytes)
         self._build(store.bins)
         if resume is not None:
@@ -151,12 +151,11 @@ class TrainingRun(Iterator[EpochReport]):
         )
         self.placement: Placement = self._clips.placement
         self._largest_shift = round(self.config.augment.time_shift_seconds / frame_seconds(features))
-        self._labels = torch.tensor(store.labels, device=self.device)
+        self._truth = store.truth
+        self._head = head_of(self.config, self.target, store.truth, fold.fit, self.device)
+        self.meaning = self._head.meaning
         self._fit_rows = torch.tensor(fold.fit, device=self.device)
         self._evaluate_rows = torch.tensor(fold.evaluate, device=self.device)
-        self._class_weights = None
-        if self.config.optim.class_weights:
-            self._class_weights = inverse_frequencies(self._labels[self._fit_rows], len(self.classes))
 
     def _build(self, bins: int) -> None:
         """The model with its first weights, and its optimiser."""
@@ -164,9 +163,9 @@ class TrainingRun(Iterator[EpochReport]):
         module, frames = architecture(config.architecture), clip_frames(config.features)
         self.precision, self.precision_note = resolve_precision(config.precision, module.PRECISION, self.device), ""
         with seeded(config.seed, 0, self.device):
-            model = build_model(config, frames=frames, bins=bins, classes=len(self.classes))
+            model = build_model(config, frames=frames, bins=bins, classes=len(self.target.names))
         if config.start:
-            begin_with(Path(config.start), model, config, self.classes)
+            begin_with(Path(config.start), model, config, self.target.names)
         memory = torch.channels_last if module.CHANNELS_LAST else torch.preserve_format
         self.model: nn.Module = model.to(memory_format=memory).to(self.device)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(self.model, config.optim)
@@ -213,8 +212,9 @@ class TrainingRun(Iterator[EpochReport]):
             **validation,
         )
         self.reports.append(report)
-        best = self.reports[self.best_epoch - 1].val_uar if self.best_epoch else -math.inf
-        if len(self._evaluate_rows) and report.val_uar > best:
+        objective = self.target.objective
+        best = self.reports[self.best_epoch - 1].score(objective) if self.best_epoch else -math.inf
+        if len(self._evaluate_rows) and report.score(objective) > best:
             self.best_epoch = epoch
             self._best = {name: tensor.clone() for name, tensor in trained_state(self._kept).items()}
         return report
@@ -222,10 +222,9 @@ class TrainingRun(Iterator[EpochReport]):
     def _fit_epoch(self, epoch: int) -> tuple[float, float]:
         """One pass over the fit clips in random order -> mean loss, last learning rate; NaN where steps have none."""
         if isinstance(self.model, FitsItself):
-            rows, weights = self._fit_rows, self._class_weights
-            fitted = fit_at_once(
-                self.model, self._clips, rows, self._labels[rows], weights, epoch=epoch, config=self.config
-            )
+            rows = self._fit_rows
+            labels, weights = self._head.classes_of(rows)
+            fitted = fit_at_once(self.model, self._clips, rows, labels, weights, epoch=epoch, config=self.config)
             return fitted, math.nan
         optim = self.config.optim
         loss_sum = torch.zeros((), device=self.device)  # summed on the device: reading it would wait for every step
@@ -234,7 +233,7 @@ class TrainingRun(Iterator[EpochReport]):
             self.model.begin_epoch(epoch)
         self.model.train()
         with seeded(self.config.seed, epoch, self.device):
-            order = self._fit_rows[torch.randperm(len(self._fit_rows), device=self.device)]
+            order = self._head.drawn(self._fit_rows)
             steps = steps_of(order, self._clips.seen_frames, self.config)
             with closing(self._clips.batches(self._wanted(steps))) as batches:
                 for index, step in enumerate(steps):
@@ -284,42 +283,38 @@ class TrainingRun(Iterator[EpochReport]):
             features, lengths: (batch, frames, bins), (batch,) of the clips.
         """
         config = self.config
-        targets = F.one_hot(self._labels[rows], len(self.classes)).float()  # (batch, classes)
-        features, lengths, targets = augment(features, lengths, targets, config.augment, of=config.features)
-        logits = logits_of(self.model, features, lengths, self.precision)  # (batch, classes)
-        return F.cross_entropy(
-            logits, targets, weight=self._class_weights, label_smoothing=config.optim.label_smoothing
-        )
+        wanted = self._head.wanted(rows)  # (batch, outputs)
+        features, lengths, wanted = augment(features, lengths, wanted, config.augment, of=config.features)
+        outputs = logits_of(self.model, features, lengths, self.precision)  # (batch, outputs)
+        return self._head.loss(outputs, wanted)
 
     def _validate(self, epoch: int) -> dict[str, Any]:
         """What a report says of the clips to evaluate, with the present weights; NaN when there are none."""
         if not len(self._evaluate_rows):
-            return {"val_loss": math.nan, "val_uar": math.nan, "val_war": math.nan}
-        logits = evaluate(self._kept, self._clips, self._evaluate_rows)
-        labels = self._labels[self._evaluate_rows]
-        loss = F.cross_entropy(logits, labels).item()
+            return {"val_loss": math.nan}
+        outputs = evaluate(self._kept, self._clips, self._evaluate_rows)
+        loss = self._head.validation_loss(outputs, self._evaluate_rows).item()
         if not math.isfinite(loss):
             rate = self.config.optim.learning_rate
             raise Diverged(epoch, f"validation loss {loss}; lower optim.learning_rate ({rate})")
-        scores = metrics.scores(labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy(), len(self.classes))
+        told, rows = self.meaning(outputs).cpu().numpy(), self._evaluate_rows.cpu().numpy()
+        (sums,) = self.target.sums(self._truth[rows], told, np.zeros(len(rows), dtype=np.int64), 1)
         return {
             "val_loss": loss,
-            "val_uar": scores.uar,
-            "val_war": scores.war,
-            "hits": tuple(scores.confusion.diagonal().tolist()),
-            "clips": tuple(scores.confusion.sum(axis=1).tolist()),
+            "scores": {name: float(self.target.score(name, sums)) for name in self.target.scores},
+            "sums": self.target.reported(sums),
         }
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Class probabilities (rows, classes) float32 of any clips (rows,) of the store, with the best weights."""
+        """Probabilities or ratings (rows, outputs) float32 of any clips (rows,) of the store, with the best weights."""
         present = {name: tensor.clone() for name, tensor in trained_state(self._kept).items()}
         load_trained_state(self._kept, self._best or present)
-        logits = evaluate(self._kept, self._clips, torch.tensor(rows, device=self.device))
+        outputs = evaluate(self._kept, self._clips, torch.tensor(rows, device=self.device))
         load_trained_state(self._kept, present)
-        return logits.softmax(dim=1).cpu().numpy()
+        return self.meaning(outputs).cpu().numpy()
 
     def predict_validation(self) -> tuple[np.ndarray, np.ndarray]:
-        """The rows (rows,) of `fold.evaluate` and their class probabilities (rows, classes), with the best weights."""
+        """The rows (rows,) of `fold.evaluate` and what is predicted (rows, outputs), with the best weights."""
         rows = self._evaluate_rows.cpu().numpy()
         return rows, self.predict(rows)
 
@@ -366,6 +361,6 @@ class TrainingRun(Iterator[EpochReport]):
     def close(self) -> None:
         """Free the device's memory. Only plain attributes, such as `reports`, can be used afterwards."""
         del self.model, self._optimizer, self._averaged, self._best, self._clips
-        del self._labels, self._fit_rows, self._evaluate_rows, self._class_weights
+        del self._head, self.meaning, self._fit_rows, self._evaluate_rows
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -240,7 +240,7 @@ def check_exact(run: Path, trials: int) -> dict[str, int]:
         assert trial.state.name == record.state.value
         epochs = [report.epoch for report in record.epochs]
         assert epochs == list(range(1, len(epochs) + 1))
-        assert trial.intermediate_values == {report.epoch: report.val_uar for report in record.epochs}
+        assert trial.intermediate_values == {report.epoch: report.score("uar") for report in record.epochs}
         assert dict(trial.params) == dict(record.params)
         states[trial.state.name] = states.get(trial.state.name, 0) + 1
     return states

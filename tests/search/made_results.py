@@ -23,7 +23,9 @@ from ser_core.features.normalisation import normalisation_of
 from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, extractor
+from ser_core.outputs import Probabilities
 from ser_core.splits import PARTS, make_split
+from ser_core.targets import Dimensions, Emotions
 from ser_core.training.seeding import seeded
 from ser_core.whole_file import defined
 from tests.tiny_encoders import save_tiny_encoder
@@ -40,12 +42,30 @@ def scores_of_six_speakers(classes: tuple[str, ...]) -> str:
     logits = 2 * (told + rng.normal(size=(3, len(labels), len(classes))))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     test = Predictions(
-        classes=tuple(classes),
-        labels=labels,
+        target=Emotions(tuple(classes)),
+        truth=labels,
         speakers=names,
         genders=np.where(names.astype(int) % 2, "male", "female"),
         clip_ids=tuple(f"clip-{row}" for row in range(len(labels))),
-        probabilities=probabilities,
+        told=probabilities,
+    )
+    return json.dumps(defined(score_test(test)))
+
+
+@cache
+def ratings_of_six_speakers(dimensions: tuple[str, ...]) -> str:
+    """The same of dimensions on a scale from 1 to 5, whose predictions lie too near the mean."""
+    rng = np.random.default_rng(7)
+    names = np.repeat([str(number) for number in range(19, 25)], 20)
+    truth = rng.uniform(1, 5, size=(len(names), len(dimensions)))
+    noise = rng.normal(scale=0.6, size=(3, *truth.shape))
+    test = Predictions(
+        target=Dimensions(tuple(dimensions)),
+        truth=truth,
+        speakers=names,
+        genders=np.where(names.astype(int) % 2, "male", "female"),
+        clip_ids=tuple(f"clip-{row}" for row in range(len(names))),
+        told=3 + 0.6 * (truth - 3) + noise,
     )
     return json.dumps(defined(score_test(test)))
 
@@ -114,9 +134,9 @@ def untrained(
     store = FeatureStore(
         frames=rng.normal(size=(sum(lengths), bins)).cumsum(axis=1).astype(np.float32),
         offsets=np.cumsum([0, *lengths]),
-        labels=np.array([list(classes).index(word) for word in emotions]),
+        truth=np.array([list(classes).index(word) for word in emotions]),
         clip_ids=tuple(f"clip-{index}" for index in range(len(emotions))),
-        classes=tuple(classes),
+        target=Emotions(tuple(classes)),
         settings=config.features,
         fingerprint="random",
     )
@@ -124,7 +144,8 @@ def untrained(
         model = build_model(config, frames=frames, bins=bins, classes=len(classes)).eval()
     predictor = Predictor(
         config=config,
-        classes=tuple(classes),
+        target=Emotions(tuple(classes)),
+        meaning=Probabilities(),
         normalisation=normalisation_of(store.frames, store.offsets, np.arange(len(emotions))),
         model=model,
         device=torch.device("cpu"),

@@ -20,9 +20,10 @@ from search.run_folder.records_writer import RecordWriter
 from search.run_folder.scoring import Scoring
 from search.study.asha import Asha
 from ser_core.metrics.scores import seed_interval
+from ser_core.targets import Emotions
 from ser_core.training.report import EpochReport
 from ser_core.whole_file import defined
-from tests.search.made_results import insight_of, scores_of_six_speakers
+from tests.search.made_results import insight_of, ratings_of_six_speakers, scores_of_six_speakers
 
 CLASSES = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 SPACE: dict[str, dict[str, Any]] = {
@@ -83,7 +84,8 @@ class RunMaker:
         }
         (folder / "plan.json").write_text(json.dumps(self.plan))
         self.now = 1_700_000_000.0
-        scoring = Scoring("best", max_epochs if self.plan.get("folds") == "auto" else 0)
+        self.objective = self.plan.get("objective", "uar")
+        scoring = Scoring("best", max_epochs if self.plan.get("folds") == "auto" else 0, self.objective)
         self.writer = RecordWriter(folder / "records.jsonl", clock=lambda: self.now, scoring=scoring)
         self.writer.session()
         self.free = [self.now + 2.0, self.now + 2.5]
@@ -111,7 +113,7 @@ class RunMaker:
 
     def epochs(self, number: int, uars: list[float], *, worker: str = "node-a/101", seconds: float = 2.0) -> None:
         done = len(self.writer.records.trials[number].epochs)
-        reports = [report(done + i, uar, seconds) for i, uar in enumerate(uars, start=1)]
+        reports = [report(done + i, uar, seconds, self.objective) for i, uar in enumerate(uars, start=1)]
         self.writer.epochs(number, reports, worker=worker, setup_seconds=0.1 if not done else 0.0)
 
     def end(self, number: int, state: str, reason: str = "") -> None:
@@ -165,8 +167,9 @@ class RunMaker:
                 scores.append(trial.value - 0.03 + self.rng.gauss(0, 0.018))
                 self._train_final(Phase.FINALIST, trial.number, seed, scores[-1])
             interval = seed_interval(scores)
-            val_uar = {**spread(scores), "interval": [interval.low, interval.high]}
-            finalists.append({"trial": trial.number, "params": dict(trial.params), "val_uar": val_uar})
+            value = {**spread(scores), "interval": [interval.low, interval.high]}
+            own = {"trial": trial.number, "params": dict(trial.params), f"val_{self.objective}": value}
+            finalists.append(own)
         return finalists
 
     def _train_final(self, phase: Phase, trial: int, seed: int, best: float) -> None:
@@ -177,14 +180,14 @@ class RunMaker:
             grown = 1 - math.exp(-5 * epoch / max(1, self.max_epochs - 1))
             uar = best if epoch == max(1, self.max_epochs - 1) else 0.125 + (best - 0.125) * grown - 0.02
             losses = {"train_loss": 2.0 - 1.2 * grown, "val_loss": math.nan if math.isnan(best) else 2.1 - 0.8 * grown}
-            reports.append(replace(report(epoch, uar, 30.0 / self.max_epochs), **losses))
+            reports.append(replace(report(epoch, uar, 30.0 / self.max_epochs, self.objective), **losses))
         self.writer.final_epochs(phase, trial, seed, reports, worker="node-a/101", setup_seconds=0.1)
         self.writer.final_ended(phase, trial, seed)
 
     def finish(self, **test: Any) -> RunMaker:
         """Finals, result.json and insight.json; `test` replaces what the result says on the test."""
         finalists = self.finals()
-        winner = max(finalists, key=lambda finalist: finalist["val_uar"]["mean"])
+        winner = max(finalists, key=lambda finalist: finalist[f"val_{self.objective}"]["mean"])
         for seed in (11, 12, 13):
             self.writer.final_started(Phase.REFIT, winner["trial"], seed)
             self._train_final(Phase.REFIT, winner["trial"], seed, math.nan)
@@ -205,7 +208,7 @@ class RunMaker:
                 "trials": {s: sum(t.state == w for t in trials) for s, w in STATES.items()},
                 "wall_seconds": self.now - 1_700_000_000.0,
                 "overhead_seconds_per_trial": 0.12,
-                "best": {"trial": best.number, "params": dict(best.params), "val_uar": best.value},
+                "best": {"trial": best.number, "params": dict(best.params), f"val_{self.objective}": best.value},
             },
             "finalists": finalists,
             "winner": {
@@ -214,7 +217,8 @@ class RunMaker:
                 "fixed": {},
                 "models": [f"final/trial-{winner['trial']:05d}-seed-{seed}" for seed in (1, 2, 3)],
             },
-            "test": {**json.loads(scores_of_six_speakers(tuple(self.plan["corpus"]["classes"]))), **test},
+            **({"target": target_of(self.plan)} if "target" in self.plan else {}),
+            "test": {**self._scores(), **test},
             "test_reads": 1,
             "versions": self.plan["versions"],
             "command": self.plan["command"],
@@ -222,6 +226,13 @@ class RunMaker:
         (self.folder / "result.json").write_text(json.dumps(result))
         (self.folder / INSIGHT_FILE).write_text(insight_of(tuple(self.plan["corpus"]["classes"])))
         return self
+
+    def _scores(self) -> dict[str, Any]:
+        names = tuple(self.plan["corpus"]["classes"])
+        found: dict[str, Any] = json.loads(
+            ratings_of_six_speakers(names) if "target" in self.plan else scores_of_six_speakers(names)
+        )
+        return found
 
     def predict(self, skill: float, *, seed: int = 0, speakers: int = 6, seeds: int = 3) -> RunMaker:
         """Predictions of test clips that are right with a chance of `skill`, and what result.json says of them.
@@ -235,22 +246,22 @@ class RunMaker:
         right = rng.random((seeds, len(labels))) < chance
         told = np.where(right, labels, (labels + rng.integers(1, len(classes), right.shape)) % len(classes))
         test = Predictions(
-            classes=classes,
+            target=Emotions(classes),
             clip_ids=tuple(f"clip-{row:03d}" for row in range(len(labels))),
-            labels=labels,
-            probabilities=0.1 / len(classes) + 0.9 * np.eye(len(classes))[told],
+            truth=labels,
+            told=0.1 / len(classes) + 0.9 * np.eye(len(classes))[told],
             speakers=names,
             genders=np.where(names.astype(int) % 2, "male", "female"),
         )
         tables = [
             prediction_table(
                 clip_ids=test.clip_ids,
-                labels=labels,
-                probabilities=own,
-                classes=classes,
+                truth=labels,
+                told=own,
+                target=Emotions(classes),
                 facts={"speaker": names, "gender": test.genders, "seed": number},
             )
-            for number, own in enumerate(test.probabilities, 1)
+            for number, own in enumerate(test.told, 1)
         ]
         write_table(self.folder / PREDICTIONS_FILE, pd.concat(tables))
         result = json.loads((self.folder / "result.json").read_text())
@@ -258,12 +269,22 @@ class RunMaker:
         return self
 
 
+def target_of(plan: dict[str, Any]) -> dict[str, Any]:
+    """Of a plan of dimensions."""
+    return {"kind": "dimensions", "names": plan["corpus"]["classes"], "objective": plan["objective"]}
+
+
 STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 
-def report(epoch: int, val_uar: float, seconds: float) -> EpochReport:
+def report(epoch: int, value: float, seconds: float, objective: str = "uar") -> EpochReport:
     return EpochReport(
-        epoch=epoch, train_loss=1.0, val_loss=1.2, val_uar=val_uar, val_war=val_uar, learning_rate=1e-3, seconds=seconds
+        epoch=epoch,
+        train_loss=1.0,
+        val_loss=1.2,
+        scores={objective: value},
+        learning_rate=1e-3,
+        seconds=seconds,
     )
 
 

@@ -93,15 +93,17 @@ def test_the_difference_is_a_paired_t_test_over_speakers(tested: Callable[..., P
         per_speaker = json.loads((folder / "result.json").read_text())["test"]["per_speaker"]
         own[name] = [score["uar"]["mean"] for _, score in sorted(per_speaker.items())]
     expected = stats.ttest_rel(own["ast"], own["mlp"])
-    assert found.uar.p_value == pytest.approx(expected.pvalue, rel=0.1)
+    assert found.difference.p_value == pytest.approx(expected.pvalue, rel=0.1)
     bounds = expected.confidence_interval()
-    assert (found.uar.interval.low, found.uar.interval.high) == pytest.approx((bounds.low, bounds.high), abs=3e-3)
+    assert (found.difference.interval.low, found.difference.interval.high) == pytest.approx(
+        (bounds.low, bounds.high), abs=3e-3
+    )
 
 
 def test_a_line_tells_difference_interval_and_verdict(tested: Callable[..., Path]) -> None:
     (found,) = make_leaderboard({"ast": [tested("ast", 0.7, 1)], "mlp": [tested("mlp", 0.3, 2)]}).comparisons
-    low, high = found.uar.interval.low, found.uar.interval.high
-    expected = f"ast beats mlp by {100 * found.uar.value:.1f} points ({100 * low:.1f} to {100 * high:.1f}; p"
+    low, high = found.difference.interval.low, found.difference.interval.high
+    expected = f"ast beats mlp by {100 * found.difference.value:.1f} points ({100 * low:.1f} to {100 * high:.1f}; p"
     assert verdict(found).startswith(expected)
     assert verdict(found).endswith(": shown")
 

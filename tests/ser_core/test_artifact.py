@@ -23,6 +23,7 @@ from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import extractor
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.run import TrainingRun, train
 from tests.bounded import bounded
 
@@ -44,9 +45,9 @@ def store_of(config: Config, clips: int = 18) -> FeatureStore:
     return FeatureStore(
         frames=np.concatenate(parts),
         offsets=np.concatenate([[0], np.cumsum([len(part) for part in parts])]),
-        labels=np.arange(clips) % 3,
+        truth=np.arange(clips) % 3,
         clip_ids=tuple(map(str, range(clips))),
-        classes=CLASSES,
+        target=Emotions(CLASSES),
         settings=config.features,
         fingerprint="toy",
     )
@@ -141,7 +142,7 @@ def test_loading_fetches_no_pretrained_weights(tmp_path: Path, monkeypatch: pyte
 def test_loading_fetches_no_encoder(tmp_path: Path, tiny_encoder: Callable[..., Path]) -> None:
     run = trained("attn_crnn", model__pretrained=str(tiny_encoder("hubert")), optim__epochs=1)
     save_model(tmp_path, run, about=ABOUT)
-    assert load_model(tmp_path).probabilities(np.full(9_000, 0.1, np.float32)).shape == (len(run.classes),)
+    assert load_model(tmp_path).probabilities(np.full(9_000, 0.1, np.float32)).shape == (len(run.target.names),)
     edit(tmp_path, lambda document: document["settings"].update({"features.encoder": "nobody/nothing"}))
     with pytest.raises(PretrainedError, match=r"downloads nothing by itself: .* `hf download nobody/nothing`"):
         load_model(tmp_path)

@@ -117,7 +117,7 @@ def test_features_that_cannot_be(changes: dict[str, Any], message: str) -> None:
         ({"batch_size": True}, r"optim\.batch_size must be of type int; got True"),
         ({"learning_rate": "1e-3"}, r"optim\.learning_rate must be of type float; got '1e-3'"),
         ({"learning_rate": float("inf")}, r"optim\.learning_rate must be finite; got inf"),
-        ({"class_weights": 1}, r"optim\.class_weights must be of type bool; got 1"),
+        ({"bucketing": 1}, r"optim\.bucketing must be of type bool; got 1"),
     ],
 )
 def test_types_are_not_mixed(changes: dict[str, Any], message: str) -> None:
@@ -146,8 +146,8 @@ def test_bounds_are_inclusive_and_kept(part: type) -> None:
     [
         ("optim.batch_size", " 64 ", 64),
         ("optim.learning_rate", "1e-4", 1e-4),
-        ("optim.class_weights", "True", True),
-        ("optim.class_weights", "false", False),
+        ("optim.bucketing", "True", True),
+        ("optim.bucketing", "false", False),
         ("model.pooling", "max", "max"),
         ("seed", "7", 7),
     ],
@@ -163,7 +163,7 @@ def test_text_is_parsed_as_the_type_of_the_setting(config: Config, name: str, te
     [
         ("optim.batch_size", "1e2", "optim.batch_size must be of type int; got '1e2'"),
         ("optim.learning_rate", "fast", "optim.learning_rate must be of type float; got 'fast'"),
-        ("optim.class_weights", "yes", "optim.class_weights must be of type bool; got 'yes'; say true or false"),
+        ("optim.bucketing", "yes", "optim.bucketing must be of type bool; got 'yes'; say true or false"),
         ("optim.rate", "1", "unknown setting 'optim.rate'; known: model.width"),
     ],
 )

@@ -15,8 +15,15 @@ def test_a_setting_has_its_present_name_and_value_and_its_place() -> None:
 
 
 def test_present_words_stay_as_they_are() -> None:
-    settings = {PRESENT: "clip", "optim.class_weights": True}
+    settings = {PRESENT: "clip", "optim.bucketing": True}
     assert present_settings(settings) == settings
+
+
+def test_weights_of_classes_were_on_or_off() -> None:
+    name = "optim.class_weights"
+    assert [present_settings({name: value})[name] for value in (True, False, "effective")] == [
+        "inverse", "none", "effective",
+    ]  # fmt: skip
 
 
 def test_a_value_that_the_setting_never_had_is_left_for_the_check_of_settings() -> None:

@@ -15,6 +15,8 @@ from ser_core.config import ENCODER_KINDS, SPECTROGRAMS
 from ser_core.export import TOLERANCE, app, export_onnx
 from ser_core.features.normalisation import Normalisation, as_float
 from ser_core.features.transforms import clip_frames, extractor, traceable_features
+from ser_core.outputs import Probabilities
+from ser_core.targets import Emotions
 from ser_core.training.at_once import FitsItself
 from tests.ser_core.one_clip import features_of
 from tests.tiny_encoders import save_tiny_encoder
@@ -45,7 +47,8 @@ def untrained(model: str, **settings: Any) -> Predictor:
         network.fit_clips(vectors, labels, torch.ones(30), epoch=1, config=config)
     return Predictor(
         config=config,
-        classes=CLASSES,
+        target=Emotions(CLASSES),
+        meaning=Probabilities(),
         normalisation=Normalisation(as_float(frames).mean(axis=0), np.full(frames.shape[1], 2.0, dtype=np.float32)),
         model=network.eval(),
         device=torch.device("cpu"),

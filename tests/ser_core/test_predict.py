@@ -30,6 +30,7 @@ from ser_core.predict import (
     speech_probabilities,
 )
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.run import train
 from ser_core.windows import is_silent
 
@@ -59,9 +60,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = FeatureStore(
         frames=np.concatenate(parts),
         offsets=np.concatenate([[0], np.cumsum([len(part) for part in parts])]),
-        labels=np.arange(24) % 2,
+        truth=np.arange(24) % 2,
         clip_ids=tuple(map(str, range(24))),
-        classes=CLASSES,
+        target=Emotions(CLASSES),
         settings=config.features,
         fingerprint="toy",
     )
@@ -160,7 +161,7 @@ def test_short_speech_is_predicted_as_test_clips_are_and_long_speech_by_windows(
 
 def test_a_stream_at_another_rate_is_resampled(predictor: Predictor) -> None:
     blocks, out = [tone(1, rate_hz=8_000)], io.StringIO()
-    seconds = list(predict_stream(predictor, blocks, 8_000, Printer(Form.JSON, CLASSES, "seconds", out)))
+    seconds = list(predict_stream(predictor, blocks, 8_000, Printer(Form.JSON, Emotions(CLASSES), "seconds", out)))
     assert len(seconds) == 1
     samples = resample(torch.from_numpy(blocks[0]), 8_000, RATE_HZ).numpy()
     expected = predictor.probabilities(samples)

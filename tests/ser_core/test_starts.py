@@ -21,6 +21,7 @@ from ser_core.features.transforms import clip_frames
 from ser_core.modules.trained_state import trained_state
 from ser_core.splits import Fold
 from ser_core.starts import HEAD, find_start
+from ser_core.targets import Emotions
 from ser_core.training.run import TrainingRun, train
 from tests.tiny_encoders import save_tiny_encoder
 
@@ -45,9 +46,9 @@ def started(small: Any, name: str, classes: tuple[str, ...] = CLASSES, **setting
     store = FeatureStore(
         frames=(3_000 * values).astype(np.int16) if integer else values.astype(np.float32),
         offsets=np.arange(7) * frames,
-        labels=np.arange(6) % len(classes),
+        truth=np.arange(6) % len(classes),
         clip_ids=tuple(map(str, range(6))),
-        classes=classes,
+        target=Emotions(classes),
         settings=config.features,
         fingerprint="noise",
     )

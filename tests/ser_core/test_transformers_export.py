@@ -18,6 +18,7 @@ from ser_core.export import app
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import extractor
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.run import train
 from ser_core.transformers_export import export_transformers
 from tests.ser_core.test_artifact import CLASSES, clip
@@ -36,8 +37,8 @@ def saved(folder: Path, model: str, encoder: Path, **settings: Any) -> Path:
     parts = extractor(config.features)([clip(index)[: round(SECONDS * RATE_HZ)] for index in range(12)])
     store = FeatureStore(
         frames=np.concatenate(parts), offsets=np.concatenate([[0], np.cumsum([len(part) for part in parts])]),
-        labels=np.arange(12) % 3, clip_ids=tuple(map(str, range(12))), classes=CLASSES, settings=config.features,
-        fingerprint="toy",
+        truth=np.arange(12) % 3, clip_ids=tuple(map(str, range(12))), target=Emotions(CLASSES),
+        settings=config.features, fingerprint="toy",
     )  # fmt: skip
     run = train(config, Fold(fit=np.arange(9), evaluate=np.arange(9, 12)), store, device="cpu")
     list(run)

@@ -78,13 +78,16 @@ class Axes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipPictures:
-    """One validation clip; its pictures are (rows, columns) uint8, the features without their padding."""
+    """One validation clip; its pictures are (rows, columns) uint8, the features without their padding.
+
+    Of ratings there is no probability.
+    """
 
     clip_id: str
     speaker: str
     emotion: str
     predicted: str
-    probability: float
+    probability: float | None
     features: np.ndarray
     augmented: np.ndarray
     map: np.ndarray

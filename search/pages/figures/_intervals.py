@@ -10,11 +10,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.pages.figures._style import MUTED
+from ser_core.named_scores import UAR, Score
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score with the bounds of its interval, all shares; NaN where result.json has none."""
+    """A score with the bounds of its interval; NaN where result.json has none."""
 
     value: float = math.nan
     low: float = math.nan
@@ -34,12 +35,16 @@ class Estimate:
         """False as well where one of the two has no interval."""
         return self.low <= other.high and other.low <= self.high
 
-    def text(self, *, short: bool) -> str:
-        """ "52.3 [43.1, 61.0]" in per cent; the score alone if `short` or when there is no interval."""
+    def text(self, *, short: bool, score: Score = UAR) -> str:
+        """ "52.3 [43.1, 61.0]" without a unit; the value alone if `short` or when there is no interval.
+
+        Args:
+            score: what it is a value of; by default a share, in per cent.
+        """
         if not math.isfinite(self.value):
             return "none"
-        score = f"{100 * self.value:.1f}"
-        return score if short or not self.has_interval else f"{score} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        value, low, high = map(score.digits, (self.value, self.low, self.high))
+        return value if short or not self.has_interval else f"{value} [{low}, {high}]"
 
 
 def number(value: float | None) -> float:
@@ -47,13 +52,13 @@ def number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def error_bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
-    """Plotly's error bars in per cent; none where there is no interval."""
+def error_bars(estimates: Sequence[Estimate], score: Score = UAR) -> dict[str, Any]:
+    """Plotly's error bars, as values of `score` are drawn; none where there is no interval."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": [100 * (e.high - e.value) if e.has_interval else None for e in estimates],
-        "arrayminus": [100 * (e.value - e.low) if e.has_interval else None for e in estimates],
+        "array": [score.scaled(e.high - e.value) if e.has_interval else None for e in estimates],
+        "arrayminus": [score.scaled(e.value - e.low) if e.has_interval else None for e in estimates],
         "thickness": 1.8,
         "width": 5,
     }
@@ -72,4 +77,5 @@ def value_column(drawn: go.Figure, texts: Mapping[float, str], *, narrow: bool) 
             showarrow=False,
             font={"size": 12, "color": MUTED},
         )
-    drawn.update_layout(margin={"r": 46 if narrow else 136})
+    longest = max(map(len, texts.values()), default=0)
+    drawn.update_layout(margin={"r": 46 if narrow else max(136, 16 + round(6.6 * longest))})

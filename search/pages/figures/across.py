@@ -12,7 +12,9 @@ import plotly.graph_objects as go
 from search.pages.figures._intervals import Estimate
 from search.pages.figures._style import INK, SCALE, SURFACE, blank, plain
 from search.run_folder.records import Value
-from search.wording import count, in_percent, percent
+from search.run_folder.run_score import headline_of
+from search.wording import count
+from ser_core.named_scores import Score
 
 TITLE = "Across groups: trained on some, tested on another"
 SECTION, ORDER, WIDE = "Result", 24, True
@@ -24,21 +26,22 @@ DARK_CELL = 0.6
 
 @dataclass(frozen=True)
 class Cell:
-    """UAR of the default model of a fold in [0, 1]."""
+    """The score of the default model of a fold."""
 
     trained_on: str
     tested_on: str
     speakers: int
-    uar: Estimate
+    estimate: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
 class AcrossInfo:
-    """A cell for every fold; `classes` tells what guessing would score."""
+    """A cell for every fold; `chance` is what guessing would score."""
 
     column: str
     cells: tuple[Cell, ...]
-    classes: int
+    score: Score
+    chance: float
 
 
 def info_of_folds(models: Mapping[str, Mapping[str, Any]]) -> AcrossInfo | None:
@@ -47,7 +50,7 @@ def info_of_folds(models: Mapping[str, Mapping[str, Any]]) -> AcrossInfo | None:
     Args:
         models: architecture -> its numbers in protocol.json.
     """
-    cells, column = [], ""
+    cells, column, score = [], "", headline_of(next(iter(models.values()), {}))
     for model, numbers in models.items():
         folds = [fold for fold in numbers["folds"] if fold["split"].startswith(LEAVES_OUT)]
         names = [fold["split"].split(":", 2)[2] for fold in folds]
@@ -56,20 +59,24 @@ def info_of_folds(models: Mapping[str, Mapping[str, Any]]) -> AcrossInfo | None:
             others = [name for name in names if name != tested]
             trained = others[0] if len(others) == 1 else f"all but {tested}"
             label = trained if len(models) == 1 else f"{model}: {trained}"
-            cells.append(Cell(label, tested, len(fold["test_speakers"]), Estimate.of(fold["score"]["uar"], "value")))
+            cells.append(
+                Cell(label, tested, len(fold["test_speakers"]), Estimate.of(fold["score"][score.name], "value"))
+            )
     if not cells:
         return None
     classes = len(next(iter(models.values()))["corpus"]["classes"])
-    return AcrossInfo(column=column, cells=tuple(cells), classes=classes)
+    chance = 1 / classes if score.percent else 0.0  # of a constant prediction the CCC is 0
+    return AcrossInfo(column=column, cells=tuple(cells), score=score, chance=chance)
 
 
 def reading(info: AcrossInfo) -> str:
     """The best and the worst cell."""
-    best, worst = (choose(info.cells, key=lambda cell: cell.uar.value) for choose in (max, min))
+    best, worst = (choose(info.cells, key=lambda cell: cell.estimate.value) for choose in (max, min))
+    text = info.score.text
     return (
-        f"Best is {best.tested_on} by models of {best.trained_on} ({percent(best.uar.value)} UAR), worst "
-        f"{worst.tested_on} by models of {worst.trained_on} ({percent(worst.uar.value)}); guessing would have "
-        f"{percent(1 / info.classes)}."
+        f"Best is {best.tested_on} by models of {best.trained_on} ({text(best.estimate.value)} {info.score.label}), "
+        f"worst {worst.tested_on} by models of {worst.trained_on} ({text(worst.estimate.value)}); guessing would have "
+        f"{text(info.chance)}."
     )
 
 
@@ -80,9 +87,9 @@ def table(info: AcrossInfo) -> list[dict[str, Value | None]]:
             "trained_on": cell.trained_on,
             "tested_on": cell.tested_on,
             "speakers": cell.speakers,
-            "uar_percent": in_percent(cell.uar.value),
-            "low_percent": in_percent(cell.uar.low),
-            "high_percent": in_percent(cell.uar.high),
+            info.score.column: info.score.cell(cell.estimate.value),
+            f"low{info.score.suffix}": info.score.cell(cell.estimate.low),
+            f"high{info.score.suffix}": info.score.cell(cell.estimate.high),
         }
         for cell in info.cells
     ]
@@ -92,14 +99,17 @@ def figure(info: AcrossInfo, *, narrow: bool = False) -> go.Figure:
     """A heat map, a row for what was trained on and a column for what was tested; what no fold has done is empty."""
     rows = list(dict.fromkeys(cell.trained_on for cell in info.cells))
     columns = sorted({cell.tested_on for cell in info.cells})
+    score = info.score
     values = [[math.nan] * len(columns) for _ in rows]
     hover = [[""] * len(columns) for _ in rows]
     texts = []
     for cell in info.cells:
         row, column = rows.index(cell.trained_on), columns.index(cell.tested_on)
-        values[row][column] = round(100 * cell.uar.value, 1)
-        hover[row][column] = f"{cell.uar.text(short=False)} %, {count(cell.speakers, 'speaker')}"
-        texts.append(_text(cell, row, column, narrow=narrow))
+        values[row][column] = round(score.scaled(cell.estimate.value), 1 if score.percent else 3)
+        hover[row][column] = (
+            f"{cell.estimate.text(short=False, score=score)}{score.unit}, {count(cell.speakers, 'speaker')}"
+        )
+        texts.append(_text(cell, score, row, column, narrow=narrow))
     height = max(220, 130 + 64 * len(rows))
     drawn = blank(height=height, narrow=narrow, x=f"tested on {plain(info.column, 20)}", y="trained on")
     drawn.add_heatmap(
@@ -108,7 +118,7 @@ def figure(info: AcrossInfo, *, narrow: bool = False) -> go.Figure:
         z=values,
         customdata=hover,
         zmin=0,
-        zmax=100,
+        zmax=score.scaled(1),
         colorscale=[[index / (len(SCALE) - 1), colour] for index, colour in enumerate(SCALE)],
         showscale=False,
         xgap=2,
@@ -129,14 +139,15 @@ def figure(info: AcrossInfo, *, narrow: bool = False) -> go.Figure:
     return drawn
 
 
-def _text(cell: Cell, row: int, column: int, *, narrow: bool) -> dict[str, Any]:
+def _text(cell: Cell, score: Score, row: int, column: int, *, narrow: bool) -> dict[str, Any]:
     """A cell's score, and below it the interval where there is room."""
-    score = f"{100 * cell.uar.value:.1f}"
-    bounds = f"{100 * cell.uar.low:.0f} to {100 * cell.uar.high:.0f}" if cell.uar.has_interval else "no interval"
+    own, value = cell.estimate, score.digits(cell.estimate.value)
+    low, high = (f"{score.scaled(edge):.{0 if score.percent else 2}f}" for edge in (own.low, own.high))
+    bounds = f"{low} to {high}" if own.has_interval else "no interval"
     return {
         "x": column,
         "y": row,
-        "text": score if narrow else f"{score}<br><span style='font-size:11px'>{bounds}</span>",
+        "text": value if narrow else f"{value}<br><span style='font-size:11px'>{bounds}</span>",
         "showarrow": False,
-        "font": {"size": 15, "color": SURFACE if cell.uar.value > DARK_CELL else INK},
+        "font": {"size": 15, "color": SURFACE if own.value > DARK_CELL else INK},
     }

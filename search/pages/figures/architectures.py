@@ -14,7 +14,8 @@ from search.pages.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SLAT
 from search.run_folder.architectures import architectures_of
 from search.run_folder.records import RunRecords, Session, TrialRecord, TrialState, Value
 from search.run_folder.run_view import RunView
-from search.wording import NONE, count, duration, in_percent, percent
+from search.wording import NONE, count, duration, percent
+from ser_core.named_scores import Score
 from spaces.several import ARCHITECTURE, choice_of
 
 TITLE = "Architectures: where the time went"
@@ -32,7 +33,7 @@ LINES = ((BLUE, "solid", "circle"), (ORANGE, "dash", "diamond"), (GREEN, "dot", 
 class Point:
     """The end of a trial: seconds of the run's work until then, and what its architecture had had and reached by it.
 
-    `spent` are seconds of training; `best` is a score in [0, 1], NaN before there is one.
+    `spent` are seconds of training; `best` is a score, NaN before there is one.
     """
 
     trial: int
@@ -63,6 +64,7 @@ class ArchitecturesInfo:
 
     spendings: tuple[Spending, ...]
     winner: str
+    score: Score
 
     @property
     def seconds(self) -> float:
@@ -81,6 +83,7 @@ def info(run: RunView) -> ArchitecturesInfo | None:
     return ArchitecturesInfo(
         spendings=tuple(_spending(name, run.records) for name in architectures_of(run.plan)),
         winner=str(run.result["winner"]["architecture"]) if run.result else "",
+        score=run.plan.headline,
     )
 
 
@@ -114,7 +117,7 @@ def reading(info: ArchitecturesInfo) -> str:
     for each in sorted(info.spendings, key=lambda each: -each.seconds):
         share = percent(each.seconds / info.seconds) if info.seconds else NONE
         parts.append(
-            f"{each.name} had {share} of it with {count(len(each.points), 'trial')}, best {percent(each.best)}"
+            f"{each.name} had {share} of it with {count(len(each.points), 'trial')}, best {info.score.text(each.best)}"
         )
     won = f" The winner is of {info.winner}." if info.winner else ""
     return f"Trials took {duration(info.seconds)} of training: {'; '.join(parts)}.{won}"
@@ -128,7 +131,7 @@ def table(info: ArchitecturesInfo) -> list[dict[str, Value | None]]:
             "trial": point.trial,
             "ended_after_seconds": round(point.elapsed, 1),
             "architecture_seconds": round(point.spent, 1),
-            "architecture_best_val_uar_percent": in_percent(point.best),
+            f"architecture_best_val_{info.score.column}": info.score.cell(point.best),
         }
         for each in info.spendings
         for point in each.points
@@ -142,24 +145,24 @@ def figure(info: ArchitecturesInfo, *, narrow: bool = False) -> go.Figure:
         height=340 if narrow else 400, narrow=narrow, x=f"time of the search, {name}", y=f"spent on training, {name}"
     )
     for index, each in enumerate(info.spendings):
-        drawn.add_trace(_line(each, unit, name, LINES[index % len(LINES)]))
+        drawn.add_trace(_line(each, info.score, unit, name, LINES[index % len(LINES)]))
     drawn.update_layout(margin={"t": 72}, legend={"y": 1.08, "font": {"color": MUTED}})
     drawn.update_xaxes(rangemode="tozero")
     drawn.update_yaxes(rangemode="tozero")
     return drawn
 
 
-def _line(each: Spending, unit: float, name: str, style: tuple[str, str, str]) -> go.Scatter:
+def _line(each: Spending, score: Score, unit: float, name: str, style: tuple[str, str, str]) -> go.Scatter:
     colour, dash, symbol = style
     points = [each.points[index] for index in evenly(len(each.points), MOST_POINTS)] if each.points else []
     marker: dict[str, Any] = {"symbol": symbol, "size": 7, "line": {"color": SURFACE, "width": 1}}
-    best, label = [percent(point.best) for point in points], plain(each.name)
+    best, label = [score.text(point.best) for point in points], plain(each.name)
     return go.Scatter(
         x=[0.0, *(round(point.elapsed / unit, 3) for point in points)],
         y=[0.0, *(round(point.spent / unit, 3) for point in points)],
         customdata=[["the start", NONE], *([f"trial {p.trial}", own] for p, own in zip(points, best, strict=True))],
         mode="lines+markers",
-        name=f"{label}: {count(len(each.points), 'trial')}, {duration(each.seconds)}, best {percent(each.best)}",
+        name=f"{label}: {count(len(each.points), 'trial')}, {duration(each.seconds)}, best {score.text(each.best)}",
         line={"color": colour, "width": 2, "dash": dash, "shape": "hv"},
         marker={**marker, "color": colour},
         hovertemplate=f"{label}, %{{customdata[0]}}<br>%{{y:.1f}} {name}, best %{{customdata[1]}}<extra></extra>",

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.pages.figures._style import INK, MUTED, SCALE, SURFACE, blank, plain
+from search.pages.figures._targets import predicts_classes
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
 from search.wording import in_percent
@@ -36,9 +37,12 @@ class ConfusionInfo:
         return tuple(tuple(cell / max(1, sum(row)) for cell in row) for row in self.counts)
 
 
+concerns = predicts_classes
+
+
 def info(run: RunView) -> ConfusionInfo | None:
     """The matrix of result.json."""
-    if run.result is None:
+    if run.result is None or not concerns(run):
         return None
     return ConfusionInfo(
         classes=tuple(run.result["corpus"]["classes"]),

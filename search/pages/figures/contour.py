@@ -15,7 +15,8 @@ from search.pages.figures._style import FATES, INK, MUTED, ORANGE, SCALE, SURFAC
 from search.run_folder.records import TrialState, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
-from search.wording import count, in_percent, percent, value_text
+from search.wording import count, value_text
+from ser_core.named_scores import Score
 
 TITLE = "Contours: the score over the two most important knobs"
 SECTION, ORDER, WIDE = "Search", 45, False
@@ -39,12 +40,12 @@ class Spot:
     x: Value
     y: Value
     at: tuple[float, float]
-    uar: float
+    reached: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContourInfo:
-    """The map `uar[row][column]` over places of `y` and `x`, None where no trial is near; and the trials it is made of.
+    """The map `values[row][column]` over places of `y` and `x`, and the trials it is made of; None where none is near.
 
     `explained` is the share of the variance of left-out scores that the map predicts, at most 1; below 0 it predicts
     worse than their mean.
@@ -54,10 +55,11 @@ class ContourInfo:
     y: Scale
     columns: tuple[float, ...]
     rows: tuple[float, ...]
-    uar: tuple[tuple[float | None, ...], ...]
+    values: tuple[tuple[float | None, ...], ...]
     spots: tuple[Spot, ...]
     explained: float
     best: int | None
+    score: Score
 
 
 def info(run: RunView) -> ContourInfo | None:
@@ -71,28 +73,29 @@ def info(run: RunView) -> ContourInfo | None:
     best = best_trial(run.records)
     spots = _spots(run, x, y)
     places = np.array([(x.place(spot.x), y.place(spot.y)) for spot in spots]).reshape(-1, 2)
-    uars = np.array([spot.uar for spot in spots])
-    if len(spots) < FEWEST_TRIALS or any(np.ptp(row) == 0 for row in (*places.T, uars)):
+    reached = np.array([spot.reached for spot in spots])
+    if len(spots) < FEWEST_TRIALS or any(np.ptp(row) == 0 for row in (*places.T, reached)):
         return None
     split = (bool(x.choices), bool(y.choices))
-    bandwidth, explained = _best_bandwidth(places, uars, split)
+    bandwidth, explained = _best_bandwidth(places, reached, split)
     columns, rows = _places(x), _places(y)
     grid = np.array([(column, row) for row in rows for column in columns])
     squared = _squared(grid, places, split)
-    drawn = _smooth(squared, uars, bandwidth).reshape(len(rows), len(columns))
+    drawn = _smooth(squared, reached, bandwidth).reshape(len(rows), len(columns))
     near = squared.min(axis=1).reshape(drawn.shape) < FARTHEST**2
     return ContourInfo(
         x=x,
         y=y,
         columns=tuple(columns),
         rows=tuple(rows),
-        uar=tuple(
+        values=tuple(
             tuple(float(value) if seen else None for value, seen in zip(*both, strict=True))
             for both in zip(drawn, near, strict=True)
         ),
         spots=tuple(spots),
         explained=explained,
         best=best.number if best else None,
+        score=run.plan.headline,
     )
 
 
@@ -128,22 +131,22 @@ def _squared(at: np.ndarray, places: np.ndarray, choice: tuple[bool, bool]) -> n
     return np.asarray(gaps.sum(axis=-1))
 
 
-def _smooth(squared: np.ndarray, uars: np.ndarray, bandwidth: float) -> np.ndarray:
+def _smooth(squared: np.ndarray, values: np.ndarray, bandwidth: float) -> np.ndarray:
     """(points,) weighted means; where every trial is of another choice, the mean of all."""
     nearest = squared.min(axis=1, keepdims=True)
     alone = ~np.isfinite(nearest)
     exponent = (np.where(alone, 0.0, squared) - np.where(alone, 0.0, nearest)) / (2 * bandwidth**2)
     weights = np.exp(-exponent)  # the nearest trial weighs 1, so that no sum is zero
-    return np.asarray(weights @ uars / weights.sum(axis=1))
+    return np.asarray(weights @ values / weights.sum(axis=1))
 
 
-def _best_bandwidth(places: np.ndarray, uars: np.ndarray, choice: tuple[bool, bool]) -> tuple[float, float]:
+def _best_bandwidth(places: np.ndarray, values: np.ndarray, choice: tuple[bool, bool]) -> tuple[float, float]:
     """The bandwidth that best predicts each score from all others, and the share of their variance that it predicts."""
     squared = _squared(places, places, choice)
     np.fill_diagonal(squared, np.inf)
-    errors = [float(((_smooth(squared, uars, width) - uars) ** 2).mean()) for width in BANDWIDTHS]
+    errors = [float(((_smooth(squared, values, width) - values) ** 2).mean()) for width in BANDWIDTHS]
     best = int(np.argmin(errors))
-    return BANDWIDTHS[best], 1 - errors[best] / float(uars.var())
+    return BANDWIDTHS[best], 1 - errors[best] / float(values.var())
 
 
 # -- words and drawing -------------------------------------------------------------------------------------------------
@@ -152,7 +155,10 @@ def _best_bandwidth(places: np.ndarray, uars: np.ndarray, choice: tuple[bool, bo
 def reading(info: ContourInfo) -> str:
     """Where the map is highest, and what it is worth."""
     peak, row, column = max(
-        (uar, row, column) for row, line in enumerate(info.uar) for column, uar in enumerate(line) if uar is not None
+        (value, row, column)
+        for row, line in enumerate(info.values)
+        for column, value in enumerate(line)
+        if value is not None
     )
     where = f"{info.x.knob} near {info.x.value(info.columns[column])} and {info.y.knob} "
     where += f"{'=' if info.y.choices else 'near'} {info.y.value(info.rows[row])}"
@@ -160,8 +166,8 @@ def reading(info: ContourInfo) -> str:
     if info.explained <= 0:
         worth = "but these two knobs alone predict no unseen score better than the mean does"
     return (
-        f"The average over {count(len(info.spots), 'trial')} is highest, {percent(peak)}, with {where}; {worth}. "
-        f"Blank: no trial near."
+        f"The average over {count(len(info.spots), 'trial')} is highest, {info.score.text(peak)}, with {where}; "
+        f"{worth}. Blank: no trial near."
     )
 
 
@@ -172,7 +178,7 @@ def table(info: ContourInfo) -> list[dict[str, Value | None]]:
             "trial": spot.number,
             info.x.knob: spot.x,
             info.y.knob: spot.y,
-            "val_uar_percent": in_percent(spot.uar),
+            f"val_{info.score.column}": info.score.cell(spot.reached),
             "state": spot.state.value,
         }
         for spot in info.spots
@@ -183,14 +189,14 @@ def figure(info: ContourInfo, *, narrow: bool = False) -> go.Figure:
     """The map in shades, contours where both knobs are numbers, and every trial in the shade of its own score."""
     labels = [plain(scale.knob, 40) for scale in (info.x, info.y)]
     drawn = blank(height=380 if narrow else 440, narrow=narrow, x=labels[0], y=labels[1])
-    scores = [100 * spot.uar for spot in info.spots]
-    span = {"zmin": round(min(scores), 1), "zmax": round(max(scores), 1)}
+    score, reached = info.score, [_shade(spot.reached, info.score) for spot in info.spots]
+    span = {"zmin": min(reached), "zmax": max(reached)}
     grid = {
         "x": [round(place, 4) for place in info.columns],
         "y": [round(place, 4) for place in info.rows],
-        "z": [[None if uar is None else round(100 * uar, 1) for uar in row] for row in info.uar],
-        "hovertemplate": "average %{z:.1f} %<extra></extra>",
-        "colorbar": {"title": {"text": "UAR, %"}, "thickness": 12, "outlinewidth": 0, "tickfont": {"color": MUTED}},
+        "z": [[None if value is None else _shade(value, score) for value in row] for row in info.values],
+        "hovertemplate": f"average %{{z:{score.hover}}}{score.unit}<extra></extra>",
+        "colorbar": {"title": {"text": score.axis}, "thickness": 12, "outlinewidth": 0, "tickfont": {"color": MUTED}},
         "colorscale": SHADES,
         **span,
     }
@@ -216,14 +222,14 @@ def _markers(
     if name == "best trial":
         marker |= {"color": ORANGE, "size": 16, "line": {"color": SURFACE, "width": 1}}
     else:
-        marker |= {"color": [round(100 * spot.uar, 1) for spot in spots], "colorscale": SHADES}
+        marker |= {"color": [_shade(spot.reached, info.score) for spot in spots], "colorscale": SHADES}
         marker |= {"cmin": span["zmin"], "cmax": span["zmax"]}
     knobs = (plain(info.x.knob, 40), plain(info.y.knob, 40))
     return {
         "x": [round(spot.at[0], 4) for spot in spots],
         "y": [round(spot.at[1], 4) for spot in spots],
         "text": [
-            f"trial {spot.number}: {100 * spot.uar:.1f} %<br>{knobs[0]} = {plain(value_text(spot.x), 24)}"
+            f"trial {spot.number}: {info.score.text(spot.reached)}<br>{knobs[0]} = {plain(value_text(spot.x), 24)}"
             f"<br>{knobs[1]} = {plain(value_text(spot.y), 24)}"
             for spot in spots
         ],
@@ -232,6 +238,11 @@ def _markers(
         "marker": marker,
         "hovertemplate": "%{text}<extra></extra>",
     }
+
+
+def _shade(value: float, score: Score) -> float:
+    """A value as its shade shows it."""
+    return round(score.scaled(value), 1 if score.percent else 3)
 
 
 def _draw_axes(drawn: go.Figure, info: ContourInfo, *, narrow: bool) -> None:

@@ -12,8 +12,9 @@ from search.pages.figures._intervals import Estimate, error_bars, value_column
 from search.pages.figures._style import INK, ORANGE, SLATE, SURFACE, blank, plain
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
-from search.wording import count, in_percent
+from search.wording import count
 from ser_core.metrics.paired import Comparison, verdict
+from ser_core.named_scores import Score
 
 TITLE = "Differences: which run is better on the same test clips"
 SECTION, ORDER, WIDE = "Result", 25, True
@@ -34,6 +35,11 @@ class DifferencesInfo:
     pairs: tuple[Comparison, ...]
 
     @property
+    def score(self) -> Score:
+        """What is compared."""
+        return self.pairs[0].score
+
+    @property
     def drawn(self) -> tuple[Comparison, ...]:
         return self.pairs[:MOST_PAIRS]
 
@@ -51,7 +57,8 @@ def reading(info: DifferencesInfo) -> str:
         return f"One test speaker tells nothing about others: {'; '.join(verdict(pair) for pair in info.pairs[:3])}."
     shown = sum(pair.shown for pair in info.pairs)
     text = (
-        f"{shown or 'None'} of {count(len(info.pairs), 'difference')} in UAR {'is' if shown < 2 else 'are'} shown "
+        f"{shown or 'None'} of {count(len(info.pairs), 'difference')} in {info.score.label} "
+        f"{'is' if shown < 2 else 'are'} shown "
         f"(p < 0.05 over speakers, by Holm's correction): {'; '.join(verdict(pair) for pair in info.pairs[:3])}"
     )
     if len(info.pairs) > MOST_PAIRS:
@@ -61,50 +68,63 @@ def reading(info: DifferencesInfo) -> str:
 
 def table(info: DifferencesInfo) -> list[dict[str, Value | None]]:
     """A row per pair."""
+    score, points = info.score, "_points" if info.score.percent else ""
     return [
         {
             "first": pair.first,
             "second": pair.second,
-            "uar_points": in_percent(pair.uar.value),
-            "low_points": in_percent(pair.uar.interval.low),
-            "high_points": in_percent(pair.uar.interval.high),
-            "p": pair.uar.p_value if pair.tested else None,
+            f"{score.name}{points}": score.cell(pair.difference.value),
+            f"low{points}": score.cell(pair.difference.interval.low),
+            f"high{points}": score.cell(pair.difference.interval.high),
+            "p": pair.difference.p_value if pair.tested else None,
             "p_holm": pair.p_holm if pair.tested else None,
             "shown": pair.shown,
-            "only_first_right_clips": pair.mcnemar.only_first,
-            "only_second_right_clips": pair.mcnemar.only_second,
-            "mcnemar_p_holm": pair.mcnemar_p_holm,
+            **_mcnemar(pair),
         }
         for pair in info.pairs
     ]
 
 
+def _mcnemar(pair: Comparison) -> dict[str, Value | None]:
+    """Nothing where no clip is right or wrong."""
+    if pair.mcnemar is None:
+        return {}
+    return {
+        "only_first_right_clips": pair.mcnemar.only_first,
+        "only_second_right_clips": pair.mcnemar.only_second,
+        "mcnemar_p_holm": pair.mcnemar_p_holm,
+    }
+
+
 def figure(info: DifferencesInfo, *, narrow: bool = False) -> go.Figure:
     """A line per pair, with its interval, beside the line of no difference."""
-    estimates = [Estimate(p.uar.value, p.uar.interval.low, p.uar.interval.high) for p in info.drawn]
+    score, found = info.score, [pair.difference for pair in info.drawn]
+    estimates = [Estimate(own.value, own.interval.low, own.interval.high) for own in found]
     height = max(110 + ROW_PIXELS * len(estimates), 200)
-    drawn = blank(height=height, narrow=narrow, x="difference in UAR, points")
+    drawn = blank(height=height, narrow=narrow, x=score.gap_axis)
     for shown, (name, colour, symbol, size) in MARKS.items():
         rows = [row for row, pair in enumerate(info.drawn) if pair.shown is shown]
         drawn.add_scatter(
-            x=[round(100 * estimates[row].value, 2) for row in rows],
+            x=[score.cell(estimates[row].value) for row in rows],
             y=rows,
             customdata=[plain(verdict(info.drawn[row]), 200) for row in rows],
-            error_x={**error_bars([estimates[row] for row in rows]), "color": colour},
+            error_x={**error_bars([estimates[row] for row in rows], score), "color": colour},
             mode="markers",
             name=name,
             marker={"color": colour, "symbol": symbol, "size": size, "line": {"color": SURFACE, "width": 1}},
             hovertemplate="%{customdata}<extra></extra>",
         )
     drawn.add_vline(x=0, line={"color": INK, "width": 1, "dash": "dot"})
-    value_column(drawn, {row: each.text(short=narrow) for row, each in enumerate(estimates)}, narrow=narrow)
+    value_column(
+        drawn, {row: each.text(short=narrow, score=score) for row, each in enumerate(estimates)}, narrow=narrow
+    )
     drawn.update_yaxes(
         tickvals=list(range(len(estimates))),
         ticktext=[_label(pair, 9 if narrow else 28) for pair in info.drawn],
         range=[len(estimates) - 0.4, -0.6],
         showgrid=False,
     )
-    drawn.update_xaxes(range=_range(estimates))
+    drawn.update_xaxes(range=_range(estimates, score))
     drawn.update_layout(showlegend=True)
     return drawn
 
@@ -113,9 +133,9 @@ def _label(pair: Comparison, longest: int) -> str:
     return f"{plain(pair.first, longest)} − {plain(pair.second, longest)}"
 
 
-def _range(estimates: Sequence[Estimate]) -> list[float]:
-    """Zero, all differences and, but for what lies more than 30 points from them, all intervals."""
+def _range(estimates: Sequence[Estimate], score: Score) -> list[float]:
+    """Zero, all differences and, but for what lies more than 30 points (0.3) from them, all intervals."""
     values = [0.0, *(each.value for each in estimates)]
     edges = [edge for each in estimates for edge in (each.low, each.high) if math.isfinite(edge)]
     low, high = max(min([*values, *edges]), min(values) - 0.3), min(max([*values, *edges]), max(values) + 0.3)
-    return [100 * low - 2, 100 * high + 2]
+    return [score.scaled(low - 0.02), score.scaled(high + 0.02)]

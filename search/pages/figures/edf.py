@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from search.pages.figures._style import BLUE, GREEN, INK, ORANGE, PURPLE, SLATE, blank, plain
 from search.run_folder.records import TrialState, Value
 from search.run_folder.run_view import RunView
-from search.wording import count, in_percent, percent
+from search.wording import count, in_percent
+from ser_core.named_scores import Score
 
 TITLE = "Distribution of scores: the share of trials at or below each score"
 SECTION, ORDER, WIDE = "Search", 70, True
@@ -25,14 +26,15 @@ STROKES = tuple(
 
 @dataclass(frozen=True)
 class Distribution:
-    """One run: the best validation UAR of every ended trial, in [0, 1], ascending."""
+    """One run: the score of every ended trial, ascending, and what it is a score of."""
 
     run: str
-    uar: tuple[float, ...]
+    values: tuple[float, ...]
+    score: Score
 
     def quantile(self, share: float) -> float:
         """The smallest score that `share` of the trials do not exceed."""
-        return self.uar[max(0, math.ceil(share * len(self.uar)) - 1)]
+        return self.values[max(0, math.ceil(share * len(self.values)) - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ def info_of(runs: Sequence[RunView]) -> EdfInfo | None:
         trials = run.records.trials.values()
         scores = sorted(trial.value for trial in trials if trial.state in ended and math.isfinite(trial.value))
         if scores:
-            distributions.append(Distribution(run.name, tuple(scores)))
+            distributions.append(Distribution(run.name, tuple(scores), run.plan.headline))
     return EdfInfo(runs=tuple(distributions)) if distributions else None
 
 
@@ -67,37 +69,47 @@ def reading(info: EdfInfo) -> str:
     """Median and best tenth, of several runs the one ahead in each."""
     if len(info.runs) == 1:
         run = info.runs[0]
+        half, most = (run.score.text(run.quantile(share)) for share in (0.5, 0.9))
         return (
-            f"Half of {count(len(run.uar), 'trial')} stayed at or below {percent(run.quantile(0.5))} validation UAR, "
-            f"nine tenths at or below {percent(run.quantile(0.9))}."
+            f"Half of {count(len(run.values), 'trial')} stayed at or below {half} validation {run.score.label}, "
+            f"nine tenths at or below {most}."
         )
     median, upper = (max(info.runs, key=lambda run: run.quantile(share)) for share in (0.5, 0.9))
     return (
-        f"The median is highest in {median.run} ({percent(median.quantile(0.5))} validation UAR), the upper tenth "
-        f"begins highest in {upper.run} ({percent(upper.quantile(0.9))}); a curve further to the right is better."
+        f"The median is highest in {median.run} ({median.score.text(median.quantile(0.5))} validation "
+        f"{median.score.label}), the upper tenth begins highest in {upper.run} "
+        f"({upper.score.text(upper.quantile(0.9))}); a curve further to the right is better."
     )
 
 
 def table(info: EdfInfo) -> list[dict[str, Value | None]]:
     """A row per trial."""
+    column = f"val_{_score(info).column}"
     return [
-        {"run": run.run, "val_uar_percent": in_percent(uar), "share_of_trials_percent": in_percent(share)}
+        {"run": run.run, column: run.score.cell(value), "share_of_trials_percent": in_percent(share)}
         for run in info.runs
-        for uar, share in zip(run.uar, _shares(run), strict=True)
+        for value, share in zip(run.values, _shares(run), strict=True)
     ]
 
 
 def _shares(run: Distribution) -> list[float]:
     """Share of trials at or below each score: equals share the largest."""
-    return [float(share) for share in np.searchsorted(run.uar, run.uar, side="right") / len(run.uar)]
+    return [float(share) for share in np.searchsorted(run.values, run.values, side="right") / len(run.values)]
+
+
+def _score(info: EdfInfo) -> Score:
+    """What the runs are judged by; runs that are compared are judged by one."""
+    return info.runs[0].score
 
 
 def figure(info: EdfInfo, *, narrow: bool = False) -> go.Figure:
     """A step line per run."""
-    drawn = blank(height=320 if narrow else 380, narrow=narrow, x="best validation UAR, %", y="share of trials, %")
+    score = _score(info)
+    title = f"best validation {score.axis}"
+    drawn = blank(height=320 if narrow else 380, narrow=narrow, x=title, y="share of trials, %")
     for place, run in enumerate(info.runs):
         colour, dash = STROKES[place % len(STROKES)]
-        scores = [round(100 * uar, 2) for uar in run.uar]
+        scores = [run.score.cell(value) for value in run.values]
         shares = [round(100 * share, 2) for share in _shares(run)]
         name = plain(run.run, 40)
         drawn.add_scatter(
@@ -106,7 +118,7 @@ def figure(info: EdfInfo, *, narrow: bool = False) -> go.Figure:
             mode="lines",
             name=f"{name}: {count(len(scores), 'trial')}",
             line={"color": colour, "width": 2.5, "shape": "hv", "dash": dash},
-            hovertemplate=f"%{{y:.0f}} % of trials at or below %{{x:.1f}} %<extra>{name}</extra>",
+            hovertemplate=f"%{{y:.0f}} % of trials at or below %{{x:{score.hover}}}{score.unit}<extra>{name}</extra>",
         )
     drawn.update_layout(showlegend=True)
     drawn.update_yaxes(range=[-2, 102])

@@ -14,7 +14,7 @@ from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
 from search.wording import clip_text, count, in_percent
 
-TITLE = "Where the model looks (orange), on a validation clip of each emotion"
+TITLE = "Where the model looks (orange), on validation clips"
 SECTION, ORDER, WIDE = "Data and model", 40, True
 EMPTY = _insight.EMPTY
 ROW_PIXELS = 210
@@ -60,7 +60,7 @@ def info(run: RunView) -> ExplainedInfo | None:
 
 def reading(info: ExplainedInfo) -> str:
     """The method, what a map belongs to, and what it must not be taken for."""
-    what = "what moves the score of the predicted emotion" if info.of_class else "what the prediction is made of"
+    what = "what moves the score of what is predicted" if info.of_class else "what the prediction is made of"
     text = f"{info.method} ({info.source}): {what}, strongest where orange is densest"
     if info.blank:
         text += f"; of {count(info.blank, 'clip')} it shows nothing"
@@ -73,7 +73,7 @@ def table(info: ExplainedInfo) -> list[dict[str, Value | None]]:
     """A row per clip; the centre of a map is the mean of its columns, weighted with the map."""
     return [
         {
-            "emotion": clip.emotion,
+            "truth": clip.emotion,
             "predicted": clip.predicted,
             "probability_percent": in_percent(clip.probability),
             "clip_id": clip.clip_id,
@@ -96,7 +96,8 @@ def figure(info: ExplainedInfo, *, narrow: bool = False) -> go.Figure:
     """The map laid over the features of each clip."""
     panels: list[Panel] = []
     for clip in info.clips:
-        said = f"{plain(clip.emotion, 14)}: {plain(clip.predicted, 14)} {100 * clip.probability:.0f} %"
+        sure = "" if clip.probability is None else f" {100 * clip.probability:.0f} %"
+        said = f"{plain(clip.emotion, 20)}: {plain(clip.predicted, 14)}{sure}"
         traces = [
             shades(clip.features, info.axes, name=f"clip {plain(clip_text(clip.clip_id))}"),
             shades(clip.map, info.axes, name=said, colorscale=OVERLAY, zsmooth=not info.axes.counted and "best"),

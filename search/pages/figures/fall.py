@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from search.pages.figures._style import BLUE, INK, MUTED, ORANGE, SURFACE, blank
 from search.run_folder.records import Value
-from search.run_folder.run_score import run_score
+from search.run_folder.run_score import headline_of, run_score, validation_score
 from search.run_folder.run_view import RunView
-from search.wording import in_percent, percent
+from ser_core.named_scores import Score
 
 TITLE = "The fall: what selection had flattered"
 SECTION, ORDER, WIDE = "Result", 10, False
@@ -20,10 +20,10 @@ EMPTY = "The test set has not been read yet."
 
 @dataclass(frozen=True)
 class Step:
-    """One score in [0, 1], with edges or None; `edges` says what they are."""
+    """One score, with edges or None; `edges` says what they are."""
 
     name: str
-    uar: float
+    value: float
     low: float | None = None
     high: float | None = None
     edges: str = ""
@@ -34,6 +34,7 @@ class FallInfo:
     """The three scores in order, all of single models; `ensemble` is the test score of theirs, None without one."""
 
     steps: tuple[Step, Step, Step]
+    score: Score
     ensemble: float | None = None
 
 
@@ -43,15 +44,17 @@ def info(run: RunView) -> FallInfo | None:
         return None
     best = run.result["search"]["best"]
     winner = next(f for f in run.result["finalists"] if f["trial"] == run.result["winner"]["trial"])
-    test = run.result["test"]["uar"]
+    score = headline_of(run.result)
+    test = run.result["test"][score.name]
     low, high = test.get("interval") or (None, None)
     return FallInfo(
         steps=(
-            Step("best search score", best["val_uar"]),
-            _with_spread("winner, mean of seeds", winner["val_uar"]),
+            Step("best search score", validation_score(best, score)),
+            _with_spread("winner, mean of seeds", validation_score(winner, score)),
             _with_spread("test", test) if low is None else Step("test", test["mean"], low, high, "95 % interval"),
         ),
-        ensemble=None if len(test["seeds"]) == 1 else run_score(run.result["test"]).value,
+        score=score,
+        ensemble=None if len(test["seeds"]) == 1 else run_score(run.result["test"], score.name).value,
     )
 
 
@@ -63,17 +66,14 @@ def _with_spread(name: str, score: dict[str, Any]) -> Step:
 
 
 def reading(info: FallInfo) -> str:
-    """The two differences in points of UAR."""
-    best, winner, test = (step.uar for step in info.steps)
+    """The two differences."""
+    best, winner, test = (step.value for step in info.steps)
+    text, where = info.score.text, "below" if test < best else "above"
     return (
-        f"The search promised {percent(best)}; with fresh seeds the winner reaches {percent(winner)} on validation and "
-        f"{percent(test)} on test, {_points(test - best)} the promise"
-        + (f"; the ensemble of its seeds reaches {percent(info.ensemble)}." if info.ensemble is not None else ".")
+        f"The search promised {text(best)}; with fresh seeds the winner reaches {text(winner)} on validation and "
+        f"{text(test)} on test, {info.score.distance(test - best)} {where} the promise"
+        + (f"; the ensemble of its seeds reaches {text(info.ensemble)}." if info.ensemble is not None else ".")
     )
-
-
-def _points(difference: float) -> str:
-    return f"{abs(100 * difference):.1f} points {'below' if difference < 0 else 'above'}"
 
 
 def table(info: FallInfo) -> list[dict[str, Value | None]]:
@@ -81,9 +81,9 @@ def table(info: FallInfo) -> list[dict[str, Value | None]]:
     return [
         {
             "score": step.name,
-            "uar_percent": in_percent(step.uar),
-            "low_percent": in_percent(step.low),
-            "high_percent": in_percent(step.high),
+            info.score.column: info.score.cell(step.value),
+            f"low{info.score.suffix}": info.score.cell(step.low),
+            f"high{info.score.suffix}": info.score.cell(step.high),
             "edges": step.edges or None,
         }
         for step in info.steps
@@ -92,9 +92,10 @@ def table(info: FallInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: FallInfo, *, narrow: bool = False) -> go.Figure:
     """Three steps from left to right with their intervals and values."""
-    drawn = blank(height=320 if narrow else 360, narrow=narrow, y="UAR, %")
+    score = info.score
+    drawn = blank(height=320 if narrow else 360, narrow=narrow, y=score.axis)
     names = [step.name for step in info.steps]
-    values = [round(100 * step.uar, 2) for step in info.steps]
+    values = [score.cell(step.value) for step in info.steps]
     drawn.add_scatter(
         x=names,
         y=values,
@@ -103,24 +104,24 @@ def figure(info: FallInfo, *, narrow: bool = False) -> go.Figure:
         hoverinfo="skip",
     )
     for step, colour, symbol in zip(info.steps, (MUTED, BLUE, ORANGE), ("square", "circle", "diamond"), strict=True):
-        low, high = (step.uar if edge is None else edge for edge in (step.low, step.high))
+        low, high = (step.value if edge is None else edge for edge in (step.low, step.high))
         drawn.add_scatter(
             x=[step.name],
-            y=[round(100 * step.uar, 2)],
+            y=[score.cell(step.value)],
             mode="markers+text",
             name=step.name,
             marker={"color": colour, "symbol": symbol, "size": 15, "line": {"color": SURFACE, "width": 1}},
             error_y={
-                "array": [100 * (high - step.uar)],
-                "arrayminus": [100 * (step.uar - low)],
+                "array": [score.scaled(high - step.value)],
+                "arrayminus": [score.scaled(step.value - low)],
                 "thickness": 2,
                 "width": 8,
             },
-            text=[f"<b>{percent(step.uar)}</b>"],
+            text=[f"<b>{score.text(step.value)}</b>"],
             textposition="middle right",
             textfont={"size": 14, "color": INK},
-            hovertemplate=f"{step.name}: {percent(step.uar)}"
-            + (f"<br>{percent(low)} to {percent(high)} ({step.edges})" if step.edges else "")
+            hovertemplate=f"{step.name}: {score.text(step.value)}"
+            + (f"<br>{score.text(low)} to {score.text(high)} ({step.edges})" if step.edges else "")
             + "<extra></extra>",
         )
     labels = [_label(step) for step in info.steps]

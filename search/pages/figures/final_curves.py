@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from search.pages.figures._style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SLATE, blank
 from search.run_folder.records import FinalRun, Phase, Value
 from search.run_folder.run_view import RunView
-from search.wording import count, in_percent
+from search.wording import count
+from ser_core.named_scores import Score
 
 TITLE = "Training curves of the finals: is the refit trained for long enough?"
 SECTION, ORDER, WIDE = "Result", 60, False
@@ -27,7 +28,7 @@ STYLES = ((BLUE, "solid"), (GREEN, "dash"), (PURPLE, "dot"), (SLATE, "dashdot"),
 
 @dataclass(frozen=True)
 class Curve:
-    """One training run; losses and the validation UAR in [0, 1] after each of `epochs`, NaN where there is none."""
+    """One training run; losses and the validation score after each of `epochs`, NaN where there is none."""
 
     phase: Phase
     trial: int
@@ -35,7 +36,7 @@ class Curve:
     epochs: tuple[int, ...]
     train_loss: tuple[float, ...]
     val_loss: tuple[float, ...]
-    val_uar: tuple[float, ...]
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class FinalCurvesInfo:
     trials: tuple[int, ...]
     finalists: int
     max_epochs: int
+    score: Score
 
     def of(self, phase: Phase, trial: int | None = None) -> list[Curve]:
         return [c for c in self.curves if c.phase is phase and trial in (None, c.trial)]
@@ -68,6 +70,7 @@ def info(run: RunView) -> FinalCurvesInfo | None:
         trials=tuple(kept),
         finalists=len(ranked),
         max_epochs=run.plan.max_epochs,
+        score=run.plan.headline,
     )
 
 
@@ -82,7 +85,7 @@ def _curve(final: FinalRun) -> Curve:
         epochs=tuple(e.epoch for e in epochs),
         train_loss=tuple(e.train_loss for e in epochs),
         val_loss=tuple(e.val_loss for e in epochs),
-        val_uar=tuple(e.val_uar for e in epochs),
+        values=tuple(final.scoring.value(e) for e in epochs),
     )
 
 
@@ -111,15 +114,15 @@ def table(info: FinalCurvesInfo) -> list[dict[str, Value | None]]:
             "epoch": epoch,
             "train_loss": _rounded(train),
             "val_loss": _rounded(loss),
-            "val_uar_percent": in_percent(uar),
+            f"val_{info.score.column}": info.score.cell(value),
         }
         for curve in info.curves
-        for epoch, train, loss, uar in zip(curve.epochs, curve.train_loss, curve.val_loss, curve.val_uar, strict=True)
+        for epoch, train, loss, value in zip(curve.epochs, curve.train_loss, curve.val_loss, curve.values, strict=True)
     ]
 
 
 def figure(info: FinalCurvesInfo, *, narrow: bool = False) -> go.Figure:
-    """Three panels over the epochs: train loss, validation loss, validation UAR; a colour per configuration."""
+    """Three panels over the epochs: train loss, validation loss, validation score; a colour per configuration."""
     drawn = blank(height=560 if narrow else 520, narrow=narrow, y="train loss")
     groups: list[tuple[str, str, str, Sequence[Curve]]] = [
         (f"trial {trial}", colour, dash, info.of(Phase.FINALIST, trial))
@@ -127,8 +130,8 @@ def figure(info: FinalCurvesInfo, *, narrow: bool = False) -> go.Figure:
     ]
     groups.append(("refit on train + validation", ORANGE, "solid", info.of(Phase.REFIT)))
     for name, colour, dash, curves in groups:
-        for panel, values in enumerate(("train_loss", "val_loss", "val_uar"), start=1):
-            trace = _trace(name, curves, values)
+        for panel, values in enumerate(("train_loss", "val_loss", "values"), start=1):
+            trace = _trace(name, curves, values, info.score)
             if any(value is not None for value in trace["y"]):
                 line = {"color": colour, "dash": dash, "width": 2.5 if colour == ORANGE else 1.5}
                 axis = "y" if panel == 1 else f"y{panel}"
@@ -137,12 +140,12 @@ def figure(info: FinalCurvesInfo, *, narrow: bool = False) -> go.Figure:
         xaxis={"title": {"text": "epoch"}, "range": [0.5, info.max_epochs + 0.5], "anchor": "y3"},
         yaxis={"domain": [0.7, 1]},
         yaxis2={"domain": [0.35, 0.65], "title": {"text": "val. loss"}},
-        yaxis3={"domain": [0, 0.3], "title": {"text": "val. UAR, %"}},
+        yaxis3={"domain": [0, 0.3], "title": {"text": f"val. {info.score.axis}"}},
     )
     return drawn
 
 
-def _trace(name: str, curves: Sequence[Curve], values: str) -> dict[str, Any]:
+def _trace(name: str, curves: Sequence[Curve], values: str, score: Score) -> dict[str, Any]:
     """The curves of one configuration as one trace, parted by gaps."""
     x: list[int | None] = []
     y: list[float | None] = []
@@ -150,9 +153,11 @@ def _trace(name: str, curves: Sequence[Curve], values: str) -> dict[str, Any]:
     for curve in curves:
         own: tuple[float, ...] = getattr(curve, values)
         x += [*curve.epochs, None]
-        y += [*(in_percent(v) if values == "val_uar" else _rounded(v) for v in own), None]
+        y += [*(score.cell(v) if values == "values" else _rounded(v) for v in own), None]
         seeds += [curve.seed] * (len(curve.epochs) + 1)
-    unit = "validation UAR %{y:.1f} %" if values == "val_uar" else f"{values.replace('_', ' ')} %{{y:.3f}}"
+    unit = f"{values.replace('_', ' ')} %{{y:.3f}}"
+    if values == "values":
+        unit = f"validation {score.label} %{{y:{score.hover}}}{score.unit}"
     return {
         "x": x,
         "y": y,

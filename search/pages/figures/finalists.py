@@ -13,7 +13,8 @@ from search.run_folder.finals_rule import recipe_trial
 from search.run_folder.records import Phase, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.verdict import tuning_note, tuning_sentence
-from search.wording import count, in_percent, percent
+from search.wording import count
+from ser_core.named_scores import Score
 from spaces.several import choice_of
 
 TITLE = "Finalists: the same configurations with fresh seeds"
@@ -23,25 +24,25 @@ EMPTY = "The finals have not begun."
 
 @dataclass(frozen=True)
 class Finalist:
-    """One configuration: its search score, and the best validation UAR of each finished seed; all in [0, 1].
+    """One configuration: its search score, and the score of each finished seed on validation.
 
     `architecture` is the one that it chose, "" where there was no choice.
     """
 
     trial: int
     recipe: bool
-    search_uar: float
+    searched: float
     seeds: tuple[tuple[int, float], ...]
     architecture: str = ""
 
     @property
     def mean(self) -> float:
-        return fmean(uar for _, uar in self.seeds)
+        return fmean(value for _, value in self.seeds)
 
     @property
     def range(self) -> float:
         """From the worst seed to the best."""
-        scores = [uar for _, uar in self.seeds]
+        scores = [value for _, value in self.seeds]
         return max(scores) - min(scores)
 
 
@@ -52,11 +53,13 @@ class FinalistsInfo:
     Attributes:
         winner: None until the finals have decided.
         across: every seed trained on a fold of its own.
+        score: what the run is judged by.
         worth: what tuning was worth, in words; "" before the end, and for a run that does not say.
     """
 
     finalists: tuple[Finalist, ...]
     winner: int | None
+    score: Score
     across: bool = False
     worth: str = ""
 
@@ -79,6 +82,7 @@ def info(run: RunView) -> FinalistsInfo | None:
     return FinalistsInfo(
         finalists=tuple(sorted(finalists, key=lambda finalist: (-finalist.mean, finalist.trial))),
         winner=run.result["winner"]["trial"] if run.result else None,
+        score=run.plan.headline,
         across=len(run.plan.final_folds) > 1,
         worth=f"{tuning_sentence(run.result)} {tuning_note(run.result)}".strip() if run.result else "",
     )
@@ -88,11 +92,12 @@ def reading(info: FinalistsInfo) -> str:
     """Who leads, and how far seeds alone move a score."""
     leader = next((f for f in info.finalists if f.trial == info.winner), info.finalists[0])
     verb = "wins" if info.winner is not None else "leads"
-    text = f"Trial {leader.trial} {verb} with a mean of {percent(leader.mean)} over {count(len(leader.seeds), 'seed')}"
+    text = f"Trial {leader.trial} {verb} with a mean of {info.score.text(leader.mean)} over "
+    text += count(len(leader.seeds), "seed")
     spreads = [finalist.range for finalist in info.finalists if len(finalist.seeds) > 1]
     if spreads:
         what = "the seed, with the speakers of its fold," if info.across else "the seed alone"
-        text += f"; {what} moves a finalist by up to {100 * max(spreads):.1f} points"
+        text += f"; {what} moves a finalist by up to {info.score.distance(max(spreads))}"
     return f"{text}. {info.worth}".rstrip()
 
 
@@ -104,13 +109,13 @@ def table(info: FinalistsInfo) -> list[dict[str, Value | None]]:
             **({"architecture": finalist.architecture} if finalist.architecture else {}),
             "recipe": finalist.recipe,
             "seed": seed,
-            "val_uar_percent": in_percent(uar),
-            "mean_val_uar_percent": in_percent(finalist.mean),
-            "search_val_uar_percent": in_percent(finalist.search_uar),
+            f"val_{info.score.column}": info.score.cell(value),
+            f"mean_val_{info.score.column}": info.score.cell(finalist.mean),
+            f"search_val_{info.score.column}": info.score.cell(finalist.searched),
             "winner": finalist.trial == info.winner,
         }
         for finalist in info.finalists
-        for seed, uar in finalist.seeds
+        for seed, value in finalist.seeds
     ]
 
 
@@ -122,17 +127,17 @@ def _label(finalist: Finalist, *, won: bool) -> str:
 def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
     """A row per finalist: small circles are seeds, the diamond their mean, the hollow square the search score."""
     height = max(120 + 46 * len(info.finalists), 0 if narrow else 360)
-    drawn = blank(height=height, narrow=narrow, x="best validation UAR, %")
+    drawn = blank(height=height, narrow=narrow, x=f"best validation {info.score.axis}")
     rows = [_label(finalist, won=finalist.trial == info.winner) for finalist in info.finalists]
     marks = (
-        ("score in the search", MUTED, "square-open", 11, [((0, f.search_uar),) for f in info.finalists]),
+        ("score in the search", MUTED, "square-open", 11, [((0, f.searched),) for f in info.finalists]),
         ("one seed", BLUE, "circle", 9, [f.seeds for f in info.finalists]),
         ("mean of the seeds", ORANGE, "diamond", 14, [((0, f.mean),) for f in info.finalists]),
     )
     for name, colour, symbol, size, values in marks:
         seed = "<br>seed %{customdata}" if name == "one seed" else ""
         drawn.add_scatter(
-            x=[round(100 * uar, 2) for row in values for _, uar in row],
+            x=[info.score.cell(value) for row in values for _, value in row],
             y=[label for label, row in zip(rows, values, strict=True) for _ in row],
             customdata=[seed for row in values for seed, _ in row],
             mode="markers",
@@ -144,7 +149,7 @@ def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
                 "opacity": 0.9,
                 "line": {"color": SURFACE, "width": 1},
             },
-            hovertemplate=f"%{{y}}, {name}: %{{x:.1f}} %{seed}<extra></extra>",
+            hovertemplate=f"%{{y}}, {name}: %{{x:{info.score.hover}}}{info.score.unit}{seed}<extra></extra>",
         )
     drawn.update_traces(marker={"line": {"color": MUTED, "width": 2}}, selector={"name": "score in the search"})
     drawn.update_yaxes(autorange="reversed", type="category")

@@ -14,9 +14,10 @@ from search.pages.figures._intervals import Estimate, error_bars, number, value_
 from search.pages.figures._style import BLUE, INK, ORANGE, SLATE, SURFACE, blank, plain
 from search.run_folder.architectures import model_text
 from search.run_folder.records import Value
-from search.run_folder.run_score import RunScore, run_score
+from search.run_folder.run_score import RunScore, headline_of, run_score, validation_score
 from search.run_folder.run_view import RunView
-from search.wording import count, in_percent, interval, percent
+from search.wording import count, interval
+from ser_core.named_scores import SCORES, Score
 
 TITLE = "Forest: how far each score can be trusted"
 SECTION, ORDER, WIDE = "Result", 24, False
@@ -60,7 +61,7 @@ class Row:
 
     kind: Kind
     name: str
-    uar: Estimate
+    estimate: Estimate
     chosen: bool = False
 
 
@@ -70,6 +71,7 @@ class ForestInfo:
 
     rows: tuple[Row, ...]
     speakers: int
+    score: Score
 
     def of(self, *kinds: Kind) -> list[Row]:
         return [row for row in self.rows if row.kind in kinds]
@@ -79,19 +81,17 @@ def info(run: RunView) -> ForestInfo | None:
     """Finalists over seeds, every refit on the test, their mean, and the default model, which is their ensemble."""
     if run.result is None:
         return None
-    test, winner = run.result["test"], run.result["winner"]["trial"]
-    finalists = [f for f in run.result["finalists"] if f["val_uar"] is not None]
-    if "seed_intervals" not in test["uar"] or not all("interval" in f["val_uar"] for f in finalists):
+    test, winner, score = run.result["test"], run.result["winner"]["trial"], headline_of(run.result)
+    all_ = [(each["trial"], validation_score(each, score)) for each in run.result["finalists"]]
+    finalists = sorted(((t, own) for t, own in all_ if own is not None), key=lambda each: -each[1]["mean"])
+    if "seed_intervals" not in test[score.name] or not all("interval" in own for _, own in finalists):
         return None
-    finalists.sort(key=lambda finalist: -finalist["val_uar"]["mean"])
-    rows = [
-        Row(Kind.FINALIST, f"trial {f['trial']}", Estimate.of(f["val_uar"]), f["trial"] == winner) for f in finalists
-    ]
-    score = run_score(test)
-    rows += _refits(test["uar"])
-    rows.append(Row(Kind.MEAN, "mean of seeds", Estimate.of(test["uar"])))
-    rows.append(Row(Kind.ENSEMBLE, score.of, _estimate(score), chosen=True))
-    return ForestInfo(rows=tuple(rows), speakers=int(test["speakers"]))
+    rows = [Row(Kind.FINALIST, f"trial {trial}", Estimate.of(own), trial == winner) for trial, own in finalists]
+    ensemble = run_score(test, score.name)
+    rows += _refits(test[score.name])
+    rows.append(Row(Kind.MEAN, "mean of seeds", Estimate.of(test[score.name])))
+    rows.append(Row(Kind.ENSEMBLE, ensemble.of, _estimate(ensemble), chosen=True))
+    return ForestInfo(rows=tuple(rows), speakers=int(test["speakers"]), score=score)
 
 
 def _estimate(score: RunScore) -> Estimate:
@@ -99,51 +99,54 @@ def _estimate(score: RunScore) -> Estimate:
     return Estimate(number(score.value), number(low), number(high))
 
 
-def _refits(uar: Mapping[str, Any]) -> list[Row]:
-    pairs = zip(uar["seeds"], uar["seed_intervals"], strict=True)
+def _refits(numbers: Mapping[str, Any]) -> list[Row]:
+    pairs = zip(numbers["seeds"], numbers["seed_intervals"], strict=True)
     return [
-        Row(Kind.REFIT, f"seed {seed}", Estimate(number(score), *map(number, bounds)))
-        for seed, (score, bounds) in enumerate(pairs, start=1)
+        Row(Kind.REFIT, f"seed {seed}", Estimate(number(value), *map(number, bounds)))
+        for seed, (value, bounds) in enumerate(pairs, start=1)
     ]
 
 
 def info_of(runs: Sequence[RunView]) -> ForestInfo | None:
     """The test of every finished run, the best first; a run is named by its model and its folder."""
     results = [(run, run.result["test"]) for run in runs if run.result is not None]
-    if not results:
-        return None
+    judged = {run.plan.objective for run, _ in results}
+    if len(judged) != 1:
+        return None  # none, or such as cannot stand on one axis
+    score = SCORES[judged.pop()]
     rows = [
-        Row(Kind.RUN, f"{model_text(run.plan, run.result)} ({run.name})", _estimate(run_score(test)))
+        Row(Kind.RUN, f"{model_text(run.plan, run.result)} ({run.name})", _estimate(run_score(test, score.name)))
         for run, test in results
     ]
-    rows.sort(key=lambda row: -row.uar.value)
+    rows.sort(key=lambda row: -row.estimate.value)
     speakers = {int(test.get("speakers", 0)) for _, test in results}
-    return ForestInfo(rows=tuple(rows), speakers=speakers.pop() if len(speakers) == 1 else 0)
+    return ForestInfo(rows=tuple(rows), speakers=speakers.pop() if len(speakers) == 1 else 0, score=score)
 
 
 def reading(info: ForestInfo) -> str:
     """The leading score with its interval, and how many of its rivals lie within that interval."""
     if runs := info.of(Kind.RUN):
-        return f"{runs[0].name} leads with {_with_interval(runs[0].uar, info)}{_rivals(runs, 'run')}."
+        return f"{runs[0].name} leads with {_with_interval(runs[0].estimate, info)}{_rivals(runs, 'run')}."
     (ensemble,), finalists = info.of(Kind.ENSEMBLE), info.of(Kind.FINALIST)
     finalists.sort(key=lambda row: not row.chosen)
-    return f"Test UAR is {_with_interval(ensemble.uar, info)}{_rivals(finalists, 'finalist')}."
+    return f"Test {info.score.label} is {_with_interval(ensemble.estimate, info)}{_rivals(finalists, 'finalist')}."
 
 
-def _with_interval(uar: Estimate, info: ForestInfo) -> str:
-    if not uar.has_interval:
+def _with_interval(own: Estimate, info: ForestInfo) -> str:
+    value = info.score.text(own.value)
+    if not own.has_interval:
         why = interval((None, None), speakers=info.speakers) if info.speakers else "no interval"
-        return f"{percent(uar.value)} ({why})"
+        return f"{value} ({why})"
     over = count(info.speakers, "speaker") if info.speakers else "speakers"
-    return f"{percent(uar.value)} (95 % interval over {over}: {100 * uar.low:.1f} to {percent(uar.high)})"
+    return f"{value} (95 % interval over {over}: {interval((own.low, own.high), score=info.score)})"
 
 
 def _rivals(rows: Sequence[Row], word: str) -> str:
     """How many of the rows after the first have an interval that overlaps the first one's."""
     first, others = rows[0], rows[1:]
-    if not others or not all(row.uar.has_interval for row in rows):
+    if not others or not all(row.estimate.has_interval for row in rows):
         return ""
-    near = sum(row.uar.overlaps(first.uar) for row in others)
+    near = sum(row.estimate.overlaps(first.estimate) for row in others)
     whose = "its interval" if first.kind is Kind.RUN else "the winner's interval on validation"
     return f"; {whose} overlaps {near} of {count(len(others), f'other {word}')}"
 
@@ -155,9 +158,9 @@ def table(info: ForestInfo) -> list[dict[str, Value | None]]:
             "part": "validation" if row.kind is Kind.FINALIST else "test",
             "of": row.kind.value,
             "name": row.name,
-            "uar_percent": in_percent(row.uar.value),
-            "low_percent": in_percent(row.uar.low),
-            "high_percent": in_percent(row.uar.high),
+            info.score.column: info.score.cell(row.estimate.value),
+            f"low{info.score.suffix}": info.score.cell(row.estimate.low),
+            f"high{info.score.suffix}": info.score.cell(row.estimate.high),
             "interval_over": "seeds" if row.kind is Kind.FINALIST else "speakers",
         }
         for row in info.rows
@@ -168,22 +171,24 @@ def figure(info: ForestInfo, *, narrow: bool = False) -> go.Figure:
     """A line per row under the heading of its kind, with the numbers to the right."""
     places = _places(info)
     lines = max(places.values()) + 1
-    drawn = blank(height=max(90 + round(ROW_PIXELS * lines), 0 if narrow else 360), narrow=narrow, x="UAR, %")
+    score = info.score
+    drawn = blank(height=max(90 + round(ROW_PIXELS * lines), 0 if narrow else 360), narrow=narrow, x=score.axis)
     for kind, (colour, symbol, size) in MARKS.items():
         rows = info.of(kind)
         if rows:
             drawn.add_scatter(
-                x=[round(100 * row.uar.value, 2) for row in rows],
+                x=[score.cell(row.estimate.value) for row in rows],
                 y=[places[row] for row in rows],
                 customdata=[_label(row) for row in rows],
-                text=[row.uar.text(short=False) for row in rows],
-                error_x={**error_bars([row.uar for row in rows]), "color": colour},
+                text=[row.estimate.text(short=False, score=score) for row in rows],
+                error_x={**error_bars([row.estimate for row in rows], score), "color": colour},
                 mode="markers",
                 name=kind.value,
                 marker={"color": colour, "symbol": symbol, "size": size, "line": {"color": SURFACE, "width": 1}},
-                hovertemplate="%{customdata}: %{text} %<extra></extra>",
+                hovertemplate=f"%{{customdata}}: %{{text}}{score.unit}<extra></extra>",
             )
-    value_column(drawn, {places[row]: row.uar.text(short=narrow) for row in info.rows}, narrow=narrow)
+    texts = {places[row]: row.estimate.text(short=narrow, score=score) for row in info.rows}
+    value_column(drawn, texts, narrow=narrow)
     for kind, heading in (SHORT_HEADINGS if narrow else HEADINGS).items():
         if rows := info.of(kind):
             _heading(drawn, heading, places[rows[0]] - 0.8)
@@ -210,12 +215,13 @@ def _places(info: ForestInfo) -> dict[Row, float]:
 
 
 def _range(info: ForestInfo) -> list[float]:
-    """All scores and, but for what lies more than 30 points from them, all intervals; within 0 and 100."""
-    scores = [row.uar.value for row in info.rows if math.isfinite(row.uar.value)]
-    edges = [edge for row in info.rows if row.uar.has_interval for edge in (row.uar.low, row.uar.high)]
+    """All scores and, but for what lies more than 30 points (0.3) from them, all intervals; within the bounds."""
+    estimates, score = [row.estimate for row in info.rows], info.score
+    scores = [own.value for own in estimates if math.isfinite(own.value)]
+    edges = [edge for own in estimates if own.has_interval for edge in (own.low, own.high)]
     low, high = min([*scores, *edges]), max([*scores, *edges])
-    low, high = max(low, min(scores) - 0.3, 0), min(high, max(scores) + 0.3, 1)
-    return [100 * low - 2, 100 * high + 2]
+    low, high = max(low, min(scores) - 0.3, score.least), min(high, max(scores) + 0.3, score.most)
+    return [score.scaled(low - 0.02), score.scaled(high + 0.02)]
 
 
 def _label(row: Row, longest: int = 60) -> str:

@@ -9,9 +9,10 @@ import plotly.graph_objects as go
 from search.pages.figures._intervals import Estimate, error_bars, value_column
 from search.pages.figures._style import BLUE, INK, ORANGE, SURFACE, blank, plain
 from search.run_folder.records import Value
+from search.run_folder.run_score import headline_of
 from search.run_folder.run_view import RunView
 from search.run_folder.verdict import group_sentences
-from search.wording import in_percent
+from ser_core.named_scores import Score
 
 TITLE = "Groups: who is served worse"
 SECTION, ORDER, WIDE = "Result", 27, False
@@ -21,13 +22,13 @@ ROW_PIXELS = 30
 
 @dataclass(frozen=True)
 class Group:
-    """One group of a column: UAR of the default model in [0, 1]; `shown` when it differs from all others together."""
+    """One group of a column: the score of the default model; `shown` when it differs from all others together."""
 
     column: str
     name: str
     clips: int
     speakers: int
-    uar: Estimate
+    estimate: Estimate
     shown: bool
 
 
@@ -37,21 +38,24 @@ class GroupsInfo:
 
     groups: tuple[Group, ...]
     sentences: tuple[str, ...]
+    score: Score
 
 
 def info(run: RunView) -> GroupsInfo | None:
     """The groups in result.json."""
-    columns = {} if run.result is None else run.result["test"].get("per_group", {})
+    if run.result is None:
+        return None
+    columns, score = run.result["test"].get("per_group", {}), headline_of(run.result)
     found = []
     for column, numbers in columns.items():
         shown = {each["group"] for each in numbers["differences"] if each["shown"]}
         found += [
-            Group(column, name, own["clips"], own["speakers"], Estimate.of(own["uar"], "value"), name in shown)
+            Group(column, name, own["clips"], own["speakers"], Estimate.of(own[score.name], "value"), name in shown)
             for name, own in numbers["groups"].items()
         ]
-    if not found or run.result is None:
+    if not found:
         return None
-    return GroupsInfo(groups=tuple(found), sentences=tuple(group_sentences(run.result["test"])))
+    return GroupsInfo(groups=tuple(found), sentences=tuple(group_sentences(run.result["test"], score)), score=score)
 
 
 def reading(info: GroupsInfo) -> str:
@@ -67,9 +71,9 @@ def table(info: GroupsInfo) -> list[dict[str, Value | None]]:
             "group": group.name,
             "clips": group.clips,
             "speakers": group.speakers,
-            "uar_percent": in_percent(group.uar.value),
-            "low_percent": in_percent(group.uar.low),
-            "high_percent": in_percent(group.uar.high),
+            info.score.column: info.score.cell(group.estimate.value),
+            f"low{info.score.suffix}": info.score.cell(group.estimate.low),
+            f"high{info.score.suffix}": info.score.cell(group.estimate.high),
             "difference_shown": group.shown,
         }
         for group in info.groups
@@ -78,7 +82,8 @@ def table(info: GroupsInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: GroupsInfo, *, narrow: bool = False) -> go.Figure:
     """A line per group with its interval; the column heads its groups."""
-    drawn = blank(height=max(110 + ROW_PIXELS * len(info.groups), 200), narrow=narrow, x="UAR, %")
+    score = info.score
+    drawn = blank(height=max(110 + ROW_PIXELS * len(info.groups), 200), narrow=narrow, x=score.axis)
     for shown, colour, symbol, name in (
         (True, ORANGE, "diamond", "differs from the others"),
         (False, BLUE, "circle", "no difference shown"),
@@ -86,17 +91,18 @@ def figure(info: GroupsInfo, *, narrow: bool = False) -> go.Figure:
         rows = [row for row, group in enumerate(info.groups) if group.shown is shown]
         groups = [info.groups[row] for row in rows]
         drawn.add_scatter(
-            x=[round(100 * group.uar.value, 2) for group in groups],
+            x=[score.cell(group.estimate.value) for group in groups],
             y=rows,
             customdata=[[plain(f"{group.column} {group.name}", 60), group.clips, group.speakers] for group in groups],
-            error_x={**error_bars([group.uar for group in groups]), "color": colour},
+            error_x={**error_bars([group.estimate for group in groups], score), "color": colour},
             mode="markers",
             name=name,
             marker={"color": colour, "symbol": symbol, "size": 10, "line": {"color": SURFACE, "width": 1}},
-            hovertemplate="%{customdata[0]}: %{x:.1f} %, %{customdata[1]} clips of %{customdata[2]} "
-            "speaker(s)<extra></extra>",
+            hovertemplate=f"%{{customdata[0]}}: %{{x:{score.hover}}}{score.unit}, %{{customdata[1]}} clips of "
+            "%{customdata[2]} speaker(s)<extra></extra>",
         )
-    value_column(drawn, {row: group.uar.text(short=narrow) for row, group in enumerate(info.groups)}, narrow=narrow)
+    texts = {float(row): group.estimate.text(short=narrow, score=score) for row, group in enumerate(info.groups)}
+    value_column(drawn, texts, narrow=narrow)
     firsts = [row for row, group in enumerate(info.groups) if row and group.column != info.groups[row - 1].column]
     for row in firsts:
         drawn.add_hline(y=row - 0.5, line={"color": INK, "width": 0.5, "dash": "dot"})

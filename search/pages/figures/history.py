@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from search.pages.figures._style import FATES, INK, MUTED, ORANGE, SURFACE, blank
 from search.run_folder.records import TrialState, Value
 from search.run_folder.run_view import RunView
-from search.wording import count, in_percent, percent
+from search.wording import count
+from ser_core.named_scores import Score
 
 TITLE = "Optimisation history: the score of every trial"
 SECTION, ORDER, WIDE = "Search", 10, True
@@ -19,10 +20,10 @@ EMPTY = "No trial has finished an epoch yet."
 
 @dataclass(frozen=True)
 class Point:
-    """One trial: its best validation UAR in [0, 1] and the epoch of it."""
+    """One trial: its score and the epoch of its best validation."""
 
     number: int
-    uar: float
+    value: float
     epoch: int
     state: TrialState
     origin: str
@@ -36,11 +37,12 @@ class HistoryInfo:
     best_so_far: tuple[float, ...]
     recipe: Point | None
     without_score: int
+    score: Score
 
     @property
     def best(self) -> Point | None:
         counted = (point for point in self.points if point.state is not TrialState.FAIL)
-        return max(counted, key=lambda point: point.uar, default=None)  # of equals the first, as they are in order
+        return max(counted, key=lambda point: point.value, default=None)  # of equals the first, as they are in order
 
 
 def info(run: RunView) -> HistoryInfo | None:
@@ -55,14 +57,15 @@ def info(run: RunView) -> HistoryInfo | None:
         return None
     best_so_far, best = [], -math.inf
     for point in points:
-        best = best if point.state is TrialState.FAIL else max(best, point.uar)
+        best = best if point.state is TrialState.FAIL else max(best, point.value)
         best_so_far.append(best if math.isfinite(best) else math.nan)
     recipes = [point for point in points if point.origin == "first" and point.state is not TrialState.FAIL]
     return HistoryInfo(
         points=points,
         best_so_far=tuple(best_so_far),
-        recipe=max(recipes, key=lambda point: point.uar, default=None),
+        recipe=max(recipes, key=lambda point: point.value, default=None),
         without_score=len(trials) - len(points),
+        score=run.plan.headline,
     )
 
 
@@ -70,14 +73,15 @@ def reading(info: HistoryInfo) -> str:
     """The best trial and its distance from the recipe."""
     if info.best is None:
         return f"{count(len(info.points), 'trial')} reported a score, but every one of them failed afterwards."
-    score = f"{percent(info.best.uar)} validation UAR at epoch {info.best.epoch}"
-    text = f"The best trial is number {info.best.number} with {score}"
+    score = info.score
+    reached = f"{score.text(info.best.value)} validation {score.label} at epoch {info.best.epoch}"
+    text = f"The best trial is number {info.best.number} with {reached}"
     if info.recipe is None:
         return text + "."
     if info.recipe.number == info.best.number:
         return text + "; it is the recipe, which no other trial has beaten."
-    gain = 100 * (info.best.uar - info.recipe.uar)
-    return f"{text}, {gain:.1f} points above the recipe ({percent(info.recipe.uar)})."
+    gain = score.distance(info.best.value - info.recipe.value)
+    return f"{text}, {gain} above the recipe ({score.text(info.recipe.value)})."
 
 
 def table(info: HistoryInfo) -> list[dict[str, Value | None]]:
@@ -87,9 +91,9 @@ def table(info: HistoryInfo) -> list[dict[str, Value | None]]:
             "trial": point.number,
             "state": point.state.value,
             "origin": point.origin,
-            "val_uar_percent": in_percent(point.uar),
+            f"val_{info.score.column}": info.score.cell(point.value),
             "best_epoch": point.epoch,
-            "best_so_far_percent": in_percent(best),
+            f"best_so_far{info.score.suffix}": info.score.cell(best),
         }
         for point, best in zip(info.points, info.best_so_far, strict=True)
     ]
@@ -100,26 +104,28 @@ def figure(info: HistoryInfo, *, narrow: bool = False) -> go.Figure:
 
     Diamonds are configurations of an earlier study.
     """
-    drawn = blank(height=340 if narrow else 420, narrow=narrow, x="trial number", y="best validation UAR, %")
+    score = info.score
+    drawn = blank(height=340 if narrow else 420, narrow=narrow, x="trial number", y=f"best validation {score.axis}")
     for state, fate in FATES.items():
         points = [point for point in info.points if point.state is state]
         if points:
             drawn.add_scatter(
                 x=[point.number for point in points],
-                y=[round(100 * point.uar, 2) for point in points],
+                y=[info.score.cell(point.value) for point in points],
                 customdata=[point.epoch for point in points],
                 mode="markers",
                 name=fate.label,
                 marker={"color": fate.colour, "symbol": fate.symbol, "size": 8, "opacity": 0.85},
-                hovertemplate=f"trial %{{x}}, {fate.label}<br>%{{y:.1f}} % at epoch %{{customdata}}<extra></extra>",
+                hovertemplate=f"trial %{{x}}, {fate.label}<br>%{{y:{score.hover}}}{score.unit} at epoch "
+                "%{customdata}<extra></extra>",
             )
     drawn.add_scatter(
         x=[point.number for point in info.points],
-        y=[round(100 * best, 2) for best in info.best_so_far],
+        y=[score.cell(best) for best in info.best_so_far],
         mode="lines",
         name="best so far",
         line={"color": ORANGE, "width": 2.5, "shape": "hv"},
-        hovertemplate="best after trial %{x}: %{y:.1f} %<extra></extra>",
+        hovertemplate=f"best after trial %{{x}}: %{{y:{score.hover}}}{score.unit}<extra></extra>",
     )
     _draw_origins(drawn, info)
     return drawn
@@ -131,11 +137,12 @@ def _draw_origins(drawn: go.Figure, info: HistoryInfo) -> None:
         if points:
             drawn.add_scatter(
                 x=[point.number for point in points],
-                y=[round(100 * point.uar, 2) for point in points],
+                y=[info.score.cell(point.value) for point in points],
                 mode="markers",
                 name=name,
                 marker={"color": INK, "symbol": symbol, "size": 15, "line": {"color": SURFACE, "width": 1}},
-                hovertemplate=f"{name} configuration, trial %{{x}}<br>%{{y:.1f}} %<extra></extra>",
+                hovertemplate=f"{name} configuration, trial %{{x}}<br>%{{y:{info.score.hover}}}{info.score.unit}"
+                "<extra></extra>",
             )
     if info.recipe is not None:
-        drawn.add_hline(y=round(100 * info.recipe.uar, 2), line={"color": MUTED, "width": 1.5, "dash": "dash"})
+        drawn.add_hline(y=info.score.cell(info.recipe.value), line={"color": MUTED, "width": 1.5, "dash": "dash"})

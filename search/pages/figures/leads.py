@@ -10,7 +10,8 @@ from search.pages.figures._style import BLUE, MUTED, SLATE, blank
 from search.run_folder.prospect import LUCK, FoldLead, fold_leads
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
-from search.wording import count, points, signed_points
+from search.wording import count
+from ser_core.named_scores import Score
 
 TITLE = "Leads: trials against the recipe, fold by fold"
 SECTION, ORDER, WIDE = "Search", 15, True
@@ -23,6 +24,7 @@ class LeadsInfo:
     """Trials with a complete fold, the largest lead first."""
 
     leads: tuple[FoldLead, ...]
+    score: Score
 
 
 def concerns(run: RunView) -> bool:
@@ -33,15 +35,18 @@ def concerns(run: RunView) -> bool:
 def info(run: RunView) -> LeadsInfo | None:
     """The leads that decide whether the search goes on."""
     leads = fold_leads(run.records)
-    return LeadsInfo(tuple(sorted(leads, key=lambda lead: (-lead.lead, lead.trial)))) if leads else None
+    ordered = tuple(sorted(leads, key=lambda lead: (-lead.lead, lead.trial)))
+    return LeadsInfo(ordered, run.plan.headline) if leads else None
 
 
 def reading(info: LeadsInfo) -> str:
     """Whether anything leads beyond luck."""
     beyond = [lead for lead in info.leads if lead.beyond_luck]
     best = max(beyond or info.leads, key=lambda lead: lead.against_luck)
-    distance = f"trial {best.trial}, {signed_points(best.lead)} points UAR over {count(best.folds, 'fold')}"
-    luck = f"luck alone makes up to {points(LUCK * best.luck)}"
+    distance = (
+        f"trial {best.trial}, {info.score.signed(best.lead)} {info.score.points} over {count(best.folds, 'fold')}"
+    )
+    luck = f"luck alone makes up to {info.score.digits(LUCK * best.luck)}"
     tried = f"{count(len(info.leads), 'trial')} that trained a whole fold"
     if not beyond:
         return f"Of {tried}, none leads the recipe by more than luck explains. Closest is {distance}; {luck}."
@@ -54,12 +59,13 @@ def reading(info: LeadsInfo) -> str:
 
 def table(info: LeadsInfo) -> list[dict[str, Value | None]]:
     """A row per trial."""
+    points = "_points" if info.score.percent else ""
     return [
         {
             "trial": lead.trial,
             "folds": lead.folds,
-            "lead_points": round(100 * lead.lead, 2),
-            "luck_points": round(100 * LUCK * lead.luck, 2),
+            f"lead{points}": info.score.cell(lead.lead),
+            f"luck{points}": info.score.cell(LUCK * lead.luck),
             "beyond_luck": lead.beyond_luck,
         }
         for lead in info.leads
@@ -68,20 +74,21 @@ def table(info: LeadsInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: LeadsInfo, *, narrow: bool = False) -> go.Figure:
     """A point a trial with the bars of luck, beside the line of the recipe."""
-    drawn = blank(height=320 if narrow else 340, narrow=narrow, x="trial, the best first", y="points UAR")
+    drawn = blank(height=320 if narrow else 340, narrow=narrow, x="trial, the best first", y=info.score.points)
     shown = info.leads[:MOST]
     for beyond, color, name in ((True, BLUE, "beyond luck"), (False, SLATE, "within luck, or behind")):
         own = [(place, lead) for place, lead in enumerate(shown, 1) if lead.beyond_luck is beyond]
         if own:
             drawn.add_scatter(
                 x=[place for place, _ in own],
-                y=[100 * lead.lead for _, lead in own],
+                y=[info.score.scaled(lead.lead) for _, lead in own],
                 mode="markers",
                 name=name,
                 marker={"color": color, "size": 8},
-                error_y={"type": "data", "array": [100 * LUCK * lead.luck for _, lead in own], "thickness": 1.2},
+                error_y={"type": "data", "array": [_luck(lead, info.score) for _, lead in own], "thickness": 1.2},
                 customdata=[(lead.trial, lead.folds) for _, lead in own],
-                hovertemplate="trial %{customdata[0]}: %{y:+.1f} points over %{customdata[1]} folds<extra></extra>",
+                hovertemplate=f"trial %{{customdata[0]}}: %{{y:+{info.score.hover}}} {info.score.points} over "
+                "%{customdata[1]} folds<extra></extra>",
             )
     drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5}, annotation_text="the recipe", annotation_font_size=12)
     places = range(1, len(shown) + 1, 1 + len(shown) // (12 if narrow else 30))
@@ -92,3 +99,7 @@ def figure(info: LeadsInfo, *, narrow: bool = False) -> go.Figure:
         tickangle=0,
     )
     return drawn
+
+
+def _luck(lead: FoldLead, score: Score) -> float:
+    return score.scaled(LUCK * lead.luck)

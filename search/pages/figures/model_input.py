@@ -69,7 +69,8 @@ def info(run: RunView) -> ModelInputInfo | None:
 def reading(info: ModelInputInfo) -> str:
     """What is drawn, and what training does to it."""
     shade = f"from {_number(info.low)} (faintest) to {_number(info.high)} {info.unit}".rstrip()
-    text = f"The first validation clip of each emotion as {KINDS.get(info.kind, info.kind)}, {shade}; "
+    what = KINDS.get(info.kind, info.kind)
+    text = f"Validation clips, one of each emotion or over the range of ratings, as {what}, {shade}; "
     return text + (f"beside it one draw of {_alterations(info)}." if info.altered else "training leaves it as it is.")
 
 
@@ -97,7 +98,7 @@ def table(info: ModelInputInfo) -> list[dict[str, Value | None]]:
     """A row per clip: which ones are drawn, and how much of the drawn picture training has altered."""
     return [
         {
-            "emotion": clip.emotion,
+            "truth": clip.emotion,
             "clip_id": clip.clip_id,
             "speaker": clip.speaker,
             "altered_percent": in_percent(float((clip.features != clip.augmented).mean())),

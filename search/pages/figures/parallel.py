@@ -20,7 +20,8 @@ from search.pages.figures._style import GRID, INK, MUTED, ORANGE, SCALE, SURFACE
 from search.run_folder.records import TrialRecord, TrialState, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
-from search.wording import count, in_percent, percent, value_text
+from search.wording import count, value_text
+from ser_core.named_scores import Score
 
 TITLE = "Parallel coordinates: the knobs of good and bad trials"
 SECTION, ORDER, WIDE = "Search", 60, True
@@ -41,7 +42,7 @@ class Line:
     """
 
     number: int
-    uar: float
+    reached: float
     values: tuple[Value | None, ...]
     places: tuple[float, ...]
     quarter: int
@@ -49,10 +50,14 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelInfo:
-    """Lines over `scales`, the most important knob first; `edges` part the quarters of all `trials` by their UAR."""
+    """Lines over `scales`, the most important knob first; `edges` part the quarters of all `trials` by their score.
+
+    `scale` is that of the score, `score` what it is.
+    """
 
     scales: tuple[Scale, ...]
-    score: Scale
+    scale: Scale
+    score: Score
     lines: tuple[Line, ...]
     edges: tuple[float, float, float]
     trials: int
@@ -70,16 +75,20 @@ def info(run: RunView) -> ParallelInfo | None:
     weight = {name: share.value for name, share in (run.importance or {}).items()}
     names = sorted(space, key=lambda name: -weight.get(name, 0.0))  # stable: ties stay in the space's order
     scales = tuple(scale_of(name, space[name]) for name in names[:MOST_KNOBS])
-    uars = [trial.value for trial in scored]
-    score = Scale(knob="validation UAR, %", low=100 * min(uars), high=100 * max(uars))
-    first, second, third = map(float, np.quantile(uars, (0.25, 0.5, 0.75)))
+    reached, score = [trial.value for trial in scored], run.plan.headline
+    low, high = score.scaled(min(reached)), score.scaled(max(reached))
+    scale = Scale(knob=f"validation {score.axis}", low=low, high=high)
+    first, second, third = map(float, np.quantile(reached, (0.25, 0.5, 0.75)))
     best = best_trial(run.records)
     sampled = {scored[index].number for index in evenly(len(scored), MOST_LINES)}
     drawn = [trial for trial in scored if trial.number in sampled or trial is best]
     return ParallelInfo(
         scales=scales,
+        scale=scale,
         score=score,
-        lines=tuple(_line(trial, scales, score, (first, second, third)) for trial in drawn),
+        lines=tuple(
+            _line(trial, scales, scale.place(score.scaled(trial.value)), (first, second, third)) for trial in drawn
+        ),
         edges=(first, second, third),
         trials=len(scored),
         knobs=len(space),
@@ -87,9 +96,9 @@ def info(run: RunView) -> ParallelInfo | None:
     )
 
 
-def _line(trial: TrialRecord, scales: Sequence[Scale], score: Scale, edges: Sequence[float]) -> Line:
+def _line(trial: TrialRecord, scales: Sequence[Scale], place: float, edges: Sequence[float]) -> Line:
     values = tuple(trial.params.get(scale.knob) for scale in scales)
-    places = [score.place(100 * trial.value)]
+    places = [place]
     for scale, value in zip(scales, values, strict=True):
         places.append(INACTIVE if value is None else scale.place(value) + scale.spread(trial.number))
     quarter = int(np.searchsorted(edges, trial.value, side="right"))
@@ -100,7 +109,8 @@ def reading(info: ParallelInfo) -> str:
     """What the colours mean, in numbers, and what is left out."""
     text = (
         f"A line is a trial; the strongest are the best quarter of {count(info.trials, 'trial')}, "
-        f"{percent(info.edges[2])} validation UAR or more: where they draw together, a knob matters."
+        f"{info.score.text(info.edges[2])} validation {info.score.label} or more: where they draw together, a knob "
+        f"matters."
     )
     if info.trials > len(info.lines):
         text += f" Drawn are {len(info.lines)}: an even sample, and the best."
@@ -111,9 +121,9 @@ def reading(info: ParallelInfo) -> str:
 
 def table(info: ParallelInfo) -> list[dict[str, Value | None]]:
     """A row per trial that is drawn, a column per knob."""
-    knobs = [scale.knob for scale in info.scales]
+    knobs, column = [scale.knob for scale in info.scales], f"val_{info.score.column}"
     return [
-        {"trial": line.number, "val_uar_percent": in_percent(line.uar), **dict(zip(knobs, line.values, strict=True))}
+        {"trial": line.number, column: info.score.cell(line.reached), **dict(zip(knobs, line.values, strict=True))}
         for line in info.lines
     ]
 
@@ -132,9 +142,9 @@ def figure(info: ParallelInfo, *, narrow: bool = False) -> go.Figure:
         marker = {"symbol": "diamond", "size": 9, "line": {"color": SURFACE, "width": 1}}
         style = {"color": ORANGE, "width": 3}
         drawn.add_scatter(**_trace(best, info), mode="lines+markers", name="best trial", line=style, marker=marker)
-    for row, scale in enumerate((info.score, *info.scales)):
+    for row, scale in enumerate((info.scale, *info.scales)):
         _draw_axis(drawn, row, scale, narrow=narrow)
-    names = [plain(scale.knob, 40) for scale in (info.score, *info.scales)]
+    names = [plain(scale.knob, 40) for scale in (info.scale, *info.scales)]
     drawn.update_xaxes(range=[INACTIVE - 0.04, 1.04], showgrid=False, showticklabels=False)
     drawn.update_yaxes(
         range=[rows - 0.35, -0.5], showgrid=False, tickvals=list(range(rows)), ticktext=names, title=None
@@ -152,9 +162,9 @@ def _trace(lines: Sequence[Line], info: ParallelInfo) -> dict[str, Any]:
         x += [*(round(place, 4) for place in line.places), None]
         y += [*range(len(line.places)), None]
         values = ["not active" if value is None else plain(value_text(value), 24) for value in line.values]
-        text += [f"trial {line.number}, {100 * line.uar:.1f} %"] + [
-            f"trial {line.number}, {100 * line.uar:.1f} %<br>{plain(scale.knob, 40)} = {value}"
-            for scale, value in zip(info.scales, values, strict=True)
+        name = f"trial {line.number}, {info.score.text(line.reached)}"
+        text += [name] + [
+            f"{name}<br>{plain(scale.knob, 40)} = {value}" for scale, value in zip(info.scales, values, strict=True)
         ]
         text.append("")
     return {"x": x, "y": y, "text": text, "hovertemplate": "%{text}<extra></extra>"}

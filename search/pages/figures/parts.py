@@ -15,7 +15,7 @@ from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
 from search.wording import count, percent
 
-TITLE = "Train, validation and test: clips per emotion, speakers per gender"
+TITLE = "Train, validation and test: clips and speakers"
 SECTION, ORDER, WIDE = "Data and model", 10, False
 EMPTY = _insight.EMPTY
 
@@ -50,13 +50,18 @@ def reading(info: PartsInfo) -> str:
     """Sizes, whether the speakers are kept apart, and the rarest emotion in training."""
     sizes = [sum(row[part] for row in info.clips.values()) for part in range(len(PARTS))]
     heads = [sum(row[part] for row in info.speakers.values()) for part in range(len(PARTS))]
+    kept_apart = "no speaker in two parts" if info.apart else "speakers in several parts"
+    text = (
+        f"{count(sizes[0], 'clip')} of {count(heads[0], 'speaker')} to train on, {sizes[1]:,} of {heads[1]:,} to "
+        f"validate, {sizes[2]:,} of {heads[2]:,} to test, {kept_apart}"
+    )
+    if len(info.clips) == 1:
+        return f"{text}."
     rarest = min(info.clips, key=lambda word: info.clips[word][0])
     share, even = info.clips[rarest][0] / max(1, sizes[0]), 1 / len(info.clips)
     return (
-        f"{count(sizes[0], 'clip')} of {count(heads[0], 'speaker')} to train on, {sizes[1]:,} of {heads[1]:,} to "
-        f"validate, {sizes[2]:,} of {heads[2]:,} to test, "
-        f"{'no speaker in two parts' if info.apart else 'speakers in several parts'}; the rarest emotion in training, "
-        f"{rarest}, has {percent(share)} of its clips, where an even share is {percent(even)}."
+        f"{text}; the rarest emotion in training, {rarest}, has {percent(share)} of its clips, where an even share is "
+        f"{percent(even)}."
     )
 
 

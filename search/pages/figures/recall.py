@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from search.pages.figures._intervals import Estimate, error_bars, value_column
 from search.pages.figures._style import BLUE, INK, MUTED, ORANGE, PURPLE, SURFACE, blank, plain
+from search.pages.figures._targets import predicts_classes
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
 from search.wording import in_percent, percent
@@ -42,9 +43,12 @@ class RecallInfo:
         return 1 / len(self.classes)
 
 
+concerns = predicts_classes
+
+
 def info(run: RunView) -> RecallInfo | None:
     """The scores of result.json; an earlier version kept no precision and no intervals."""
-    if run.result is None:
+    if run.result is None or not concerns(run):
         return None
     test = run.result["test"]
     precisions = test.get("per_class_precision", {})

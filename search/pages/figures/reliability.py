@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from search.pages.figures._intervals import Estimate, error_bars
 from search.pages.figures._style import BLUE, MUTED, SLATE, SURFACE, blank
+from search.pages.figures._targets import predicts_classes
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
 from search.wording import in_percent, percent
@@ -54,9 +55,12 @@ class ReliabilityInfo:
         return sum(own.predictions * own.accuracy.value for own in self.bins) / self.predictions
 
 
+concerns = predicts_classes
+
+
 def info(run: RunView) -> ReliabilityInfo | None:
     """The calibration of result.json."""
-    if run.result is None or "calibration" not in run.result["test"]:
+    if run.result is None or not concerns(run) or "calibration" not in run.result["test"]:
         return None
     calibration = run.result["test"]["calibration"]
     return ReliabilityInfo(

@@ -14,7 +14,8 @@ from search.pages.figures._style import FATES, INK, ORANGE, SURFACE, TEMPLATE, b
 from search.run_folder.records import TrialState, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
-from search.wording import count, in_percent, value_text
+from search.wording import count, value_text
+from ser_core.named_scores import Score
 
 TITLE = "Slices: the score over each knob"
 SECTION, ORDER, WIDE = "Search", 50, True
@@ -33,7 +34,7 @@ class Sample:
     number: int
     state: TrialState
     value: Value
-    uar: float
+    reached: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class SlicesInfo:
     knobs: int
     best: int | None
     best_values: Mapping[str, Value]
+    score: Score
 
 
 def info(run: RunView) -> SlicesInfo | None:
@@ -76,6 +78,7 @@ def info(run: RunView) -> SlicesInfo | None:
         knobs=len(space),
         best=best.number if best else None,
         best_values={name: best.params[name] for name in names if name in best.params} if best else {},
+        score=run.plan.headline,
     )
 
 
@@ -96,7 +99,7 @@ def table(info: SlicesInfo) -> list[dict[str, Value | None]]:
             "knob": panel.knob,
             "trial": sample.number,
             "value": sample.value,
-            "val_uar_percent": in_percent(sample.uar),
+            f"val_{info.score.column}": info.score.cell(sample.reached),
             "state": sample.state.value,
         }
         for panel in info.panels
@@ -119,14 +122,15 @@ def figure(info: SlicesInfo, *, narrow: bool = False) -> go.Figure:
     )
     for index, panel in enumerate(info.panels):
         row, column = divmod(index, columns)
-        _draw_panel(drawn, panel, info.best, first=index == 0, row=row + 1, col=column + 1)
+        _draw_panel(drawn, panel, info, first=index == 0, row=row + 1, col=column + 1)
         if column == 0:
-            drawn.update_yaxes(title_text="val. UAR, %", row=row + 1, col=1)
+            drawn.update_yaxes(title_text=f"val. {info.score.axis}", row=row + 1, col=1)
     drawn.update_layout(template=TEMPLATE, legend={"y": 1, "yref": "container", "yanchor": "top"})
     return drawn
 
 
-def _draw_panel(drawn: go.Figure, panel: Panel, best: int | None, *, first: bool, row: int, col: int) -> None:
+def _draw_panel(drawn: go.Figure, panel: Panel, info: SlicesInfo, *, first: bool, row: int, col: int) -> None:
+    best, score = info.best, info.score
     groups = [
         (fate.label, fate.colour, fate.symbol, 7, [s for s in panel.samples if s.state is state and s.number != best])
         for state, fate in FATES.items()
@@ -136,14 +140,15 @@ def _draw_panel(drawn: go.Figure, panel: Panel, best: int | None, *, first: bool
         drawn.add_trace(
             go.Scatter(
                 x=[plain(sample.value, 24) if panel.choices else sample.value for sample in samples],
-                y=[round(100 * sample.uar, 1) for sample in samples],
+                y=[round(score.scaled(sample.reached), 1 if score.percent else 3) for sample in samples],
                 customdata=[sample.number for sample in samples],
                 mode="markers",
                 name=label,
                 legendgroup=label,
                 showlegend=first and bool(samples),
                 marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8, "line": _outline(label)},
-                hovertemplate=f"trial %{{customdata}}, {label}<br>%{{x}}: %{{y:.1f}} %<extra></extra>",
+                hovertemplate=f"trial %{{customdata}}, {label}<br>%{{x}}: %{{y:{score.hover}}}{score.unit}"
+                "<extra></extra>",
             ),
             row=row,
             col=col,

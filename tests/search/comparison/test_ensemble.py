@@ -18,6 +18,7 @@ from search.comparison.folds import predictions_of
 from search.run_folder.paths import PREDICTIONS_FILE, validation_file
 from search.run_folder.predictions import pooled, prediction_table, write_predictions, write_table
 from ser_core.config import ConfigError
+from ser_core.targets import Emotions
 
 CLASSES = ("angry", "happy", "sad")
 OLD_RUN = Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished"
@@ -40,13 +41,13 @@ def make_run(folder: Path, skill: float, seed: int, *, clips: str = "c", **chang
     (folder / "result.json").write_text(json.dumps(result))
     for number in (1, 2):
         write_predictions(
-            folder / validation_file(7, number), clip_ids=[f"v{row}" for row in range(60)], labels=labels,
-            probabilities=told(rng, labels, changes.get("validation_skill", skill)), classes=CLASSES,
+            folder / validation_file(7, number), clip_ids=[f"v{row}" for row in range(60)], truth=labels,
+            told=told(rng, labels, changes.get("validation_skill", skill)), target=Emotions(CLASSES),
         )  # fmt: skip
     tables = [
         prediction_table(
-            clip_ids=[f"{clips}{row}" for row in range(40)], labels=labels[:40],
-            probabilities=told(rng, labels[:40], skill), classes=changes.get("classes", CLASSES),
+            clip_ids=[f"{clips}{row}" for row in range(40)], truth=labels[:40],
+            told=told(rng, labels[:40], skill), target=Emotions(changes.get("classes", CLASSES)),
             facts={"speaker": np.repeat(["01", "02"], 20), "gender": ["female"] * 40, "seed": number},
         )
         for number in (1, 2)
@@ -80,10 +81,10 @@ def test_weights_come_from_validation_and_not_from_the_test(tmp_path: Path) -> N
     ensemble = ensemble_of({"fraud": fraud, "honest": honest})
     assert ensemble.weights["fraud"] > 0.8
     mixed = sum(
-        share * predictions_of(folder).probabilities.mean(axis=0)
+        share * predictions_of(folder).told.mean(axis=0)
         for share, folder in zip(ensemble.weights.values(), (fraud, honest), strict=True)
     )
-    np.testing.assert_allclose(ensemble.test.probabilities[0], mixed)
+    np.testing.assert_allclose(ensemble.test.told[0], mixed)
     assert ensemble.test.speakers.tolist() == ["01"] * 20 + ["02"] * 20
 
 
@@ -96,11 +97,11 @@ def test_the_folds_of_a_protocol_are_joined(tmp_path: Path) -> None:
         for fold in (1, 2)
     ]
     together = pooled_ensemble(folds)
-    assert together.test.probabilities.shape == (1, 80, 3)
+    assert together.test.told.shape == (1, 80, 3)
     assert sum(together.weights.values()) == pytest.approx(1)
     alone = [ensemble_of(runs) for runs in folds]
     assert together.weights["a"] == pytest.approx(np.mean([each.weights["a"] for each in alone]))
-    np.testing.assert_array_equal(together.test.probabilities[:, 40:], alone[1].test.probabilities)
+    np.testing.assert_array_equal(together.test.told[:, 40:], alone[1].test.told)
     with pytest.raises(ConfigError, match="a clip is tested in more than one fold"):
         pooled([alone[0].test, alone[0].test])
 
@@ -125,5 +126,5 @@ def test_members_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
 
 def test_emotions_may_be_named_by_digits(tmp_path: Path) -> None:
     read = predictions_of(make_run(tmp_path / "coded", 1.0, 0, classes=("0", "1", "2")))
-    assert read.classes == ("0", "1", "2")
-    assert read.labels.tolist() == [row % 3 for row in range(40)]
+    assert read.target.names == ("0", "1", "2")
+    assert read.truth.tolist() == [row % 3 for row in range(40)]

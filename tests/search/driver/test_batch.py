@@ -91,12 +91,12 @@ def check_folds(folder: Path, plans: list[dict[str, Any]], numbers: dict[str, An
     tested = [sorted(plan["speakers"]["test"]) for plan in plans]
     assert tested == [sorted(fold) for fold in FOLDS["luna"]]
     parts = [read_predictions(folder / f"fold-{fold}" / "final/test_predictions.csv") for fold in range(1, 6)]
-    labels = np.concatenate([part.labels for part in parts])
-    told = np.concatenate([part.probabilities[0].argmax(axis=1) for part in parts])
+    labels = np.concatenate([part.truth for part in parts])
+    told = np.concatenate([part.told[0].argmax(axis=1) for part in parts])
     assert numbers["pooled"]["uar"]["mean"] == pytest.approx(balanced_accuracy_score(labels, told))
     assert numbers["pooled"]["speakers"] == 24
     assert numbers["pooled"]["clips"] == 96
-    each = [balanced_accuracy_score(part.labels, part.probabilities[0].argmax(axis=1)) for part in parts]
+    each = [balanced_accuracy_score(part.truth, part.told[0].argmax(axis=1)) for part in parts]
     assert numbers["over_folds"]["uar"]["mean"] == pytest.approx(np.mean(each))
     assert numbers["over_folds"]["uar"]["std"] == pytest.approx(np.std(each, ddof=1))
 
@@ -138,7 +138,7 @@ def test_groups_of_speakers_as_folds_end_with_one_interval(corpus: Path, cache: 
 
 def trials_of(folder: Path) -> list[tuple[object, ...]]:
     trials = read_run(folder).records.trials.values()
-    return [(t.params, t.state, t.value, [epoch.val_uar for epoch in t.epochs]) for t in trials]
+    return [(t.params, t.state, t.value, [epoch.score("uar") for epoch in t.epochs]) for t in trials]
 
 
 @pytest.mark.slow  # four runs

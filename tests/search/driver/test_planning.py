@@ -10,6 +10,7 @@ import pytest
 
 from search.driver.planning import inner_of, make_plan, wanted_folds
 from search.driver.space import early_features, resolve_space
+from search.driver.targets import check_losses, objective_of
 from search.run_folder.limits import Limits
 from search.run_folder.plan import FINALS_RULES, SearchPlan
 from search.run_folder.rungs import AUTO
@@ -232,3 +233,35 @@ def test_a_plan_keeps_the_rule_of_its_finals_and_no_other_is_read(tmp_path: Path
     assert plan.differences(read) == []
     with pytest.raises(ConfigError, match="finals_rule must be one of 1, 2, 3; got 4"):
         replace(plan, finals_rule=4)
+
+
+@pytest.mark.parametrize(
+    ("target", "asked", "objective"),
+    [("emotion", None, "uar"), ("votes", "macro_f1", "macro_f1"), ("arousal,valence", None, "ccc")],
+)
+def test_the_objective_follows_from_the_target_unless_one_is_asked_for(
+    target: str, asked: str | None, objective: str
+) -> None:
+    assert objective_of(target, asked) == objective
+
+
+def test_an_objective_or_a_loss_that_the_target_does_not_have_is_refused_before_any_work() -> None:
+    with pytest.raises(ConfigError, match=r"--objective must be one of ccc for predicted ratings; got war"):
+        objective_of("arousal", "war")
+    space, fixed = resolve("mlp", spaces=["optim.loss=cross_entropy,focal"])
+    check_losses("mlp", space, fixed, "votes")
+    with pytest.raises(ConfigError, match=r"optim.loss must be auto or one of ccc, mse for ratings; got cross_entropy"):
+        check_losses("mlp", space, fixed, "arousal")
+
+
+def test_a_plan_keeps_target_and_objective_and_one_of_an_earlier_version_has_the_usual_ones(tmp_path: Path) -> None:
+    plan = plan_for(make_manifest(), target="votes", objective="war")
+    plan.save(tmp_path)
+    read = SearchPlan.load(tmp_path)
+    assert (read.target, read.objective) == ("votes", "war")
+    assert plan.scoring.objective == "war"
+    assert plan.headline.label == "WAR"
+    usual = plan_for(make_manifest())
+    usual.save(tmp_path)
+    assert '"objective"' not in (tmp_path / "plan.json").read_text()
+    assert SearchPlan.load(tmp_path).scoring == Scoring("best", 0, "uar")

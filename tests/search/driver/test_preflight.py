@@ -42,7 +42,7 @@ def refused(*arguments: object) -> str:
         (["--gpus-per-trial", 64], f"--gpus-per-trial 64: PyTorch sees {torch.cuda.device_count()} GPU"),
         (["--finalists", 5, "--trials", 2], "--finalists 5 are chosen from the trials, and --trials is 2"),
         (["--space", "optim.learning_rate=0:1"], "a log scale needs bounds above 0"),
-        (["--set", "optim.class_weights=yes"], "got 'yes'; say true or false"),
+        (["--set", "optim.bucketing=yes"], "got 'yes'; say true or false"),
         (["--storage", "sqlite:////nowhere/x.db"], "there is no folder /nowhere; make it first"),
         (["--run-dir", __file__], "is a file; name a folder"),
         (["--run-dir", f"{__file__}/run"], "is no folder that can be written to"),

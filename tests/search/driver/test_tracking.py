@@ -45,7 +45,7 @@ def epochs_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Validation UARs by trial, as the records have them."""
     trials = read_records(folder / "records.jsonl").trials.values()
     return {
-        f"trial-{trial.number:05d}": [(each.epoch, pytest.approx(each.val_uar, abs=1e-6)) for each in trial.epochs]
+        f"trial-{trial.number:05d}": [(each.epoch, pytest.approx(each.score("uar"), abs=1e-6)) for each in trial.epochs]
         for trial in trials
     }
 

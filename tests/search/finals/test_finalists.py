@@ -47,6 +47,7 @@ from ser_core.clips import Clip, Manifest
 from ser_core.features.store import FeatureStore
 from ser_core.metrics.scores import Interval
 from ser_core.splits import Split
+from ser_core.targets import Emotions
 from ser_core.training.report import EpochReport
 from ser_core.training.run import train
 
@@ -54,7 +55,7 @@ from ser_core.training.run import train
 def epochs(*uars: float) -> list[EpochReport]:
     return [
         EpochReport(
-            epoch=number, train_loss=1.0, val_loss=1.0, val_uar=uar, val_war=0.5, learning_rate=1e-3, seconds=2.0
+            epoch=number, train_loss=1.0, val_loss=1.0, scores={"uar": uar, "war": 0.5}, learning_rate=1e-3, seconds=2.0
         )
         for number, uar in enumerate(uars, start=1)
     ]
@@ -83,7 +84,7 @@ def write_run(folder: Path, number: int, seed: int, speakers: str, shares: Mappi
     labels = np.tile(LABELS, len(speakers))
     probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
     path = folder / validation_file(number, seed)
-    write_predictions(path, clip_ids=clips, labels=labels, probabilities=probabilities, classes=CLASSES)
+    write_predictions(path, clip_ids=clips, truth=labels, told=probabilities, target=Emotions(CLASSES))
 
 
 def records_of(*trials: TrialRecord, finals: list[FinalRun] | None = None) -> RunRecords:
@@ -263,7 +264,7 @@ def test_a_lead_without_an_interval_is_judged_by_itself(tmp_path: Path) -> None:
     """One speaker validates, so that nothing says how others would differ."""
     for number, right in enumerate((10, 12)):
         write_run(tmp_path, number, 1, "a", {"a": right})
-    leads = [validation_lead(tmp_path, 1, *pair, SPEAKERS) for pair in ((1, 0), (0, 1), (0, 0))]
+    leads = [validation_lead(tmp_path, 1, *pair, SPEAKERS, "uar") for pair in ((1, 0), (0, 1), (0, 0))]
     assert [lead.is_luck for lead in leads if lead is not None] == [False, True, True]
 
 
@@ -383,8 +384,9 @@ def trained(tmp_path: Path) -> tuple[Path, Manifest, Split, FeatureStore]:
     )
     manifest = Manifest(corpus="made", clips=clips, classes=("happy", "sad"))
     store = FeatureStore(
-        frames=frames.astype(np.float32), offsets=np.arange(49), labels=manifest.labels,
-        clip_ids=tuple(c.clip_id for c in clips), classes=manifest.classes, settings=config.features, fingerprint="x",
+        frames=frames.astype(np.float32), offsets=np.arange(49), truth=manifest.labels,
+        clip_ids=tuple(c.clip_id for c in clips), target=Emotions(manifest.classes), settings=config.features,
+        fingerprint="x",
     )  # fmt: skip
     rows = np.arange(48)
     split = Split(kind="speaker", train=rows[:12], validation=rows[12:24], test=rows[24:])
@@ -400,10 +402,10 @@ def test_the_test_set_is_read_once_and_the_ledger_says_so(
 ) -> None:
     folder, manifest, split, store = trained
     first = read_test_set(folder, ["final/seed-1"], manifest, split, store, groups=(), allow_second=False, device="cpu")
-    assert first.probabilities.shape == (1, 24, 2)
+    assert first.told.shape == (1, 24, 2)
     assert set(first.speakers) == {"s2", "s3"}
     again = read_test_set(folder, ["final/seed-1"], manifest, split, store, groups=(), allow_second=False, device="cpu")
-    assert np.array_equal(first.probabilities, again.probabilities)
+    assert np.array_equal(first.told, again.told)
     assert len(readings_of(folder)) == 1  # the same predictions: a repetition after a crash, no second look
     with pytest.raises(FinalsError, match=r"read 1 time\(s\) before.*--allow-second-test-read"):
         read_test_set(folder, ["final/seed-2"], manifest, split, store, groups=(), allow_second=False, device="cpu")

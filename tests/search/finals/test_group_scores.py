@@ -13,6 +13,8 @@ from search.run_folder.predictions import GROUP, Predictions, pooled, prediction
 from search.run_folder.verdict import group_sentences
 from ser_core.clips import Clip, CorpusError, Manifest
 from ser_core.metrics.scores import scores
+from ser_core.named_scores import UAR
+from ser_core.targets import Emotions
 
 
 def made() -> Predictions:
@@ -24,10 +26,10 @@ def made() -> Predictions:
     right = rng.random(240) < np.where(language == "da", 0.3, 0.8)
     told = np.where(right, labels, 1 - labels)
     return Predictions(
-        classes=("happy", "sad"),
+        target=Emotions(("happy", "sad")),
         clip_ids=tuple(f"clip-{row:03d}" for row in range(240)),
-        labels=labels,
-        probabilities=(0.1 + 0.8 * np.eye(2)[told])[None],
+        truth=labels,
+        told=(0.1 + 0.8 * np.eye(2)[told])[None],
         speakers=speakers,
         genders=np.where(np.char.endswith(speakers, ("0", "2", "4", "6", "8")[0]), "female", "male"),
         groups={"language": language, "session": np.full(240, "1"), "age": np.where(language == "en", "", "20-29")},
@@ -40,7 +42,7 @@ def test_every_group_has_the_scores_of_its_clips() -> None:
     assert list(numbers) == ["gender", "language"]  # one session, one known age
     danish = numbers["language"]["groups"]["da"]
     rows = test.groups["language"] == "da"
-    expected = scores(test.labels[rows], test.probabilities[0][rows].argmax(axis=1), 2)
+    expected = scores(test.truth[rows], test.told[0][rows].argmax(axis=1), 2)
     assert danish["uar"]["value"] == expected.uar
     assert danish["war"]["value"] == expected.war
     assert (danish["clips"], danish["speakers"], danish["classes"]) == (80, 4, 2)
@@ -61,20 +63,22 @@ def test_the_worst_group_comes_first_and_of_two_it_alone_is_compared() -> None:
 
 
 def test_the_sentence_names_the_worst_group() -> None:
-    by_gender, by_language = group_sentences({"per_group": group_numbers(made())})
+    by_gender, by_language = group_sentences({"per_group": group_numbers(made())}, UAR)
     assert by_gender.startswith("Gender: ")
     assert by_language.startswith("Language: da is recognised worst, ")
     assert by_language.endswith("): shown.")
     few = made()
     alone = replace(few, groups={"mother": np.where(few.speakers == "s00", "yes", "no")})
-    assert group_sentences({"per_group": group_numbers(alone)})[1].endswith("cannot be tested with so few speakers.")
-    assert group_sentences({}) == []  # an earlier version
+    assert group_sentences({"per_group": group_numbers(alone)}, UAR)[1].endswith(
+        "cannot be tested with so few speakers."
+    )
+    assert group_sentences({}, UAR) == []  # an earlier version
 
 
 def test_groups_are_kept_with_the_predictions(tmp_path: Path) -> None:
     test = made()
     table = prediction_table(
-        clip_ids=test.clip_ids, labels=test.labels, probabilities=test.probabilities[0], classes=test.classes,
+        clip_ids=test.clip_ids, truth=test.truth, told=test.told[0], target=test.target,
         facts={"speaker": test.speakers, **{f"{GROUP}{name}": values for name, values in test.groups.items()}},
     )  # fmt: skip
     write_table(tmp_path / "p.csv", table)

@@ -14,6 +14,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from search.finals.test_scores import score_test as numbers_of
 from search.run_folder.predictions import Predictions
+from ser_core.targets import Emotions
 from ser_core.whole_file import defined
 
 CLASSES = ("angry", "happy", "sad")
@@ -25,12 +26,12 @@ def predictions(seeds: int = 3) -> Predictions:
     labels = np.tile(np.arange(3), 40)
     logits = rng.normal(size=(seeds, 120, 3)) + 1.2 * np.eye(3)[labels]
     return Predictions(
-        classes=CLASSES,
-        labels=labels,
+        target=Emotions(CLASSES),
+        truth=labels,
         speakers=np.repeat(["01", "02", "03", "04"], 30),
         genders=np.repeat(["female", "male", "female", ""], 30),
         clip_ids=tuple(f"c{row}" for row in range(120)),
-        probabilities=np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True),
+        told=np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True),
     )
 
 
@@ -41,9 +42,9 @@ def numbers() -> dict[str, Any]:
 
 def test_scores_agree_with_scikit_learn(numbers: dict[str, Any]) -> None:
     test = predictions()
-    for seed, row in enumerate(test.probabilities.argmax(axis=2)):
+    for seed, row in enumerate(test.told.argmax(axis=2)):
         recalls, precisions = (
-            metric(test.labels, row, average=None)
+            metric(test.truth, row, average=None)
             for metric in (sklearn_metrics.recall_score, sklearn_metrics.precision_score)
         )
         for index, word in enumerate(CLASSES):
@@ -54,17 +55,17 @@ def test_scores_agree_with_scikit_learn(numbers: dict[str, Any]) -> None:
             *((test.genders == gender, own) for gender, own in numbers["per_gender"].items()),
         ):
             assert own["clips"] == rows.sum()
-            uar = sklearn_metrics.balanced_accuracy_score(test.labels[rows], row[rows])
+            uar = sklearn_metrics.balanced_accuracy_score(test.truth[rows], row[rows])
             assert own["uar"]["seeds"][seed] == pytest.approx(uar)
-            assert own["war"]["seeds"][seed] == pytest.approx(np.mean(test.labels[rows] == row[rows]))
+            assert own["war"]["seeds"][seed] == pytest.approx(np.mean(test.truth[rows] == row[rows]))
 
 
 def test_calibration_agrees_with_torchmetrics(numbers: dict[str, Any]) -> None:
     test, calibration = predictions(), numbers["calibration"]
-    labels = torch.from_numpy(test.labels)
+    labels = torch.from_numpy(test.truth)
     expected = [
         multiclass_calibration_error(torch.from_numpy(own), labels, num_classes=3, n_bins=15).item()
-        for own in test.probabilities
+        for own in test.told
     ]
     assert calibration["ece"]["seeds"] == pytest.approx(expected, abs=1e-6)
     assert calibration["ece"]["mean"] == pytest.approx(np.mean(expected), abs=1e-6)
@@ -97,7 +98,7 @@ def test_genders_are_those_that_the_corpus_names(numbers: dict[str, Any]) -> Non
 
 def test_a_class_that_one_seed_never_predicts_has_the_precision_of_the_others() -> None:
     test = predictions(seeds=2)
-    test.probabilities[0, :, 2] = 0.0
+    test.told[0, :, 2] = 0.0
     own = numbers_of(test)["per_class_precision"]["sad"]
     assert math.isnan(own["seeds"][0])
     assert own["mean"] == own["seeds"][1]
@@ -108,9 +109,9 @@ def test_a_class_that_one_seed_never_predicts_has_the_precision_of_the_others() 
 
 def test_the_ensemble_of_the_seeds_averages_their_probabilities(numbers: dict[str, Any]) -> None:
     test = predictions()
-    told = test.probabilities.mean(axis=0).argmax(axis=1)
+    told = test.told.mean(axis=0).argmax(axis=1)
     own = numbers["ensemble"]
-    assert own["uar"]["value"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(test.labels, told))
-    assert own["war"]["value"] == pytest.approx(np.mean(test.labels == told))
-    assert own["macro_f1"]["value"] == pytest.approx(sklearn_metrics.f1_score(test.labels, told, average="macro"))
+    assert own["uar"]["value"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(test.truth, told))
+    assert own["war"]["value"] == pytest.approx(np.mean(test.truth == told))
+    assert own["macro_f1"]["value"] == pytest.approx(sklearn_metrics.f1_score(test.truth, told, average="macro"))
     assert own["uar"]["interval"][0] < own["uar"]["value"] < own["uar"]["interval"][1]

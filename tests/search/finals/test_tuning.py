@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 def numbers(folder: Path, *, winner: int = 1, **changes: Any) -> dict[str, Any]:
     records = records_of(recipe(TrialState.PRUNED, 0.1), trial(1, TrialState.COMPLETE, 0.9))
-    lead = validation_lead(folder, 3, 1, 0, SPEAKERS)
+    lead = validation_lead(folder, 3, 1, 0, SPEAKERS, "uar")
     choice = FinalChoice(finalists=[], scores={}, recipe=0, challenger=1, lead=lead, winner=winner)
     found = tuning_numbers(plan_of(seeds=3), records, replace(choice, **changes))
     assert found is not None

@@ -60,7 +60,7 @@ def test_the_page_says_which_runs_were_not_to_be_trusted_to_bf16(run_maker: Make
     note = "trained in fp32, since in bf16 layer conv is off by 98 %"
     maker = run_maker("study").search(3, fail_every=0)
     maker.start(3)
-    reports = [EpochReport.of_uar(1, 0.4)]
+    reports = [EpochReport.of_score(1, 0.4)]
     maker.writer.epochs(3, reports, worker="w", setup_seconds=0.1, precision_note=note)
     (banner,) = page_head(read_run(maker.folder)).banners
     assert (banner.word, banner.text) == ("Not in bf16.", f"1 training run of the search and the finals {note}.")

@@ -12,6 +12,7 @@ from search.run_folder.prospect import ENOUGH_TRIALS, LUCK, Prospect, prospect
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
 from search.run_folder.scoring import Scoring
 from search.run_folder.verdict import prospect_sentence
+from ser_core.named_scores import UAR
 from ser_core.training.report import EpochReport
 
 EPOCHS = 3
@@ -20,7 +21,7 @@ EPOCHS = 3
 def trial(number: int, *folds: float, state: TrialState = TrialState.PRUNED, origin: str = "sampler") -> TrialRecord:
     """A trial whose complete folds have these scores, each with its best epoch in the middle."""
     curve = [value for uar in folds for value in (uar / 2, uar, uar / 4)]
-    reports = [EpochReport.of_uar(epoch, value) for epoch, value in enumerate(curve, 1)]
+    reports = [EpochReport.of_score(epoch, value) for epoch, value in enumerate(curve, 1)]
     return TrialRecord(
         number=number, params={}, origin=origin, started=0.0, state=state, epochs=reports,
         scoring=Scoring("best", EPOCHS),
@@ -77,7 +78,7 @@ def test_a_search_is_given_up_after_enough_trials_without_a_lead_beyond_luck() -
 
 
 def test_why_a_search_ends_is_said_in_points() -> None:
-    assert prospect_sentence(Prospect(trials=20, running=0, best=7, lead=0.0061, luck=0.011), 21, 50) == (
+    assert prospect_sentence(Prospect(trials=20, running=0, best=7, lead=0.0061, luck=0.011), 21, 50, UAR) == (
         "The search ends after 21 of 50 trials: none leads the recipe by more than luck explains. Trial 7 comes "
         "closest, with +0.6 points UAR over the folds that both trained; luck alone makes up to 2.2. --all-trials "
         "starts them all."

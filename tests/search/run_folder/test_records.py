@@ -21,7 +21,12 @@ from ser_core.training.report import EpochReport
 
 def report(epoch: int, val_uar: float = 0.5, seconds: float = 2.0) -> EpochReport:
     return EpochReport(
-        epoch=epoch, train_loss=1.0, val_loss=1.2, val_uar=val_uar, val_war=0.6, learning_rate=1e-3, seconds=seconds
+        epoch=epoch,
+        train_loss=1.0,
+        val_loss=1.2,
+        scores={"uar": val_uar, "war": 0.6},
+        learning_rate=1e-3,
+        seconds=seconds,
     )
 
 
@@ -117,7 +122,12 @@ def test_numbers_that_are_not_finite_are_null_on_disk_and_nan_in_records(tmp_pat
     writer = RecordWriter(path)
     writer.trial_started(0, {}, "sampler")
     diverged = EpochReport(
-        epoch=1, train_loss=math.inf, val_loss=math.nan, val_uar=math.nan, val_war=0.1, learning_rate=1e-3, seconds=1.0
+        epoch=1,
+        train_loss=math.inf,
+        val_loss=math.nan,
+        scores={"uar": math.nan, "war": 0.1},
+        learning_rate=1e-3,
+        seconds=1.0,
     )
     writer.epochs(0, [diverged], worker="w", setup_seconds=0.0)
     writer.close()
@@ -127,8 +137,8 @@ def test_numbers_that_are_not_finite_are_null_on_disk_and_nan_in_records(tmp_pat
     for records in (writer.records, read_records(path)):
         (epoch,) = records.trials[0].epochs
         assert math.isnan(epoch.train_loss)
-        assert math.isnan(epoch.val_uar)
-        assert epoch.val_war == 0.1
+        assert math.isnan(epoch.score("uar"))
+        assert epoch.score("war") == 0.1
 
 
 def test_epochs_trained_again_after_a_lost_checkpoint_keep_their_first_report(tmp_path: Path) -> None:
@@ -143,7 +153,7 @@ def test_epochs_trained_again_after_a_lost_checkpoint_keep_their_first_report(tm
     records = read_records(path)
     trial = records.trials[0]
     assert [epoch.epoch for epoch in trial.epochs] == [1, 2, 3, 4, 5]
-    assert [epoch.val_uar for epoch in trial.epochs] == [0.1, 0.2, 0.9, 0.3, 0.5]
+    assert [epoch.score("uar") for epoch in trial.epochs] == [0.1, 0.2, 0.9, 0.3, 0.5]
     assert trial.value == 0.9
     assert records.arrivals == [(0, 4), (0, 5)]
 

@@ -18,7 +18,7 @@ EACH = 4
 
 def report(epoch: int, uar: float) -> EpochReport:
     """An epoch of a fold whose clips count alike in every fold."""
-    return EpochReport.of_uar(epoch, uar, hits=(uar,), clips=(1.0,))
+    return EpochReport.of_score(epoch, uar, sums={"hits": (uar,), "clips": (1.0,)})
 
 
 def reports(*values: float) -> list[EpochReport]:
@@ -61,7 +61,7 @@ def test_over_folds_it_is_that_of_the_pooled_predictions(score: str) -> None:
             hits = tuple(np.bincount(own[own == guess], minlength=classes).tolist())
             uar = balanced_accuracy_score(own, guess)
             counts = tuple(np.bincount(own).tolist())
-            run.append(EpochReport.of_uar(len(run) + 1, uar, hits=hits, clips=counts))
+            run.append(EpochReport.of_score(len(run) + 1, uar, sums={"hits": hits, "clips": counts}))
     scoring = Scoring(score, EACH)
     for folds in (2, 3):
         curve = [
@@ -92,7 +92,7 @@ def test_what_optuna_was_told_is_the_score_where_it_is_all_that_is_left(score: s
     for epochs in range(1, len(run) + 1):
         told = scoring.reported(run[:epochs])
         assert told == scoring.reported(run)[:epochs]
-        restored = [EpochReport.of_uar(epoch, value) for epoch, value in enumerate(told, 1)]
+        restored = [EpochReport.of_score(epoch, value) for epoch, value in enumerate(told, 1)]
         assert scoring.reported(restored) == pytest.approx(told)
         assert scoring.of(restored) == pytest.approx(scoring.of(run[:epochs]))
 

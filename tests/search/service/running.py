@@ -18,6 +18,7 @@ from search.service.limits import Limits
 from search.service.metrics import Metrics
 from search.service.server import application, server_of
 from search.service.service import Service
+from ser_core.named_scores import UAR
 
 FINISHED = Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished"
 """A run whose model is small: three emotions, 3 s at 16 kHz."""
@@ -48,7 +49,9 @@ def serving(model: Path = FINISHED, **asked: Any) -> Iterator[str]:
 
 def service_of(hearing: Any, limits: Limits | None = None) -> Service:
     """A service with another hearing than a model's."""
-    origin = Origin(name="test", uar="–", interval="–", tested="", tuned="", corpus="", licence="", caveats=())
+    origin = Origin(
+        name="test", measure=UAR, score="–", interval="–", tested="", tuned="", corpus="", licence="", caveats=()
+    )
     facts = ModelFacts(classes=CLASSES, sample_rate_hz=RATE_HZ, clip_seconds=1.0, engine="test", origin=origin)
     return Service(hearing=hearing, model=facts, limits=limits or Limits(), metrics=Metrics(), healthy=lambda: True)
 

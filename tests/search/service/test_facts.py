@@ -29,7 +29,7 @@ def test_a_model_in_its_run_has_the_score_of_the_run(part: str, tmp_path: Path) 
     found = origin(FINISHED / part, tmp_path)
     result = json.loads((FINISHED / "result.json").read_text())
     assert found.name == "mlp on demo"
-    assert found.uar == f"{100 * result['test']['uar']['mean']:.1f} %"
+    assert found.score == f"{100 * result['test']['uar']['mean']:.1f} %"
     assert found.interval == "95 % interval over speakers: 0.0 to 100.0 %"
     assert found.tested == "On 30 clips of 2 speakers whom it never heard; the test set was read once."
     assert found.tuned.startswith("6 trials on other speakers.")
@@ -40,20 +40,20 @@ def test_a_model_that_was_taken_away_has_the_score_of_its_card(tmp_path: Path) -
     shutil.copytree(FINISHED / MODEL, tmp_path / "away")
     found = origin(tmp_path / "away", tmp_path)
     in_place = origin(FINISHED / MODEL, tmp_path)
-    assert (found.name, found.uar, found.interval) == (in_place.name, in_place.uar, in_place.interval)
+    assert (found.name, found.score, found.interval) == (in_place.name, in_place.score, in_place.interval)
     assert (found.corpus, found.licence, found.caveats) == (in_place.corpus, in_place.licence, in_place.caveats)
     (tmp_path / "away" / "README.md").unlink()
     bare = origin(tmp_path / "away", tmp_path)
-    assert (bare.uar, bare.interval, bare.tested) == ("–", "–", NOT_HERE)
+    assert (bare.score, bare.interval, bare.tested) == ("–", "–", NOT_HERE)
 
 
 def test_seeds_have_scores_of_their_own(tested: Callable[..., Path]) -> None:
     run = tested("mlp", 0.7)
     result = json.loads((run / "result.json").read_text())
     ensemble = origin_of(run / "final", "mlp", {})
-    assert ensemble.uar == f"{100 * result['test']['ensemble']['uar']['value']:.1f} %"
+    assert ensemble.score == f"{100 * result['test']['ensemble']['uar']['value']:.1f} %"
     for seed, name in enumerate(result["winner"]["models"]):
-        assert origin_of(run / name, "mlp", {}).uar == f"{100 * result['test']['uar']['seeds'][seed]:.1f} %"
+        assert origin_of(run / name, "mlp", {}).score == f"{100 * result['test']['uar']['seeds'][seed]:.1f} %"
 
 
 def test_a_folder_of_any_program_says_what_is_not_known(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_folder_of_any_program_says_what_is_not_known(tmp_path: Path) -> None:
     found = origin_of(tmp_path, "mlp", {"corpus": "no object"})
     assert found.name == "mlp on a corpus that it does not name"
     assert found.licence == "Not known to this program."
-    assert found.uar == "–"
+    assert found.score == "–"
 
 
 def test_a_model_for_several_clips_of_a_speaker_is_not_served(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def expected(samples: np.ndarray, rate_hz: int, hop: float) -> list[dict[str, An
     predictor = ser_core.load(FINISHED / "final")
     step = round(hop * rate_hz)
     blocks = [samples[start : start + step] for start in range(0, len(samples), step)]
-    list(predict_stream(predictor, blocks, rate_hz, Printer(Form.JSON, predictor.classes, "seconds", out)))
+    list(predict_stream(predictor, blocks, rate_hz, Printer(Form.JSON, predictor.target, "seconds", out)))
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 

@@ -105,7 +105,7 @@ def test_workers_report_at_pauses_and_at_the_end_and_take_the_next_job() -> None
         (8.25, "b", [1, 2, 3, 4], "done"),
     ]
     assert source.chunks[0][1].worker == source.chunks[2][1].worker != source.chunks[3][1].worker
-    assert [r.val_uar for r in source.chunks[0][1].reports] == [0.1, 0.2, 0.3]
+    assert [r.score("uar") for r in source.chunks[0][1].reports] == [0.1, 0.2, 0.3]
 
 
 def test_workers_report_after_so_many_seconds() -> None:
@@ -152,7 +152,7 @@ def test_every_trial_ends_and_no_worker_does_two_things_at_once(
 
 
 def best_at(trial: TrialRecord, epoch: int) -> float:
-    return max(report.val_uar for report in trial.epochs[:epoch])
+    return max(report.score("uar") for report in trial.epochs[:epoch])
 
 
 def test_two_thousand_trials_on_64_workers(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def report(epoch: int, val_uar: float, in_turn: bool = False) -> EpochReport:
     """One epoch; of folds in turn with ten more clips in each fold than in the one before it."""
     clips = 10 * ((epoch - 1) // MAX_EPOCHS + 1) if in_turn else 0
     return EpochReport(
-        epoch=epoch, train_loss=1.0, val_loss=1.0, val_uar=val_uar, val_war=0.5, learning_rate=1e-3, seconds=0.5,
-        hits=(val_uar * clips,) if clips else (), clips=(clips,) if clips else (),
+        epoch=epoch, train_loss=1.0, val_loss=1.0, scores={"uar": val_uar, "war": 0.5}, learning_rate=1e-3, seconds=0.5,
+        sums={"hits": (val_uar * clips,), "clips": (clips,)} if clips else {},
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def test_one_whose_trials_all_fail_is_given_up_before_the_search_stops_itself(tm
 
 
 def trial(number: int, name: str, value: float, epochs: int = 9, **changes: Any) -> TrialRecord:
-    reports = [EpochReport.of_uar(epoch, value, 1.0) for epoch in range(1, epochs + 1)]
+    reports = [EpochReport.of_score(epoch, value, 1.0) for epoch in range(1, epochs + 1)]
     facts = {"state": TrialState.COMPLETE, "epochs": reports, "ended": 1.0, **changes}
     return TrialRecord(number=number, params={ARCHITECTURE: name}, origin="sampler", started=0.0, **facts)
 

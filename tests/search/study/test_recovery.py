@@ -255,6 +255,6 @@ def test_what_the_records_lost_comes_back_from_the_study(tmp_path: Path) -> None
     check_agreement(tmp_path / "run", 10)
     again = read_records(path).trials
     for number, trial in whole.items():
-        assert [epoch.val_uar for epoch in again[number].epochs] == [epoch.val_uar for epoch in trial.epochs]
+        assert [epoch.score("uar") for epoch in again[number].epochs] == [epoch.score("uar") for epoch in trial.epochs]
         assert (again[number].state, again[number].params) == (trial.state, trial.params)
     assert again[9].origin == "sampler"

@@ -37,7 +37,9 @@ def writer(tmp_path: Path) -> RecordWriter:
 
 def trial(writer: RecordWriter, uar: float) -> None:
     writer.trial_started(0, {}, "sampler")
-    report = EpochReport(epoch=1, train_loss=1, val_loss=1, val_uar=uar, val_war=uar, learning_rate=1e-3, seconds=1)
+    report = EpochReport(
+        epoch=1, train_loss=1, val_loss=1, scores={"uar": uar, "war": uar}, learning_rate=1e-3, seconds=1
+    )
     writer.epochs(0, [report], worker="n/1", setup_seconds=0.0)
     writer.trial_ended(0, TrialState.COMPLETE)
 

@@ -34,7 +34,7 @@ class Run:
     def trial(self, number: int, uars: list[float], state: str | None = None, **params: Any) -> None:
         self.writer.trial_started(number, params, "sampler")
         reports = [
-            EpochReport(epoch=e, train_loss=1, val_loss=1, val_uar=u, val_war=u, learning_rate=1e-3, seconds=1)
+            EpochReport(epoch=e, train_loss=1, val_loss=1, scores={"uar": u, "war": u}, learning_rate=1e-3, seconds=1)
             for e, u in enumerate(uars, start=1)
         ]
         self.writer.epochs(number, reports, worker="n/1", setup_seconds=0.0)

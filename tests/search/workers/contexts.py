@@ -17,6 +17,7 @@ from ser_core.features.cache import FeatureStoreError
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import settings_key
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def store_of(frames: np.ndarray, labels: np.ndarray, settings: FeatureConfig) ->
     return FeatureStore(
         frames=frames.astype(np.float32),
         offsets=np.arange(clips + 1) * (len(frames) // clips),
-        labels=labels.astype(np.int64),
+        truth=labels.astype(np.int64),
         clip_ids=tuple(map(str, range(clips))),
-        classes=("calm", "happy"),
+        target=Emotions(("calm", "happy")),
         settings=settings,
         fingerprint="test",
     )
@@ -74,7 +75,7 @@ def make_context(
         maker: of other features.
     """
     run_folder.mkdir(exist_ok=True)
-    rows = np.arange(len(store.labels))
+    rows = np.arange(len(store.truth))
     fit = 3 * len(rows) // 4
     return WorkerContext(
         run_folder=str(run_folder),

@@ -46,7 +46,7 @@ def job(corpus: Path, folder: Path, cache: Path) -> tuple[list[Any], dict[str, A
     records = read_records(folder / "records.jsonl")
     trained = [*records.trials.values(), *records.finals]
     did = [
-        [[(e.epoch, e.train_loss, e.val_loss, e.val_uar) for e in run.epochs], getattr(run, "params", None)]
+        [[(e.epoch, e.train_loss, e.val_loss, e.score("uar")) for e in run.epochs], getattr(run, "params", None)]
         for run in trained
     ]
     return did, json.loads((folder / "result.json").read_text())

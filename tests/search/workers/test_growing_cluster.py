@@ -58,7 +58,12 @@ class Sleeper(Trainable):
                 )
             }
         report = EpochReport(
-            epoch=self._epoch, train_loss=0.0, val_loss=0.0, val_uar=0.5, val_war=0.5, learning_rate=0.1, seconds=0.2
+            epoch=self._epoch,
+            train_loss=0.0,
+            val_loss=0.0,
+            scores={"uar": 0.5, "war": 0.5},
+            learning_rate=0.1,
+            seconds=0.2,
         )
         outcome = Outcome.DONE if self._epoch == self._job.last_epoch else Outcome.GOING
         return {"chunk": Chunk(job=self._job.name, reports=[report], outcome=outcome, worker=worker)}

@@ -228,7 +228,7 @@ def test_a_refit_whose_model_cannot_be_written_is_not_done(saboteur: Any, small_
     assert rest.outcome is Outcome.DONE
     assert rest.restored == 4
     assert [report.epoch for report in rest.reports] == [1, 2, 3, 4]  # from the checkpoint: nothing was trained again
-    assert all(math.isnan(report.val_uar) for report in rest.reports)
+    assert all(math.isnan(report.score("uar")) for report in rest.reports)
     assert load_model(disk / "run" / "final" / "refit").classes == ("calm", "happy")
 
 

@@ -62,7 +62,7 @@ def job(name: str, last_epoch: int = EPOCHS, **changes: Any) -> Job:
 
 def run(source: Any, folder: Path, concurrency: int = 1, device: str = "cpu") -> None:
     store = two_classes(apart=2.0)
-    shared = share_stores({settings_key(store.settings): store}, np.arange(len(store.labels)), folder, print)
+    shared = share_stores({settings_key(store.settings): store}, np.arange(len(store.truth)), folder, print)
     context = make_context(folder, store, device=device, about={"corpus": "test"}, shared=shared)
     run_jobs(source, context, Demand(requests=[Request(cpus=1, gpus=0)], concurrency=concurrency))
 

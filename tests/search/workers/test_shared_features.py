@@ -16,6 +16,7 @@ from search.workers import shared_features as shared_stores
 from search.workers.shared_features import SharedStore, clear_stores, local_store_bytes, share_stores, usable_bytes
 from ser_core.config import FeatureConfig
 from ser_core.features.store import FeatureStore
+from ser_core.targets import Emotions
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not find tests by their names
 MB = 2**20
@@ -32,9 +33,9 @@ def make_store(megabytes: int) -> FeatureStore:
     return FeatureStore(
         frames=np.repeat(np.arange(clips, dtype=np.float32), lengths)[:, None] * np.ones(256, np.float32),
         offsets=offsets,
-        labels=np.arange(clips) % 8,
+        truth=np.arange(clips) % 8,
         clip_ids=tuple(f"clip-{row}" for row in range(clips)),
-        classes=tuple("abcdefgh"),
+        target=Emotions(tuple("abcdefgh")),
         settings=FeatureConfig(),
         fingerprint="test",
     )
@@ -64,7 +65,7 @@ class Reader:
             "kind": type(store.frames),
             "total": total,
             "ends": [store.clip_ids[0], store.clip_ids[-1]],
-            "labels": store.labels.tolist(),
+            "labels": store.truth.tolist(),
             "first": store.frames[store.offsets[5]].tolist()[:2],
         }
 
@@ -93,7 +94,7 @@ def test_all_workers_of_a_node_read_the_same_memory(megabytes: int, where: str, 
         assert each["kind"] is np.ndarray  # a memmap would be pickled as something else
         assert each["total"] == store.frames.sum(dtype=np.float64)  # the clip left out is all zeros
         assert each["ends"] == ["clip-1", store.clip_ids[-1]]
-        assert each["labels"] == store.labels[rows].tolist()
+        assert each["labels"] == store.truth[rows].tolist()
         assert each["first"] == [6.0, 6.0]
     for reader in readers:
         ray.kill(reader)

@@ -125,7 +125,7 @@ def test_some_clips_alone_have_the_values_of_the_whole_store(
     np.testing.assert_array_equal(store.frames, expected.frames)
     np.testing.assert_array_equal(store.offsets, expected.offsets)
     assert (store.clip_ids, store.fingerprint) == (expected.clip_ids, expected.fingerprint)
-    assert store.labels.tolist() == expected.labels.tolist()
+    assert store.truth.tolist() == expected.truth.tolist()
     if whole_is_there:
         assert read == []
     elif settings.normalisation != "speaker":  # for which all clips of a speaker are needed

@@ -21,6 +21,7 @@ from ser_core.features.audio import AudioError
 from ser_core.features.cache import FeatureStoreError
 from ser_core.features.store import FeatureStore, feature_store
 from ser_core.features.transforms import settings_key
+from ser_core.targets import Emotions
 from tests.ser_core.one_clip import stored_features_of
 from tests.tiny_encoders import save_tiny_encoder
 
@@ -63,9 +64,9 @@ def store_of_lengths(lengths: list[int], **settings) -> FeatureStore:
     return FeatureStore(
         frames=np.stack([frames, frames], axis=1),
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        labels=np.zeros(len(lengths), dtype=np.int64),
+        truth=np.zeros(len(lengths), dtype=np.int64),
         clip_ids=tuple(f"clip{i}" for i in range(len(lengths))),
-        classes=("happy", "sad"),
+        target=Emotions(("happy", "sad")),
         settings=FeatureConfig(**settings),
         fingerprint="0",
     )
@@ -74,7 +75,7 @@ def store_of_lengths(lengths: list[int], **settings) -> FeatureStore:
 def test_each_clip_has_its_own_features_and_label(manifest, tmp_path):
     store = feature_store(manifest, LOG_MEL, cache_dir=tmp_path / "cache")
     assert store.clip_ids == tuple(f"clip{i}" for i in range(11))
-    assert store.labels.tolist() == [0, 1] * 5 + [0]
+    assert store.truth.tolist() == [0, 1] * 5 + [0]
     assert store.bins == 16
     for index in range(11):
         ours = store.frames[store.offsets[index] : store.offsets[index + 1]]
@@ -181,6 +182,7 @@ from pathlib import Path
 from ser_core.features import store as module
 from ser_core.clips import Clip, Manifest
 from ser_core.config import FeatureConfig
+from ser_core.targets import Emotions
 paths = sorted(Path({str(folder / "audio")!r}).iterdir())
 clips = tuple(Clip(clip_id=path.stem, path=path, speaker="a", emotion="sad") for path in paths)
 manifest = Manifest(corpus="noise", clips=clips, classes=("sad", "happy"))

@@ -15,7 +15,17 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from ser_core.metrics.scores import bootstrap_interval, confusion_matrix, per_class_intervals, scores, seed_interval
+from ser_core.metrics.resampled import score_intervals
+from ser_core.metrics.scores import Interval, confusion_matrix, per_class_intervals, scores, seed_interval
+from ser_core.targets import Emotions
+
+
+def bootstrap_interval(
+    labels: np.ndarray, predictions: np.ndarray, speakers: np.ndarray, classes: int, **settings: Any
+) -> dict[str, Interval]:
+    """`score_intervals` of predictions that are sure of one class."""
+    target = Emotions(tuple(map(str, range(classes))))
+    return score_intervals(target, labels, np.eye(classes)[predictions], speakers, **settings)
 
 
 @pytest.fixture
@@ -153,7 +163,7 @@ def test_bootstrap_refuses_nonsense(answers: tuple[np.ndarray, np.ndarray]) -> N
     with pytest.raises(ValueError, match=r"level must lie in \(0, 1\); got 95"):
         bootstrap_interval(*answers, np.zeros(200), 5, level=95)
     empty = np.empty(0, dtype=np.int64)
-    with pytest.raises(ValueError, match="at least one clip"):
+    with pytest.raises(ValueError, match="of one clip or more"):
         bootstrap_interval(empty, empty, empty, 5)
 
 

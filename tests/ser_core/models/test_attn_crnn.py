@@ -18,6 +18,7 @@ from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, extractor
 from ser_core.modules.encoders import load_encoder
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.run import train
 
 CLIPS = 9
@@ -63,9 +64,9 @@ def test_it_is_trained_kept_and_predicts_from_samples(tiny_encoder: Callable[...
     store = FeatureStore(
         frames=np.concatenate(parts),
         offsets=np.cumsum([0, *map(len, parts)]),
-        labels=np.arange(CLIPS) % 3,
+        truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
-        classes=("low", "middle", "high"),
+        target=Emotions(("low", "middle", "high")),
         settings=config.features,
         fingerprint="tones",
     )

@@ -20,6 +20,7 @@ from ser_core.features.transforms import clip_frames, extractor
 from ser_core.modules.encoder_families import encoder_facts
 from ser_core.modules.encoders import load_encoder
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.optim import build_optimizer
 from ser_core.training.run import TrainingRun, train
 from tests.tiny_encoders import FAMILIES, save_tiny_encoder
@@ -47,9 +48,9 @@ def store_of(config: Config) -> FeatureStore:
     return FeatureStore(
         frames=np.concatenate(parts),
         offsets=np.cumsum([0, *map(len, parts)]),
-        labels=np.arange(CLIPS) % 3,
+        truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
-        classes=("low", "middle", "high"),
+        target=Emotions(("low", "middle", "high")),
         settings=config.features,
         fingerprint="tones",
     )

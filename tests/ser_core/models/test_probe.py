@@ -22,6 +22,7 @@ from ser_core.modules.encoders import load_encoder
 from ser_core.modules.layers import LayerSum
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.run import TrainingRun, train
 
 CLIPS = 18
@@ -46,9 +47,9 @@ def store_of(config: Config) -> FeatureStore:
     return FeatureStore(
         frames=frames,
         offsets=np.arange(CLIPS + 1),
-        labels=np.arange(CLIPS) % 3,
+        truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
-        classes=("low", "middle", "high"),
+        target=Emotions(("low", "middle", "high")),
         settings=config.features,
         fingerprint="tones",
     )

@@ -15,6 +15,7 @@ from ser_core.artifact import load_model, save_model
 from ser_core.config import Config
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.folds_in_turn import FoldsInTurn
 from ser_core.training.run import TrainingRun, train
 
@@ -39,9 +40,9 @@ def store_of(config: Config) -> FeatureStore:
     return FeatureStore(
         frames=frames.astype(np.float32),
         offsets=np.arange(CLIPS + 1),
-        labels=labels,
+        truth=labels,
         clip_ids=tuple(map(str, range(CLIPS))),
-        classes=CLASSES,
+        target=Emotions(CLASSES),
         settings=config.features,
         fingerprint="vectors",
     )
@@ -59,9 +60,11 @@ def test_it_learns_and_reports_every_epoch(name: str) -> None:
     assert [report.epoch for report in reports] == list(range(1, configured(name).optim.epochs + 1))
     assert all(math.isnan(report.learning_rate) for report in reports)
     assert all(0 < report.train_loss < math.log(3) for report in reports)
-    assert reports[run.best_epoch - 1].val_uar == max(report.val_uar for report in reports) > 0.5  # chance: 0.33
+    assert (
+        reports[run.best_epoch - 1].score("uar") == max(report.score("uar") for report in reports) > 0.5
+    )  # chance: 0.33
     rows, probabilities = run.predict_validation()
-    assert (probabilities.argmax(axis=1) == np.arange(60, CLIPS) % 3).mean() == reports[run.best_epoch - 1].val_war
+    assert (probabilities.argmax(axis=1) == np.arange(60, CLIPS) % 3).mean() == reports[run.best_epoch - 1].score("war")
     assert rows.tolist() == FOLD.evaluate.tolist()
 
 
@@ -95,4 +98,4 @@ def test_folds_are_fitted_in_turn(name: str) -> None:
     folds = [FOLD, Fold(fit=np.arange(30, CLIPS), evaluate=np.arange(30))]
     reports = list(FoldsInTurn(config, folds, store_of(config), device="cpu"))
     assert [report.epoch for report in reports] == list(range(1, 2 * config.optim.epochs + 1))
-    assert sum(reports[-1].clips) == 30
+    assert sum(reports[-1].sums["clips"]) == 30

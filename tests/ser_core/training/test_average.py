@@ -44,8 +44,8 @@ def test_it_is_what_is_validated_and_kept() -> None:
     run = start()
     report = next(run)
     rows = torch.tensor(THIRDS[0].evaluate)
-    hits = evaluate(run._kept, run._clips, rows).argmax(dim=1) == run._labels[rows]
-    assert sum(report.hits) == hits.sum()
+    hits = evaluate(run._kept, run._clips, rows).argmax(dim=1) == torch.from_numpy(run._truth)[rows]
+    assert sum(report.sums["hits"]) == hits.sum()
     assert torch.equal(run.best_weights()["head.weight"], run._kept.head.weight)
 
 
@@ -69,6 +69,6 @@ def test_training_goes_on_from_a_checkpoint_as_if_nothing_had_been(tmp_path: Pat
     run.save(tmp_path / "last.safetensors")
     resumed = start(resume=tmp_path / "last.safetensors")
     list(resumed)
-    assert [each.val_uar for each in resumed.reports] == [each.val_uar for each in whole.reports]
+    assert [each.score("uar") for each in resumed.reports] == [each.score("uar") for each in whole.reports]
     for name, tensor in whole._kept.state_dict().items():
         assert torch.equal(resumed._kept.state_dict()[name], tensor), name

@@ -25,7 +25,7 @@ def start(**options: Any) -> FoldsRun:
 
 
 def scores(run: FoldsRun) -> list[tuple[int, float, float, float]]:
-    return [(report.epoch, report.train_loss, report.val_loss, report.val_uar) for report in run.reports]
+    return [(report.epoch, report.train_loss, report.val_loss, report.score("uar")) for report in run.reports]
 
 
 def test_a_report_is_about_the_clips_of_all_folds_together() -> None:
@@ -34,19 +34,19 @@ def test_a_report_is_about_the_clips_of_all_folds_together() -> None:
     report = next(together)
     alone = [train(default_config("mlp", SETTINGS), fold, clips, device="cpu") for fold in folds]
     own = [next(run) for run in alone]
-    labels = np.concatenate([clips.labels[fold.evaluate] for fold in folds])
+    labels = np.concatenate([clips.truth[fold.evaluate] for fold in folds])
     probabilities = [run.predict(fold.evaluate) for run, fold in zip(alone, folds, strict=True)]
     predicted = np.concatenate(probabilities).argmax(axis=1)
-    assert report.val_uar == pytest.approx(balanced_accuracy_score(labels, predicted))
-    assert report.val_uar != pytest.approx(np.mean([each.val_uar for each in own]))
-    assert report.val_war == pytest.approx((labels == predicted).mean())
+    assert report.score("uar") == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert report.score("uar") != pytest.approx(np.mean([each.score("uar") for each in own]))
+    assert report.score("war") == pytest.approx((labels == predicted).mean())
     sizes = [len(fold.evaluate) for fold in folds]
     assert report.val_loss == pytest.approx(np.average([each.val_loss for each in own], weights=sizes))
     assert report.train_loss == pytest.approx(np.mean([each.train_loss for each in own]))
-    assert report.clips == tuple(np.bincount(labels).tolist())
+    assert report.sums["clips"] == tuple(np.bincount(labels).tolist())
     list(together)
     assert [each.epoch for each in together.reports] == [1, 2, 3, 4]
-    assert together.best_epoch == 1 + int(np.argmax([each.val_uar for each in together.reports]))
+    assert together.best_epoch == 1 + int(np.argmax([each.score("uar") for each in together.reports]))
 
 
 def test_a_resumed_run_is_that_of_an_uninterrupted_one(tmp_path: Path) -> None:

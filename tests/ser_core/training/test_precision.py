@@ -21,6 +21,7 @@ from ser_core.architectures import architectures, default_config
 from ser_core.config import Config
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.folds import FoldsRun, train_folds
 from ser_core.training.precision import bf16_fault, resolve_precision
 from ser_core.training.run import TrainingRun, train
@@ -49,9 +50,9 @@ def store() -> FeatureStore:
     return FeatureStore(
         frames=np.random.default_rng(0).normal(5, 2, (CLIPS * 30, 16)).astype(np.float32),
         offsets=np.arange(0, CLIPS * 30 + 1, 30),
-        labels=np.arange(CLIPS) % 3,
+        truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
-        classes=("neutral", "happy", "sad"),
+        target=Emotions(("neutral", "happy", "sad")),
         settings=config.features,
         fingerprint="made",
     )
@@ -115,7 +116,7 @@ def test_validation_scores_what_is_predicted(monkeypatch: pytest.MonkeyPatch) ->
     run = start("auto")
     report = next(run)
     assert run.precision == "bf16"
-    labels, probabilities = torch.from_numpy(store().labels[FOLD.evaluate]), run.predict(FOLD.evaluate)
+    labels, probabilities = torch.from_numpy(store().truth[FOLD.evaluate]), run.predict(FOLD.evaluate)
     assert report.val_loss == pytest.approx(F.nll_loss(torch.from_numpy(probabilities).log(), labels).item(), rel=1e-5)
 
 

@@ -21,8 +21,9 @@ from ser_core.features.device_clips import DeviceClips
 from ser_core.features.normalisation import no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.checkpoint import CheckpointError
-from ser_core.training.optim import build_optimizer, inverse_frequencies, learning_rate
+from ser_core.training.optim import build_optimizer, learning_rate
 from ser_core.training.run import Diverged, TrainingRun, train
 from ser_core.training.steps import batches_of
 
@@ -61,9 +62,9 @@ def toy_store(config: Config, seed: int = 0) -> FeatureStore:
     return FeatureStore(
         frames=frames.astype(np.float32),
         offsets=np.concatenate([[0], np.cumsum(counts)]),
-        labels=labels,
+        truth=labels,
         clip_ids=tuple(f"clip{index}" for index in range(CLIPS)),
-        classes=CLASSES,
+        target=Emotions(CLASSES),
         settings=config.features,
         fingerprint=f"toy{seed}",
     )
@@ -97,7 +98,7 @@ def test_it_learns() -> None:
     assert [report.epoch for report in reports] == list(range(1, 13))
     assert reports == run.reports
     assert reports[-1].train_loss < reports[0].train_loss
-    assert max(report.val_uar for report in reports) > 0.9
+    assert max(report.score("uar") for report in reports) > 0.9
     probabilities = run.predict(FOLD.evaluate)
     assert probabilities.shape == (CLIPS - FIT, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -108,15 +109,15 @@ def test_predict_uses_the_best_epoch_and_training_goes_on_from_the_last(finished
     best = -math.inf
     expected: dict[str, torch.Tensor] = {}
     for report in run:
-        if report.val_uar > best:
-            best, expected = report.val_uar, {k: v.clone() for k, v in run.model.state_dict().items()}
+        if report.score("uar") > best:
+            best, expected = report.score("uar"), {k: v.clone() for k, v in run.model.state_dict().items()}
             assert run.best_epoch == report.epoch
         run.predict(FOLD.evaluate)  # in between, as a dashboard might: it changes nothing
-    assert best == max(report.val_uar for report in run.reports)
+    assert best == max(report.score("uar") for report in run.reports)
     for name, tensor in run.best_weights().items():
         assert torch.equal(tensor, expected[name]), name
     assert untimed(run.reports) == untimed(finished.reports)
-    labels = toy_store(run.config).labels[FOLD.evaluate]
+    labels = toy_store(run.config).truth[FOLD.evaluate]
     recalls = [(run.predict(FOLD.evaluate).argmax(axis=1) == labels)[labels == c].mean() for c in range(3)]
     assert np.mean(recalls) == pytest.approx(best)
 
@@ -124,7 +125,7 @@ def test_predict_uses_the_best_epoch_and_training_goes_on_from_the_last(finished
 def test_validation_loss_is_plain_cross_entropy_over_all_clips(finished: TrainingRun) -> None:
     run = start()
     report = next(run)
-    labels = torch.from_numpy(toy_store(run.config).labels[FOLD.evaluate])
+    labels = torch.from_numpy(toy_store(run.config).truth[FOLD.evaluate])
     probabilities = torch.from_numpy(run.predict(FOLD.evaluate))
     assert report.val_loss == pytest.approx(F.nll_loss(probabilities.log(), labels).item(), rel=1e-5)
 
@@ -134,7 +135,7 @@ def test_without_rows_to_evaluate_the_last_epoch_counts() -> None:
     reports = list(run)
     assert len(reports) == 2  # nothing to stop early by
     assert run.best_epoch == 0
-    assert all(math.isnan(report.val_uar) and math.isnan(report.val_loss) for report in reports)
+    assert all(math.isnan(report.score("uar")) and math.isnan(report.val_loss) for report in reports)
     for name, tensor in run.best_weights().items():
         assert torch.equal(tensor, run.model.state_dict()[name])
 
@@ -152,16 +153,10 @@ def test_class_weights_and_smoothing_change_the_loss_that_is_minimised() -> None
         for name, changes in {
             "plain": {"optim__label_smoothing": 0.0},
             "smooth": {"optim__label_smoothing": 0.5},
-            "weighted": {"optim__label_smoothing": 0.0, "optim__class_weights": True},
+            "weighted": {"optim__label_smoothing": 0.0, "optim__class_weights": "inverse"},
         }.items()
     }
     assert len(set(losses.values())) == 3
-
-
-def test_inverse_frequencies() -> None:
-    weights = inverse_frequencies(torch.tensor([0, 0, 0, 1]), 3)
-    assert weights.tolist() == pytest.approx([4 / 6, 2.0, 0.0])
-    assert weights[torch.tensor([0, 0, 0, 1])].mean().item() == pytest.approx(1)
 
 
 def test_a_last_batch_of_one_clip_is_left_out() -> None:
@@ -368,7 +363,7 @@ def test_a_refit_without_validation_resumes_too(tmp_path: Path) -> None:
     next(half)
     half.save(tmp_path / "last")
     resumed = start(resume=tmp_path / "last", fold=fold)
-    assert math.isnan(resumed.reports[0].val_uar)
+    assert math.isnan(resumed.reports[0].score("uar"))
     list(resumed)
     np.testing.assert_array_equal(resumed.predict(FOLD.evaluate), whole.predict(FOLD.evaluate))
 

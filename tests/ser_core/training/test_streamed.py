@@ -15,6 +15,7 @@ from ser_core.features.cache import map_frames, write_arrays
 from ser_core.features.placement import Where
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 from ser_core.training.folds import train_folds
 from ser_core.training.folds_in_turn import FoldsInTurn
 from ser_core.training.run import TrainingRun, train
@@ -57,9 +58,9 @@ def mapped_store(folder: Path, config: Config) -> FeatureStore:
     return FeatureStore(
         frames=map_frames(folder / "frames.npy"),
         offsets=offsets,
-        labels=np.arange(CLIPS) % 3,
+        truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
-        classes=("a", "b", "c"),
+        target=Emotions(("a", "b", "c")),
         settings=config.features,
         fingerprint="noise",
     )

@@ -7,6 +7,7 @@ import numpy as np
 from ser_core.architectures import default_config
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
+from ser_core.targets import Emotions
 
 CLIPS = 48
 SETTINGS = {"model.width": 8, "optim.epochs": 4, "optim.batch_size": 8, "seed": 3}
@@ -20,7 +21,7 @@ def store() -> FeatureStore:
     labels = np.arange(CLIPS) // 4 % 2
     frames = np.random.default_rng(0).normal(size=(CLIPS, 160)) + 0.3 * labels[:, None]
     return FeatureStore(
-        frames=frames.astype(np.float32), offsets=np.arange(CLIPS + 1), labels=labels.astype(np.int64),
-        clip_ids=tuple(map(str, range(CLIPS))), classes=("calm", "happy"), settings=default_config("mlp").features,
-        fingerprint="made",
+        frames=frames.astype(np.float32), offsets=np.arange(CLIPS + 1), truth=labels.astype(np.int64),
+        clip_ids=tuple(map(str, range(CLIPS))), target=Emotions(("calm", "happy")),
+        settings=default_config("mlp").features, fingerprint="made",
     )  # fmt: skip

@@ -49,6 +49,17 @@ def finished(run_maker: Callable[..., Any]) -> RunView:
     return view(run_maker("finished").search().finish())
 
 
+DIMENSIONS = ["arousal", "valence"]
+
+
+@pytest.fixture
+def rated(run_maker: Callable[..., Any]) -> RunView:
+    """A run that predicts two dimensions."""
+    corpus = {"name": "talks", "clips": 48, "speakers": 6, "classes": DIMENSIONS}
+    maker = run_maker("rated", corpus=corpus, target="arousal,valence", objective="ccc")
+    return view(maker.search().finish())
+
+
 @pytest.fixture
 def unpruned(run_maker: Callable[..., Any]) -> RunView:
     """Every trial trained to its end, for the figure that compares early epochs with the last one."""
@@ -102,8 +113,13 @@ def small(run_maker: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
-def test_contract(module: ModuleType, finished: RunView, unpruned: RunView, several: RunView, folded: RunView) -> None:
-    other = {"rank_agreement": unpruned, "architectures": several, "leads": folded}
+def test_contract(
+    module: ModuleType, finished: RunView, unpruned: RunView, several: RunView, folded: RunView, rated: RunView
+) -> None:
+    other = {
+        "rank_agreement": unpruned, "architectures": several, "leads": folded, "dimensions": rated,
+        "range_error": rated,
+    }  # fmt: skip
     check_contract(module, module.info(other.get(module.__name__.rpartition(".")[2], finished)))
 
 
@@ -204,7 +220,7 @@ def test_leads_are_against_the_recipe_on_its_folds(folded: RunView, finished: Ru
 def test_history_counts_no_failed_trial_as_best(small: Any) -> None:
     info = history.info(view(small))
     assert info is not None
-    assert [point.uar for point in info.points] == [0.62, 0.3, 0.7, 0.9, 0.1]
+    assert [point.value for point in info.points] == [0.62, 0.3, 0.7, 0.9, 0.1]
     assert info.best_so_far == (0.62, 0.62, 0.7, 0.7, 0.7)
     assert info.best is not None
     assert info.best.number == 2
@@ -227,8 +243,8 @@ def test_survival_areas_are_epochs_trained_and_saved(small: Any) -> None:
 def test_learning_curves_keep_every_epoch_of_few_trials(small: Any) -> None:
     info = learning_curves.info(view(small))
     assert info is not None
-    assert [len(curve.uar) for curve in info.curves] == [9, 2, 6, 1, 1]
-    assert (info.best, info.best_epoch, info.best_uar) == (2, 6, 0.7)
+    assert [len(curve.values) for curve in info.curves] == [9, 2, 6, 1, 1]
+    assert (info.best, info.best_epoch, info.best_value) == (2, 6, 0.7)
     assert info.rungs == (2, 6)
 
 
@@ -303,9 +319,9 @@ def test_fall_is_search_then_seeds_then_test(finished: RunView) -> None:
     assert info is not None
     assert finished.result is not None
     best, winner, test = info.steps
-    assert best.uar == finished.result["search"]["best"]["val_uar"]
+    assert best.value == finished.result["search"]["best"]["val_uar"]
     assert (test.low, test.high) == tuple(finished.result["test"]["uar"]["interval"])
-    assert best.uar > winner.uar
+    assert best.value > winner.value
     assert "points below the promise" in fall.reading(info)
 
 

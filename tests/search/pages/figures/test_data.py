@@ -87,12 +87,12 @@ def test_pictures_know_validation_clips_alone(
 ) -> None:
     """Features and labels of all other clips are replaced by NaN and by another class: nothing changes."""
     manifest, split = corpus
-    frames, labels = store.frames.copy(), store.labels.copy()
+    frames, labels = store.frames.copy(), store.truth.copy()
     for row in np.concatenate([split.train, split.test]):
         frames[store.offsets[row] : store.offsets[row + 1]] = np.nan
         labels[row] = 1 - labels[row]
     predictor, _ = untrained_model("shallow_cnn", CLASSES, CLASSES)
-    poisoned = insight.make_insight(predictor, manifest, split, replace(store, frames=frames, labels=labels))
+    poisoned = insight.make_insight(predictor, manifest, split, replace(store, frames=frames, truth=labels))
     assert json.dumps(poisoned, allow_nan=False) == json.dumps(document, allow_nan=False)
     validation = {manifest.clips[row].clip_id for row in split.validation}
     assert [clip["clip_id"] for clip in document["pictures"]["clips"]] == ["3-0", "3-1"]

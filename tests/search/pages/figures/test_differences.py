@@ -48,9 +48,9 @@ def test_pairs_are_those_of_the_leaderboard_with_the_best_run_first(folders: lis
     drawn = traces(info)
     assert drawn["not shown"]["y"] == [0]
     assert drawn["shown"]["y"] == [1, 2]
-    assert drawn["shown"]["x"] == [round(100 * pair.uar.value, 2) for pair in info.pairs[1:]]
+    assert drawn["shown"]["x"] == [round(100 * pair.difference.value, 2) for pair in info.pairs[1:]]
     bars = drawn["not shown"]["error_x"]
-    (middle,), interval = drawn["not shown"]["x"], info.pairs[0].uar.interval
+    (middle,), interval = drawn["not shown"]["x"], info.pairs[0].difference.interval
     assert middle - bars["arrayminus"][0] == pytest.approx(100 * interval.low, abs=0.01)
     assert middle + bars["array"][0] == pytest.approx(100 * interval.high, abs=0.01)
     assert differences.reading(info).startswith("2 of 3 differences in UAR are shown")
@@ -61,7 +61,7 @@ def test_the_table_has_both_tests_of_every_pair(folders: list[Path]) -> None:
     info = differences.info_of(compared(folders))
     assert info is not None
     for row, pair in zip(differences.table(info), info.pairs, strict=True):
-        assert row["uar_points"] == round(100 * pair.uar.value, 2)
+        assert row["uar_points"] == round(100 * pair.difference.value, 2)
         assert (row["p_holm"], row["shown"]) == (pair.p_holm, pair.p_holm < 0.05)
         assert (row["only_first_right_clips"], row["only_second_right_clips"]) == (
             pair.mcnemar.only_first,
@@ -73,7 +73,7 @@ def test_a_model_beside_itself_has_no_interval(folders: list[Path]) -> None:
     (folders[0] / PREDICTIONS_FILE).write_text((folders[1] / PREDICTIONS_FILE).read_text())
     info = differences.info_of(compared(folders[:2]))
     assert info is not None
-    assert math.isnan(info.pairs[0].uar.interval.low)
+    assert math.isnan(info.pairs[0].difference.interval.low)
     assert differences.reading(info) == (
         "None of 1 difference in UAR is shown (p < 0.05 over speakers, by Holm's correction): mlp (run-0) and "
         "ast (run-1) score alike (no interval; p = 1): no difference shown."

@@ -36,6 +36,7 @@ from search.pages.knob_importance import knob_importance
 from search.run_folder.records import TrialRecord, TrialState
 from search.run_folder.run_view import RunView, Share, read_run
 from search.run_folder.rungs import GRACE_SPEARMAN, agreement_with_end, find_grace_epochs, padded
+from ser_core.named_scores import UAR
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -134,7 +135,7 @@ def test_importance_draws_its_intervals(searched: RunView) -> None:
 
 
 def test_agreement_is_spearmans_coefficient_of_the_best_so_far(thousand: RunView) -> None:
-    curves = [[e.val_uar for e in t.epochs] for t in thousand.records.trials.values() if t.state == "COMPLETE"]
+    curves = [[e.score("uar") for e in t.epochs] for t in thousand.records.trials.values() if t.state == "COMPLETE"]
     best = np.maximum.accumulate(np.array(curves), axis=1)
     expected = [spearmanr(best[:, epoch], best[:, -1]).statistic for epoch in range(50)]
     assert agreement_with_end(padded(best.tolist(), 50)) == pytest.approx(np.array(expected))
@@ -214,7 +215,7 @@ def test_parallel_lines_are_optunas(searched: RunView) -> None:
             their_values, our_values = [label[code] for code in dimension.values], list(map(str, ours))
         else:
             their_values, our_values = list(dimension.values), [math.log10(v) if dimension.is_log else v for v in ours]
-        scores = [line.uar for line in info.lines]
+        scores = [line.reached for line in info.lines]
         expected = sorted(zip(theirs.dims_objectives[0].values, their_values, strict=True))  # Optuna has its own order
         assert sorted(zip(scores, our_values, strict=True)) == expected
 
@@ -270,7 +271,7 @@ def test_contours_find_the_slope_of_two_numbers(run_maker: Callable[..., Any]) -
     assert info is not None
     assert (info.x.knob, info.y.knob) == ("optim.learning_rate", "model.dropout")
     assert info.explained > 0.9
-    middle = [uar for uar in info.uar[len(info.rows) // 2] if uar is not None]
+    middle = [uar for uar in info.values[len(info.rows) // 2] if uar is not None]
     assert middle[0] < middle[len(middle) // 2] < middle[-1]
     assert middle[-1] - middle[0] == pytest.approx(0.24, abs=0.06)
     theirs = _get_contour_info(as_study(run), params=["optim.learning_rate", "model.dropout"]).sub_plot_infos[0][0]
@@ -289,11 +290,11 @@ def test_contours_are_blank_where_no_trial_has_been(run_maker: Callable[..., Any
     run = grid_run(maker, lambda p: 0.5 + 5 * p["model.dropout"])
     info = contour.info(with_leading(run, "model.dropout", "optim.learning_rate"))
     assert info is not None
-    assert all(row[-1] is None for row in info.uar)  # dropout 0.6
-    assert any(row[0] is not None for row in info.uar)  # dropout 0
-    for row in info.uar:
+    assert all(row[-1] is None for row in info.values)  # dropout 0.6
+    assert any(row[0] is not None for row in info.values)  # dropout 0
+    for row in info.values:
         for uar in row:
-            assert uar is None or min(s.uar for s in info.spots) <= uar <= max(s.uar for s in info.spots)
+            assert uar is None or min(s.reached for s in info.spots) <= uar <= max(s.reached for s in info.spots)
 
 
 def test_contours_with_a_choice_are_a_row_each(run_maker: Callable[..., Any]) -> None:
@@ -301,7 +302,7 @@ def test_contours_with_a_choice_are_a_row_each(run_maker: Callable[..., Any]) ->
     info = contour.info(with_leading(run, "augment.kind", "model.dropout"))
     assert info is not None
     assert (info.x.knob, info.y.choices) == ("model.dropout", ("none", "specaugment"))
-    for row, uar in zip(info.uar, (0.3, 0.6), strict=True):  # nothing leaks from one choice to another
+    for row, uar in zip(info.values, (0.3, 0.6), strict=True):  # nothing leaks from one choice to another
         assert {round(value, 6) for value in row if value is not None} == {uar}
     assert contour.figure(info).data[0].type == "heatmap"
     assert "augment.kind = specaugment" in contour.reading(info)
@@ -331,9 +332,9 @@ def test_distributions_are_optunas(run_maker: Callable[..., Any]) -> None:
     assert info is not None
     theirs = _get_edf_info([as_study(run) for run in runs])
     for ours, expected, run in zip(info.runs, theirs.lines, runs, strict=True):
-        at = np.searchsorted(ours.uar, theirs.x_values, side="right") / len(ours.uar)
+        at = np.searchsorted(ours.values, theirs.x_values, side="right") / len(ours.values)
         assert at == pytest.approx(np.array(expected.y_values))
-        assert len(ours.uar) == len(ended(run))
+        assert len(ours.values) == len(ended(run))
     drawn = edf.figure(info)
     assert [trace.name.split(":")[0] for trace in drawn.data] == ["one", "two"]
     assert len({(trace.line.color, trace.line.dash) for trace in drawn.data}) == 2
@@ -342,8 +343,8 @@ def test_distributions_are_optunas(run_maker: Callable[..., Any]) -> None:
 
 
 def test_distribution_reads_median_and_best_tenth() -> None:
-    run = edf.Distribution("one", tuple(index / 100 for index in range(1, 101)))
-    better = edf.Distribution("two", tuple(score + 0.1 for score in run.uar[:80]))
+    run = edf.Distribution("one", tuple(index / 100 for index in range(1, 101)), UAR)
+    better = edf.Distribution("two", tuple(score + 0.1 for score in run.values[:80]), UAR)
     assert edf.reading(edf.EdfInfo(runs=(run,))).startswith(
         "Half of 100 trials stayed at or below 50.0 % validation UAR, nine tenths at or below 90.0 %"
     )
@@ -353,7 +354,7 @@ def test_distribution_reads_median_and_best_tenth() -> None:
 
 
 def test_equal_scores_share_the_largest_part() -> None:
-    info = edf.EdfInfo(runs=(edf.Distribution("run", (0.2, 0.5, 0.5, 0.8)),))
+    info = edf.EdfInfo(runs=(edf.Distribution("run", (0.2, 0.5, 0.5, 0.8), UAR),))
     assert [row["share_of_trials_percent"] for row in edf.table(info)] == [25, 75, 75, 100]
 
 
