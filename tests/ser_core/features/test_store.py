@@ -267,7 +267,7 @@ def test_arrays_that_do_not_fit_are_refused():
     store = store_of_lengths([3, 2])
     parts = {name: getattr(store, name) for name in store.__dataclass_fields__}
     with pytest.raises(ValueError, match="2 clips need 3 offsets and 2 labels"):
-        FeatureStore(**{**parts, "labels": np.zeros(3, dtype=np.int64)})
+        FeatureStore(**{**parts, "truth": np.zeros(3, dtype=np.int64)})
     with pytest.raises(ValueError, match="offsets must run from 0 to the number of frames"):
         FeatureStore(**{**parts, "offsets": np.array([0, 3, 4])})
     with pytest.raises(ValueError, match="every clip must have at least one frame"):
