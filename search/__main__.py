@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "track": ("search.track", "Send runs to an experiment tracker, as far as they are not there."),
     "data": ("search.data", "Check a corpus, or write it as a manifest."),
     "predict": ("ser_core.predict", "Predict the emotion in AUDIO with MODEL."),
-    "serve": ("search.serve", "Serve MODEL: files, streams, and a page to try it."),
+    "serve": ("search.serve", "Serve MODEL over HTTP, with a page to try it."),
     "export": ("ser_core.export", "Export MODEL to ONNX, or what transformers can load of it."),
     "push": ("search.push", "Publish MODEL on a model hub, with its card."),
     "cluster": ("search.cluster", "Ray clusters for ser-search."),

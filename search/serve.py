@@ -44,7 +44,7 @@ def command(
     ] = DEFAULT.receive_seconds,
     answer_seconds: Annotated[float, typer.Option(help="For its answer, s.", min=0.1)] = DEFAULT.answer_seconds,
 ) -> None:
-    """Serve MODEL: /predict for files, /stream for samples as they come, and a page to try it."""
+    """Serve MODEL over HTTP, with a page to try it."""
     try:
         check_installed()
         from search.service.server import serve  # torch takes seconds to load

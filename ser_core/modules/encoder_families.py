@@ -121,6 +121,8 @@ def read_config(name: str) -> tuple[PreTrainedConfig, SequenceFeatureExtractor]:
         family, config = local_first(read)
     except Exception as error:  # transformers, huggingface_hub and json each raise their own
         raise PretrainedError(unavailable(name, error)) from error
+    if config is None and _is_emotion2vec(name):
+        raise PretrainedError(_emotion2vec(name))
     if config is None:
         raise PretrainedError(
             f"encoder {name!r} is no speech encoder that can be used: its model_type is {family!r}; use a checkpoint "
@@ -144,10 +146,7 @@ def unavailable(name: str, error: Exception) -> str:
     """What to say of an encoder that cannot be loaded."""
     folder = Path(name).expanduser()
     if _is_emotion2vec(name):
-        return (
-            f"encoder {name!r} is emotion2vec, whose weights are published for FunASR and cannot be read without its "
-            f"code; use a checkpoint of {families_text()}"
-        )
+        return _emotion2vec(name)
     if not folder.exists() and (name.count("/") > 1 or name.startswith(("/", ".", "~"))):
         return f"there is no folder {folder} to take an encoder from: check --pretrained, or features.encoder"
     tried = f"the folder {folder.resolve()}" if folder.exists() else f"no such folder, so the hub model {name!r}"
@@ -161,6 +160,13 @@ def unavailable(name: str, error: Exception) -> str:
         f"It must be a whole checkpoint of {families_text()}. Without internet: download it elsewhere ({CONFIG_FILE}, "
         f"{INPUT_FILE} and model.safetensors) and give that folder (--pretrained FOLDER), or ask for random weights "
         f"with {NO_WEIGHTS!r}."
+    )
+
+
+def _emotion2vec(name: str) -> str:
+    return (
+        f"encoder {name!r} is emotion2vec, whose weights are published for FunASR and cannot be read without its code; "
+        f"use a checkpoint of {families_text()}"
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from search.interruption import SIGNALS
+from tests.search.signals import heed_signals
 
 LONGEST = 120.0
 """Seconds to wait for anything, on a busy machine."""
@@ -32,7 +33,7 @@ STUCK = "c, lock = ctypes.CDLL(None), bytes(64); c.pthread_mutex_lock(lock); c.p
 """A call from which no signal brings the main thread back to Python, as some of Ray's."""
 
 
-def start(body: str, preparation: Callable[[], object] | None = None) -> subprocess.Popen[str]:
+def start(body: str, preparation: Callable[[], object] = heed_signals) -> subprocess.Popen[str]:
     """A process that is inside of `interrupts`."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(body=body)], stdout=subprocess.PIPE, text=True, preexec_fn=preparation
@@ -76,11 +77,16 @@ def test_a_process_whose_terminal_was_closed_goes_on_to_its_end(tmp_path: Path) 
     ours, terminal = pty.openpty()
     saved = tmp_path / "saved"
     body = f"{WAIT}; print('stopping', flush=True); pathlib.Path({str(saved)!r}).touch()"
+
+    def prepare() -> None:
+        heed_signals()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(body=body)],
         stdin=terminal, stdout=terminal, stderr=terminal,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=prepare,
     )  # fmt: skip
     os.close(terminal)
     assert os.read(ours, 64).startswith(b"ready")

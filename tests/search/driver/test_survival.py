@@ -519,7 +519,8 @@ def test_a_trial_for_which_the_machine_has_no_memory_says_so(tmp_path: Path, cac
         pytest.skip("needs 12 GiB of free memory")
     folder = tmp_path / "run"
     driver = Driver(
-        *demo(cache, folder, trials=1, epochs=30), "--set", "model.width=8192", "--set", "model.layers=8",
+        *demo(cache, folder, trials=1, epochs=30), "--finalists", 1,
+        "--set", "model.width=8192", "--set", "model.layers=8",
         RAY_memory_usage_threshold=f"{(total - available + 4 * 2**30) / total:.4f}", RAY_memory_monitor_refresh_ms="50",
     )  # fmt: skip
     out, code = driver.end()

@@ -105,7 +105,7 @@ def test_no_page_of_ratings_speaks_of_classes(rated: Path) -> None:
 
 @pytest.mark.slow  # a whole search
 def test_a_model_of_ratings_predicts_is_evaluated_and_exported(rated: Path, cache: Path, tmp_path: Path) -> None:
-    predictor, row = ser_core.load(rated), predictions(rated)[0]
+    predictor, row = ser_core.load(rated / "final"), predictions(rated)[0]
     samples = read_audio(rated.parent / row["clip_id"], predictor.sample_rate_hz)
     told = predictor.probabilities(samples)
     np.testing.assert_allclose(told, [float(row[f"predicted_{name}"]) for name in predictor.classes], atol=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,7 +83,7 @@ def check(folder: Path, destination: Destination) -> dict[str, Read]:
         expected: dict[str, Any] = {}
         for report in trained.epochs:
             for value in EPOCH_VALUES:
-                number = getattr(report, value)
+                number = report.as_json().get(value, math.nan)
                 if number == number:
                     expected.setdefault(value, []).append((report.epoch, pytest.approx(number, abs=1e-6)))
         assert found[name].points == expected, name

@@ -12,6 +12,7 @@ from ray._private import services
 from ray.cluster_utils import Cluster
 
 from search.workers._ray_processes import out_of_reach_of_signals
+from tests.search.signals import heed_signals
 
 LONGEST = 300.0
 """Seconds to wait for anything, on a busy machine."""
@@ -50,8 +51,9 @@ def cluster() -> Iterator[Cluster]:
 def test_a_signal_while_ray_connects_is_a_request(cluster: Cluster, number: signal.Signals) -> None:
     """Ray's handler in C++ prints a stack and sets an alarm, of which the process dies without a word of its own."""
     process = subprocess.run(
-        [sys.executable, "-c", PROGRAM, cluster.address, number.name], capture_output=True, text=True, timeout=LONGEST
-    )
+        [sys.executable, "-c", PROGRAM, cluster.address, number.name],
+        capture_output=True, text=True, timeout=LONGEST, preexec_fn=heed_signals,
+    )  # fmt: skip
     assert process.stdout == "asked (0.0, 0.0)\nleft\n", process.stderr
     assert "received" not in process.stderr
     assert process.returncode == 0

@@ -83,7 +83,7 @@ def test_failures_stay_in_their_job_and_the_actor_serves_the_next(ray_here: None
         assert source.last(name).outcome is Outcome.DONE
     assert source.last("unknown").outcome is Outcome.FAILED
     assert source.last("unknown").reason.startswith("bad configuration: unknown settings 'model.nonsense'")
-    assert source.last("too small").reason.startswith("bad configuration: optim.batch_size must lie in")
+    assert source.last("too small").reason.startswith("bad configuration: optim.batch_size must be at least 2")
     assert "unknown settings" in (tmp_path / "run" / "errors" / "unknown.txt").read_text()
     assert len({chunk.worker for chunk in source.chunks}) == 1  # one actor, one process, for all of them
     scores = [[r.val_loss for c in source.chunks if c.job == name for r in c.reports] for name in ("after", "twin")]

@@ -12,7 +12,7 @@ from torch import Tensor
 from ser_core.architectures import build_model, default_config
 from ser_core.metrics.calibration import expected_calibration_error
 from ser_core.models.svm import SVM
-from ser_core.training.optim import inverse_frequencies
+from ser_core.training.losses import class_weights
 
 CLASSES, BINS = 3, 12
 
@@ -50,7 +50,9 @@ def test_logits_are_liblinears_distances_over_one_temperature() -> None:
 @pytest.mark.parametrize("count", [8, 200])  # fewer clips than values, and more
 def test_every_clip_counts_by_its_weight(count: int) -> None:
     features, labels = clips(count)
-    weights = inverse_frequencies(labels, CLASSES)[labels]
+    balanced = class_weights(labels, CLASSES, "inverse", 0.0)
+    assert balanced is not None
+    weights = balanced[labels]
     model = fitted(features, labels, weights=weights, complexity=0.1)
     solver = LinearSVC(C=0.1, dual=True, random_state=0, tol=1e-8, max_iter=100_000)
     planes = solver.fit(features[:, 0].numpy(), labels.numpy(), compute_sample_weight("balanced", labels)).coef_

@@ -167,7 +167,8 @@ def test_every_architecture_has_pictures_of_bounded_size(name: str, untrained_mo
     assert pictures["rows"] <= insight.MOST_ROWS
     assert pictures["columns"] <= insight.MOST_COLUMNS
     tops = [picture(pictures, clip, "map").max() for clip in range(len(clips))]
-    assert max(tops) > 150  # an average over neighbours may lie below 255
+    if name != "boosting":  # it has no tree before it is fitted, so nothing moves its scores
+        assert max(tops) > 150  # an average over neighbours may lie below 255
     if name == "mlp":
         assert (pictures["rows"], pictures["columns"], pictures["x"]) == (4, 40, "cepstral coefficient")
         assert pictures["altered"] is False

@@ -1,0 +1,13 @@
+"""Signals in processes that tests start."""
+
+from __future__ import annotations
+
+import signal
+
+from search.interruption import SIGNALS
+
+
+def heed_signals() -> None:
+    """For `preexec_fn`: heed what whoever runs the tests ignores, as `nohup` and some libraries do."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
