@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import time
 from pathlib import Path
 
 import large_corpus
-import numpy as np
 import pytest
 from large_corpus import Peaks, compare, make_corpus, memory_of, processes_below
 
@@ -52,9 +52,11 @@ def test_processes_are_found_below_their_parents() -> None:
 
 def test_memory_is_told_apart_by_whose_it_is() -> None:
     before = memory_of(os.getpid())
-    held = np.ones(32 * 2**20, np.uint8)
-    status = memory_of(os.getpid())
-    assert status["RssAnon"] - before["RssAnon"] > held.nbytes / 2
+    size = 32 * 2**20
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:  # no memory that was free before
+        held.write(bytes(size))
+        status = memory_of(os.getpid())
+    assert status["RssAnon"] - before["RssAnon"] > size / 2
     assert status["VmRSS"] >= status["RssAnon"]
     peaks = Peaks()
     peaks.see(status)

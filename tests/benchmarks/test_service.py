@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import service
 
 from tests.search.service.running import FINISHED
 
 
 def test_both_contestants_are_measured_in_the_same_run() -> None:
-    with ThreadPoolExecutor(1) as threads:  # a browser that another test has opened keeps a loop in this one
-        table = threads.submit(service.measured, FINISHED, ["torch"], clients=3, requests=2).result()
+    table = service.measured(FINISHED, ["torch"], clients=3, requests=2)
     names, rates, medians, late, batches = (list(column.cells) for column in table.columns)
     assert names == ["torch, batching", "torch, no batching"]
     assert all(float(value) > 0 for value in (*rates, *medians))

@@ -41,8 +41,8 @@ def check_run(folder: Path, *, epochs: int) -> None:
     assert insight["pictures"]["method"]["name"] in ("Gradient × input", "Occlusion")
     assert insight["pictures"]["altered"] is False
     test = read_predictions(folder / "final" / "test_predictions.csv")
-    assert test.probabilities.shape[0] == 2
-    assert np.allclose(test.probabilities.sum(axis=2), 1, atol=1e-4)
+    assert test.told.shape[0] == 2
+    assert np.allclose(test.told.sum(axis=2), 1, atol=1e-4)
     models = [path.parent for path in (folder / "final").glob("*/model.safetensors")]
     assert len(models) == 2
     noise = np.random.default_rng(0).normal(size=20_000).astype(np.float32)

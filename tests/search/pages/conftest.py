@@ -47,7 +47,7 @@ class OpenedPage:
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, its loop takes the place of any other in this process
 def browser() -> Iterator[Browser]:
     """Debian's chromium without a window; tests skip where there is none."""
     chromium = shutil.which("chromium")
