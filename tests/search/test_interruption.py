@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import signal
 import subprocess
 import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,26 +68,28 @@ def test_a_second_request_ends_what_is_stuck_outside_of_python() -> None:
     assert process.returncode == 130
 
 
+CLOSED_TERMINAL = """
+import fcntl, os, pty, subprocess, sys, termios
+
+ours, terminal = pty.openpty()
+process = subprocess.Popen(
+    [sys.executable, "-c", sys.argv[1]], stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+)
+os.close(terminal)
+assert os.read(ours, 64).startswith(b"ready")
+os.close(ours)
+print("ended with", process.wait())
+"""
+
+
 def test_a_process_whose_terminal_was_closed_goes_on_to_its_end(tmp_path: Path) -> None:
-    """What it prints then would raise an error."""
-    ours, terminal = pty.openpty()
+    """What it prints then would raise an error. The terminal belongs to a process that has no other children."""
     saved = tmp_path / "saved"
     body = f"{WAIT}; print('stopping', flush=True); pathlib.Path({str(saved)!r}).touch()"
-
-    def prepare() -> None:
-        heed_signals()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(body=body)],
-        stdin=terminal, stdout=terminal, stderr=terminal,
-        start_new_session=True,
-        preexec_fn=prepare,
-    )  # fmt: skip
-    os.close(terminal)
-    assert os.read(ours, 64).startswith(b"ready")
-    os.close(ours)
-    assert process.wait(LONGEST) == 0
+    words = [sys.executable, "-c", CLOSED_TERMINAL, PROGRAM.format(body=body)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LONGEST, preexec_fn=heed_signals)
+    assert done.stdout == "ended with 0\n", done.stderr
     assert saved.exists()
 
 
