@@ -66,6 +66,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_SECONDS = 0.1
 """Signals within this time are one request: `timeout` sends one to the process and one to its group, which it is in."""
 
+HANGUP_SECONDS = 1.0
+"""The same of SIGHUP: a terminal that is closed sends it to the leader of its session and to the leader's group, and a
+busy process may hear of them one after the other."""
+
 LAST_SECONDS = 1.0
 """Between the second request and the end of the process, wherever it is."""
 
@@ -134,7 +138,7 @@ class _Requests:
             if not self.first.is_set():
                 heard_at = time.monotonic()
                 self.first.set()
-            elif time.monotonic() - heard_at >= SAME_SECONDS:
+            elif time.monotonic() - heard_at >= (HANGUP_SECONDS if signal.SIGHUP in numbers else SAME_SECONDS):
                 self._end()
 
     def _end(self) -> NoReturn:

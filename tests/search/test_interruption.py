@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def test_two_signals_at_the_same_moment_are_one_request() -> None:
         process.send_signal(number)
     assert process.communicate(timeout=LONGEST)[0] == "left\n"
     assert process.returncode == 0
+
+
+def test_a_terminal_that_is_closed_asks_once_although_a_busy_process_hears_of_it_twice() -> None:
+    process = start(f"{WAIT}; time.sleep(2)")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)  # longer than signals of other kinds may lie apart
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=LONGEST)[0] == "left\n"
 
 
 def test_a_second_request_ends_what_is_stuck_outside_of_python() -> None:
