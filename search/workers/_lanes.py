@@ -70,15 +70,21 @@ class Lanes:
 
     def __init__(self) -> None:
         self._lanes: list[Lane] = []
-        self._closed = False
+        self._closed = self._ended = False
+        self._error: BaseException | None = None
         self._lock = threading.Condition()
 
     def add(self, lane: Lane) -> None:
+        """One more; after `end` it is done at once, with the same error."""
         with self._lock:
-            if self._closed:
+            if self._closed and not self._ended:
                 raise RuntimeError("a run came after the last one")
-            self._lanes.append(lane)
-            self._lock.notify_all()
+            if not self._ended:
+                self._lanes.append(lane)
+                self._lock.notify_all()
+                return
+        lane.error = lane.error or self._error
+        lane.done.set()
 
     def close(self) -> None:
         """No more will come."""
@@ -93,9 +99,10 @@ class Lanes:
             return bool(self._lanes)
 
     def remove(self, lane: Lane) -> None:
-        """A lane has ended."""
+        """A lane has ended, here or already."""
         with self._lock:
-            self._lanes.remove(lane)
+            if lane in self._lanes:
+                self._lanes.remove(lane)
         lane.done.set()
 
     def present(self) -> list[Lane]:
@@ -108,8 +115,16 @@ class Lanes:
         with self._lock:
             return self._closed and not self._lanes
 
+    def end_stopped(self) -> None:
+        """The workers have stopped. A lane that came meanwhile is not done: it waits for those that come next."""
+        for lane in self.present():
+            if lane.ends:
+                self.remove(lane)
+
     def end(self, error: BaseException | None = None) -> None:
-        """Nobody works any more: let everybody know who waits, and why where that is an error."""
+        """Nobody works any more: let everybody know who waits or comes later, and why where that is an error."""
+        with self._lock:
+            self._ended, self._error = True, error
         for lane in self.present():
             lane.error = lane.error or error
             self.remove(lane)

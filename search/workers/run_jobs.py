@@ -101,4 +101,4 @@ def work_through(
             raise_on_failed_trial=False,
             verbose=0,
         )
-    lanes.end()
+    lanes.end_stopped()
