@@ -56,6 +56,7 @@ GOAL_BYTES = 3 * 2**30
 GOAL_SLOWER = 0.1
 SAMPLE_SECONDS = 0.2
 GIB, MIB = 2**30, 2**20
+DRIVER = "driver"
 
 
 def make_corpus(folder: Path, clips: int) -> Path:
@@ -133,7 +134,7 @@ def watch(driver: int, peaks: dict[str, Peaks], done: threading.Event) -> None:
     while not done.wait(SAMPLE_SECONDS):
         below = processes_below(driver)
         training |= {pid for pid, name in below.items() if name.startswith("ray::") and "Training" in name}
-        for name, pid in [("driver", driver), *((f"trial process {pid}", pid) for pid in training & set(below))]:
+        for name, pid in [(DRIVER, driver), *((f"trial process {pid}", pid) for pid in training & set(below))]:
             if status := memory_of(pid):
                 peaks.setdefault(name, Peaks()).see(status)
 
@@ -155,7 +156,14 @@ def search(manifest: Path, folder: Path, model: str, settings: Mapping[str, obje
         watcher.join()
     if code:
         raise SystemExit(f"the search ended with exit code {code}")
+    check_seen(peaks)
     return peaks, run
+
+
+def check_seen(peaks: Mapping[str, Peaks]) -> None:
+    """End where no process was seen that trained: its memory would be missing in the verdict."""
+    if set(peaks) <= {DRIVER}:
+        raise SystemExit("no process that trains was seen below the search, so its memory is not known")
 
 
 # -- speed -------------------------------------------------------------------------------------------------------------

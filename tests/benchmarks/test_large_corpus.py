@@ -11,7 +11,7 @@ from pathlib import Path
 
 import large_corpus
 import pytest
-from large_corpus import Peaks, compare, make_corpus, memory_of, processes_below
+from large_corpus import Peaks, check_seen, compare, make_corpus, memory_of, processes_below
 
 from ser_core.architectures import default_config
 from ser_core.corpora import load_corpus
@@ -48,6 +48,12 @@ def test_processes_are_found_below_their_parents() -> None:
         child.communicate(b"\n")
     assert {child.pid, *grandchildren} <= found.keys()
     assert Path(found[child.pid]).name.startswith("python")
+
+
+def test_a_measurement_that_saw_no_process_train_is_an_error() -> None:
+    check_seen({"driver": Peaks(), "trial process 7": Peaks()})
+    with pytest.raises(SystemExit, match="no process that trains was seen"):
+        check_seen({"driver": Peaks()})
 
 
 def test_memory_is_told_apart_by_whose_it_is() -> None:
