@@ -31,7 +31,9 @@ def focal_loss(
     classes = logits.shape[1]
     smoothed = (1 - label_smoothing) * wanted + label_smoothing / classes
     log_p = logits.log_softmax(dim=1)
-    terms = smoothed * (1 - log_p.exp()).clamp(min=0) ** gamma * log_p  # (batch, classes)
+    # 1 - p, bounded away from 0, where a power below 1 has no gradient.
+    missed = (-torch.expm1(log_p)).clamp(min=_TINY)
+    terms = smoothed * missed**gamma * log_p  # (batch, classes)
     if weights is not None:
         terms = terms * weights
     return -terms.sum(dim=1).mean()

@@ -37,6 +37,18 @@ def test_focal_loss_by_hand() -> None:
     assert focal_loss(logits, wanted, 2.0).item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_loss_of_a_clip_that_is_wholly_sure_has_a_gradient(gamma: float) -> None:
+    """(1 - p)^gamma has none at p = 1 for gamma below 1; what is learnt of other clips must not be lost by it."""
+    logits = torch.tensor([[200.0, 0.0, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    loss = focal_loss(logits, WANTED[:2], gamma)
+    loss.backward()
+    assert loss.item() == pytest.approx((2 / 3) ** gamma * math.log(3) / 2, rel=1e-5)
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad[1].abs().max() > 0.1
+
+
 def test_weights_of_classes_by_hand() -> None:
     """Three clips and one: inverse 4 / (2 n); effective by beta = 0.5, 1 / (1 - 0.5^3) and 1 / (1 - 0.5)."""
     labels = torch.tensor([0, 0, 0, 1])
