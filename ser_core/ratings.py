@@ -89,7 +89,10 @@ def rating_columns(manifest: Manifest) -> dict[str, np.ndarray]:
     if manifest.ratings is None:
         return {}
     prefix = VOTES_FOR if manifest.ratings.kind == VOTES else ""
-    texts = np.array([[f"{value:.6g}" for value in row] for row in manifest.ratings.values], dtype=object)
+    texts = np.array(
+        [[np.format_float_positional(value, trim="-") for value in row] for row in manifest.ratings.values],
+        dtype=object,
+    )
     return {f"{prefix}{name}": texts[:, place] for place, name in enumerate(manifest.ratings.names)}
 
 

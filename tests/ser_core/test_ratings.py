@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import soundfile
 
 from ser_core.clips import NO_AGREEMENT, RATED, CorpusError, Manifest
 from ser_core.corpora import load_corpus
+from ser_core.ratings import rating_columns
 from ser_core.splits import inner_folds, make_split
 from ser_core.targets import Dimensions, Votes
 
@@ -53,6 +55,15 @@ def test_columns_of_numbers_become_ratings_in_the_order_asked_for(ratings: Path)
     assert list(manifest.columns) == ["room"]
     assert manifest.take([3]).truth.tolist() == [[4, 3.5]]
     assert manifest.fingerprint() != loaded(ratings, "valence").fingerprint()
+
+
+def test_ratings_are_written_as_they_are_without_exponents(ratings: Path) -> None:
+    manifest = loaded(ratings, "valence,arousal")
+    assert manifest.ratings is not None
+    values = np.array([[1234567.5, 1e-7]] * len(manifest.clips))
+    told = rating_columns(replace(manifest, ratings=replace(manifest.ratings, values=values)))
+    assert {name: texts[0] for name, texts in told.items()} == {"valence": "1234567.5", "arousal": "0.0000001"}
+    assert rating_columns(manifest)["valence"][:3].tolist() == ["7", "6", "5"]
 
 
 def test_splits_of_ratings_keep_speakers_apart_and_need_no_classes(ratings: Path) -> None:
