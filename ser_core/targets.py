@@ -1,10 +1,8 @@
 """What is predicted of a clip, and how well: the one place that knows classes from votes and ratings.
 
 A target owns the names of a model's outputs, the scores that there are, and the sums from which they follow. Whoever
-trains, tests, compares or resamples speakers asks it, and need not know which one it is. Beside it, of each kind there
-are: its losses and what is made of a model's outputs (`ser_core.training.heads`, `ser_core.outputs`), how its
-predictions lie in a file (`search.run_folder.predictions`), and what a result says of it alone
-(`search.finals.test_scores`).
+trains, tests, compares or resamples speakers asks it, and need not know which one it is. Beside it, each kind has its
+losses and what is made of a model's outputs: `ser_core.training.heads`, `ser_core.outputs`.
 
 Adding up is what makes resampling cheap: a target turns clips into sums per speaker, once, and scores of resampled
 speakers follow from sums of those.

@@ -129,7 +129,8 @@ class FoldsRun(Iterator[EpochReport]):
         )
         self.reports.append(report)
         objective = self._target.objective
-        if not self.best_epoch or report.score(objective) > self.reports[self.best_epoch - 1].score(objective):
+        best = self.reports[self.best_epoch - 1].score(objective) if self.best_epoch else -math.inf
+        if report.score(objective) > best:  # False of a score that is not defined
             self.best_epoch = report.epoch
         return report
 

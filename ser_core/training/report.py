@@ -124,8 +124,9 @@ def _macro_f1(sums: Sums) -> float:
 
 def _agreement(name: str, sums: Sums) -> float:
     from ser_core.metrics.agreement import AGREEMENT, of_flat  # NumPy, which few readers of records need
+    from ser_core.metrics.scores import mean_of_defined
 
-    return float(AGREEMENT[name](of_flat(sums["moments"])).mean())
+    return float(mean_of_defined(AGREEMENT[name](of_flat(sums["moments"]))))
 
 
 _OF_SUMS: Mapping[str, Callable[[Sums], float]] = {

@@ -75,6 +75,15 @@ def test_reports_of_folds_pool_to_the_score_of_all_clips(target: Target) -> None
         assert pooled_score(name, reports) == pytest.approx(whole[name])
 
 
+def test_a_dimension_without_a_score_is_left_out_of_the_mean_of_folds_too() -> None:
+    target = Dimensions(("arousal", "still"))
+    truth, told = (np.stack([values, np.full(30, 2.0)], axis=1) for values in np.random.default_rng(0).random((2, 30)))
+    (sums,) = target.sums(truth, told, np.zeros(30, dtype=np.int64), 1)
+    report = EpochReport.of_score(1, 0.5, objective="ccc", sums=target.reported(sums))
+    assert np.isnan(target.of_each("ccc", sums)[1])
+    assert pooled_score("ccc", [report]) == pytest.approx(scores_of(target, truth, told)["ccc"])
+
+
 def test_divergence_is_that_of_scipy() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.dirichlet(np.ones(4), (2, 50))

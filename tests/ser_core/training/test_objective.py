@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,8 @@ from ser_core.named_scores import CLASS_SCORES
 from ser_core.splits import Fold
 from ser_core.targets import Dimensions, Emotions
 from ser_core.training.checkpoint import CheckpointError
-from ser_core.training.folds import train_folds
+from ser_core.training.folds import FoldsRun, train_folds
+from ser_core.training.report import EpochReport
 from ser_core.training.run import TrainingRun, train
 from tests.ser_core.training.thirds import CLIPS, SETTINGS, THIRDS
 from tests.ser_core.training.thirds import store as made_clips
@@ -47,6 +49,17 @@ def test_folds_together_are_judged_by_the_objective() -> None:
     run = train_folds(default_config("mlp", {**SETTINGS, "optim.epochs": 3}), THIRDS, store, device="cpu")
     reports = list(run)
     assert run.best_epoch == 1 + int(np.argmax([report.score("macro_f1") for report in reports]))
+
+
+@pytest.mark.parametrize(("values", "best"), [((-0.3, -0.2, -0.4), 2), ((math.nan, -0.2, -0.1), 3), ((math.nan,), 0)])
+def test_the_best_epoch_of_folds_may_have_a_negative_score_and_has_one_that_is_defined(
+    values: tuple[float, ...], best: int
+) -> None:
+    run = train_folds(default_config("mlp", SETTINGS), THIRDS, made_clips(), device="cpu")
+    assert isinstance(run, FoldsRun)
+    for epoch, value in enumerate(values, 1):
+        run._add([EpochReport.of_score(epoch, value)] * len(THIRDS))
+    assert run.best_epoch == best
 
 
 def test_a_checkpoint_of_another_objective_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
