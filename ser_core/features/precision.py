@@ -26,8 +26,9 @@ def as_stored(features: np.ndarray, settings: FeatureConfig) -> np.ndarray:
     with np.errstate(over="ignore"):
         stored = features.astype(stored_type(settings), copy=False)
     if not np.isfinite(stored).all():
+        half = stored.dtype == np.float16
         raise FeatureStoreError(
-            f"features of kind {settings.kind} are not finite, or larger than half precision holds "
-            f"({np.finfo(np.float16).max:,.0f}): they cannot be stored; of an encoder, take another layer"
+            f"features of kind {settings.kind} are not finite, or larger than {'half' if half else 'single'} precision "
+            f"holds ({np.finfo(stored.dtype).max:,.6g}): they cannot be stored; of an encoder, take another layer"
         )
     return stored

@@ -50,5 +50,11 @@ def test_samples_stay_as_they_are() -> None:
 def test_what_half_precision_cannot_hold_is_refused_and_kept_by_kinds_that_may_need_it() -> None:
     values, settings = np.full((1, 2), 7e4, dtype=np.float32), FeatureConfig(kind="functionals")
     assert as_stored(values, settings) is values
-    with pytest.raises(FeatureStoreError, match=r"kind encoder are not finite, or larger than .* \(65,504\)"):
+    with pytest.raises(
+        FeatureStoreError, match=r"kind encoder are not finite, or larger than half precision .* \(65,504\)"
+    ):
         as_stored(values, replace(settings, kind="encoder"))
+    with pytest.raises(
+        FeatureStoreError, match=r"functionals are not .* than single precision holds \(3\.40282e\+38\)"
+    ):
+        as_stored(np.full((1, 2), np.inf, dtype=np.float32), settings)
