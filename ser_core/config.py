@@ -135,8 +135,8 @@ class OptimConfig:
     )
     accumulation: int = setting(
         1,
-        "parts in which the clips of a step go through the model, whose gradients are added: less memory, and batch "
-        "norm of a part alone",
+        "parts, at most, in which the clips of a step go through the model, whose gradients are added: less memory; "
+        "batch norm, the concordance of ratings and weights of classes are of a part alone",
         low=1,
         high=4096,
     )
