@@ -13,7 +13,9 @@ from typing import Annotated
 
 import typer
 
+from search.driver.user_errors import explained
 from search.run_folder.paths import runs_below
+from search.run_folder.run_view import read_run
 from search.tracking.destination import Destination, destinations_of
 from search.tracking.follower import Follower, sole_sender
 from search.tracking.trackers import tracker_names
@@ -52,12 +54,13 @@ def command(
 def _send(folder: Path, destination: Destination) -> bool:
     """Send one run to one destination; True, or False after an error whose message is printed."""
     try:
+        read_run(folder)  # what is no run gets no folder for positions
         with sole_sender(folder, destination):
             follower = Follower(folder, destination)
             follower.update(working=False)
             follower.close()
     except (UserError, OSError, ValueError) as error:
-        typer.echo(printable(f"{folder}: {error}"), err=True)
+        typer.echo(printable(f"{folder}: {explained(error)}"), err=True)
         return False
     typer.echo(printable(f"{folder} is at {destination}"))
     return True

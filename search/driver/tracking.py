@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -97,8 +98,8 @@ class _Sender:
             self._listener.join()
         if not sent:
             self._log(
-                f"Not everything was sent to {self._destination}. Send what is left with:\n  ser track {self._folder} "
-                f"{self._destination.options}"
+                f"Not everything was sent to {self._destination}. Send what is left with:\n  ser track "
+                f"{shlex.quote(str(self._folder))} {self._destination.options}"
             )
 
     def _wait(self) -> bool:

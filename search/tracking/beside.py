@@ -1,7 +1,7 @@
 """The process that sends a run to a tracker while its driver works: it reads the run folder, and the driver waits for
 nothing.
 
-    python -m search.tracking.beside RUN POSITIONS
+    python -m search.tracking.beside RUN TRACKER PLACE EXPERIMENT
 
 It ends soon after its standard input does, however the driver ends. What happens is printed, a line each; the exit code
 is 0 when everything was sent.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 from search.run_folder.paths import RECORDS_FILE
@@ -64,12 +65,20 @@ def _wait_for_end(over: threading.Event) -> None:
 def main() -> None:
     """The process."""
     folder, tracker, place, experiment = sys.argv[1:]
+    destination = Destination(tracker=tracker, place=place, experiment=experiment)
     over = threading.Event()
     threading.Thread(target=_wait_for_end, args=(over,), daemon=True).start()
     try:
-        sent = follow(Path(folder), Destination(tracker=tracker, place=place, experiment=experiment), over)
+        sent = follow(Path(folder), destination, over)
     except (UserError, OSError) as error:
         _say(str(error))
+        sent = False
+    except Exception as error:  # whoever reads the terminal must not look for it at the tracker
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        _say(
+            f"Nothing more is sent to {destination}, for which the tracker is not to blame: {type(error).__name__}: "
+            f"{error} ({Path(at.filename).name}, line {at.lineno}). The run goes on"
+        )
         sent = False
     sys.exit(0 if sent else 1)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from search.tracking.tracker import address_parts
 from search.tracking.trackers import tracker_module, tracker_names
 from ser_core.config import ConfigError, raise_problems
 from ser_core.suggestions import did_you_mean
@@ -37,9 +38,9 @@ class Destination:
 
     @property
     def options(self) -> str:
-        """As `ser track` takes it."""
-        place, experiment = f"={self.place}" if self.place else "", f" --experiment {self.experiment}"
-        return f"--to {self.tracker}{place}{experiment if self.experiment else ''}"
+        """As `ser track` takes it, for a shell."""
+        to = f"{self.tracker}={self.place}" if self.place else self.tracker
+        return shlex.join(["--to", to, *(["--experiment", self.experiment] if self.experiment else [])])
 
     def __str__(self) -> str:
         return f"{self.tracker} at {self.place}" if self.place else self.tracker
@@ -60,23 +61,31 @@ def destinations_of(texts: Iterable[str], experiment: str = "", flag: str = "--t
         return ()
     found, problems = [], []
     for text in texts:
-        name, _, place = text.partition("=")
-        if name not in tracker_names():
-            known = ", ".join((*tracker_names(), NO_TRACKER))
-            problems.append(f"{flag} {name}: unknown tracker; known: {known}{did_you_mean(name, tracker_names())}")
-            continue
-        if urlsplit(place).password:
-            problems.append(
-                f"{flag} {name}: an address with a password would be kept in the run folder; leave it out and set the "
-                f"environment variables for it (docs/trackers.md)"
-            )
-            continue
-        module = tracker_module(name)
-        destination = Destination(
-            tracker=name, place=module.place_of(place), experiment=module.experiment_of(experiment)
-        )
-        if problem := module.problem(destination.place):
-            problems.append(f"{flag} {name}: {problem}")
-        found.append(destination)
+        try:
+            found.append(_destination(text, experiment))
+        except ConfigError as error:
+            problems.append(f"{flag} {text.partition('=')[0]}: {error}")
     raise_problems(problems)
     return tuple(dict.fromkeys(found))
+
+
+def _destination(text: str, experiment: str) -> Destination:
+    """NAME or NAME=PLACE.
+
+    Raises:
+        ConfigError: a tracker that is unknown or not installed, a place that it cannot take.
+    """
+    name, _, given = text.partition("=")
+    if name not in tracker_names():
+        known = ", ".join((*tracker_names(), NO_TRACKER))
+        raise ConfigError(f"unknown tracker; known: {known}{did_you_mean(name, tracker_names())}")
+    if address_parts(given).password:
+        raise ConfigError(
+            "an address with a password would be kept in the run folder; leave it out and set the environment "
+            "variables for it (docs/trackers.md)"
+        )
+    module = tracker_module(name)
+    place = module.place_of(given)
+    if problem := module.problem(place):
+        raise ConfigError(problem)
+    return Destination(tracker=name, place=place, experiment=module.experiment_of(experiment))

@@ -141,7 +141,7 @@ def trial_entry(trial: TrialRecord) -> Entry:
         reason=trial.reason,
         started=trial.started,
         ended=trial.ended if ended else None,
-        points=_epoch_points(trial, trial.started + trial.setup_seconds),
+        points=_epoch_points(trial, trial.started),
         scores=_training_scores(trial) if ended else {},
     )
 

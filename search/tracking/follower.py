@@ -83,10 +83,7 @@ class Follower:
         """
         self._reader.update()
         run = read_run(self._folder, self._reader.records)
-        try:
-            self._send(run, working=working)
-        except Exception as error:  # every tracker's library has dozens of its own
-            raise self._failed(error) from error
+        self._send(run, working=working)
         self._sent.problem = ""
         self._sent.save(self._folder)
 
@@ -98,9 +95,15 @@ class Follower:
         """
         if self._tracker is None:
             return
-        try:
+        with self._asking():
             self._tracker.close()
-        except Exception as error:  # as above
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What is raised within the block is the tracker's, not a fault of what is sent."""
+        try:
+            yield
+        except Exception as error:  # every tracker's library has dozens of its own
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> TrackerError:
@@ -117,7 +120,9 @@ class Follower:
     def _send(self, run: RunView, *, working: bool) -> None:
         if self._tracker is None:
             module = tracker_module(self._destination.tracker)
-            self._tracker = module.open_tracker(self._identity, self._destination.place, self._destination.experiment)
+            with self._asking():
+                place, experiment = self._destination.place, self._destination.experiment
+                self._tracker = module.open_tracker(self._identity, place, experiment)
         parent = overview(run, self._identity.batch, working=working)
         self._show(parent)
         for trial in run.records.trials.values():
@@ -140,15 +145,18 @@ class Follower:
         if entry.key not in self._begun:
             if not self._opened.goes_on:
                 sent.forget()
-            self._opened.begin(entry, sent)
+            with self._asking():
+                self._opened.begin(entry, sent)
             self._begun.add(entry.key)
         if points := entry.points[sent.points :]:
-            self._opened.add(entry, sent, points)
+            with self._asking():
+                self._opened.add(entry, sent, points)
             sent.points = len(entry.points)
         standing = {name: text for name, text in entry.standing.items() if sent.standing.get(name, "") != text}
         scores = {name: score for name, score in entry.scores.items() if sent.scores.get(name) != score}
         if standing or scores:
-            self._opened.settle(entry, sent, standing, scores)
+            with self._asking():
+                self._opened.settle(entry, sent, standing, scores)
             sent.standing, sent.scores = {**sent.standing, **standing}, {**sent.scores, **scores}
         if time.monotonic() >= self._saved_at + SAVE_SECONDS:
             self._sent.save(self._folder)
@@ -165,7 +173,8 @@ class Follower:
         for name, path in run_files(self._folder).items():
             digest = _digest(path)
             if sent.files.get(name) != digest:
-                self._opened.keep(parent, sent, {name: path})
+                with self._asking():
+                    self._opened.keep(parent, sent, {name: path})
                 sent.files = {**sent.files, name: digest}
                 self._sent.save(self._folder)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
 
+from ser_core.config import ConfigError
 from ser_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,7 +83,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def begin(self, entry: Entry, sent: Sent) -> None:
-        """Make the entry, or find it again; once a session, before anything else is sent of it. Sets `sent.note`."""
+        """Make the entry, or find it again; once a session, before anything else is sent of it."""
 
     @abstractmethod
     def add(self, entry: Entry, sent: Sent, points: Sequence[Point]) -> None:
@@ -109,3 +112,16 @@ def missing(package: str) -> str:
 def from_environment(given: str, *variables: str, default: str = "") -> str:
     """What was given, or the first of these variables that is set, or the default."""
     return given or next((value for name in variables if (value := os.environ.get(name))), default)
+
+
+def address_parts(address: str) -> SplitResult:
+    """The parts of an address, or of a folder's path.
+
+    Raises:
+        ConfigError: an address that is none, which the message names without what may be a password.
+    """
+    try:
+        return urlsplit(address)
+    except ValueError as error:
+        shown = re.sub(r"//[^/]*@", "//…@", address)
+        raise ConfigError(f"{shown} is no address: {error}; write it as http://HOST:PORT") from error

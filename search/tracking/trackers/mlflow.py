@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from search.tracking.entries import OVERVIEW, Entry, EntryState, Point
-from search.tracking.tracker import EXPERIMENT, Identity, Sent, Tracker, from_environment, missing
+from search.tracking.tracker import EXPERIMENT, Identity, Sent, Tracker, address_parts, from_environment, missing
 
 KEY = "ser-search.key"
 """The tag by which an entry is found again."""
@@ -34,9 +34,11 @@ _LONGEST = 5000
 def place_of(given: str) -> str:
     """The tracking URI: by default a database in the working folder, as in MLflow itself."""
     place = from_environment(given, "MLFLOW_TRACKING_URI", default="sqlite:///mlflow.db")
-    parts = urlsplit(place)
-    if parts.scheme == "sqlite" and not place.startswith("sqlite:////"):
-        return f"sqlite:///{Path(place.removeprefix('sqlite:///')).resolve()}"
+    parts = address_parts(place)
+    if database := re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/)(.+)", place):
+        return f"{database[1]}{Path(database[2]).resolve()}"
+    if parts.scheme == "file" and not parts.netloc and not parts.path.startswith("/"):
+        return Path(url2pathname(parts.path)).resolve().as_uri()
     if not parts.scheme:
         return str(Path(place).expanduser().resolve())
     return place.replace(f"{parts.netloc}", parts.netloc.rpartition("@")[2]) if parts.password else place
@@ -50,7 +52,7 @@ def experiment_of(given: str) -> str:
 def problem(place: str) -> str:
     """See `search.tracking.trackers`."""
     known = ("", "file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "uc", "databricks-uc")
-    if urlsplit(place).scheme.partition("+")[0] not in known:
+    if address_parts(place).scheme.partition("+")[0] not in known:
         return f"a tracking URI starts with http://, https://, sqlite:///, file: or the like; got {place}"
     return missing("mlflow")
 

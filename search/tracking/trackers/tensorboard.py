@@ -18,6 +18,8 @@ FOLDER = "tensorboard"
 """In the run folder, where no other place is named."""
 FILE = "events.out.tfevents.0000000000.ser-search"
 """TensorBoard looks for `tfevents` in a name."""
+OWNER = "run"
+"""Beside the run's file in a folder of several runs: the key of the run that the folder belongs to."""
 
 
 def place_of(given: str) -> str:
@@ -39,9 +41,31 @@ def problem(place: str) -> str:
 
 def open_tracker(identity: Identity, place: str, experiment: str) -> TensorBoardFiles:
     """Raises OSError for a folder that cannot be written."""
-    folder = Path(place) / identity.name if place else identity.folder / FOLDER
+    folder = _own_folder(Path(place), identity) if place else identity.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return TensorBoardFiles(folder)
+
+
+def _own_folder(place: Path, identity: Identity) -> Path:
+    """NAME below a folder of several runs, or NAME-KEY where NAME is another run's: names of runs are not unique."""
+    folder = place / identity.name
+    if not _owns(folder, identity):
+        folder = folder.with_name(f"{folder.name}-{identity.key}")
+        if not _owns(folder, identity):
+            raise FileExistsError(f"{folder} holds something else than this run: move it away")
+    return folder
+
+
+def _owns(folder: Path, identity: Identity) -> bool:
+    """True where the folder is the run's, which a new or empty one becomes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if next(folder.iterdir(), None) is None:
+            with (folder / OWNER).open("xb") as file:
+                file.write(identity.key.encode())
+        return (folder / OWNER).read_bytes() == identity.key.encode()
+    except (FileExistsError, FileNotFoundError, IsADirectoryError):  # somebody was first, or it is of unknown origin
+        return False
 
 
 class TensorBoardFiles(Tracker):

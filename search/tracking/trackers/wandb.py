@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from search.tracking.entries import Entry, EntryState, Point
-from search.tracking.tracker import EXPERIMENT, Identity, Sent, Tracker, from_environment, missing
+from search.tracking.tracker import EXPERIMENT, Identity, Sent, Tracker, address_parts, from_environment, missing
 
 MODES = ("online", "offline")
 INIT_SECONDS = 20.0
@@ -55,10 +54,10 @@ def problem(place: str) -> str:
 
 def _logged_in() -> bool:
     """True where `wandb login` has left a key."""
-    address = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    host = address_parts(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname
     with suppress(OSError, netrc.NetrcParseError):
         file = os.environ.get("NETRC")
-        return netrc.netrc(file).authenticators(urlsplit(address).hostname or "") is not None
+        return netrc.netrc(file).authenticators(host or "") is not None
     return False
 
 
@@ -68,7 +67,7 @@ def open_tracker(identity: Identity, place: str, experiment: str) -> WandbGroup:
 
 
 class WandbGroup(Tracker):
-    """See `Tracker`. A note is the folder in which W&B keeps an entry.
+    """See `Tracker`.
 
     W&B cannot go on with a run that it keeps offline, so an entry that is not done is begun anew in a later session,
     and what was kept of it is removed; online it drops the steps that it has.
@@ -90,7 +89,7 @@ class WandbGroup(Tracker):
         for earlier in self._place.glob(f"wandb/offline-run-*-{self._id(entry)}"):
             shutil.rmtree(earlier, ignore_errors=True)
         self._place.mkdir(parents=True, exist_ok=True)
-        run = wandb.init(
+        self._runs[entry.key] = wandb.init(
             dir=str(self._place),
             id=self._id(entry),
             resume="allow" if mode() == "online" else None,
@@ -105,8 +104,6 @@ class WandbGroup(Tracker):
             config=dict(entry.params),
             settings=_settings(wandb),
         )
-        self._runs[entry.key] = run
-        sent.note = str(Path(run.settings.sync_dir).name)
 
     def _id(self, entry: Entry) -> str:
         return f"{self._identity.key}-{entry.key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,31 @@ def test_the_trackers_own_variables_hold_and_options_go_before_them(monkeypatch:
     given = one("mlflow=http://other:80", "mine")
     assert (given.place, given.experiment) == ("http://other:80", "mine")
     assert given.options == "--to mlflow=http://other:80 --experiment mine"
+    spaced = one("mlflow=http://other:80", "mine & yours").options
+    assert shlex.split(spaced) == ["--to", "mlflow=http://other:80", "--experiment", "mine & yours"]
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ("sqlite:///own.db", "sqlite:///{here}/own.db"),
+        ("sqlite+pysqlite:///own.db", "sqlite+pysqlite:///{here}/own.db"),
+        ("sqlite:////data/own.db", "sqlite:////data/own.db"),
+        ("sqlite+pysqlite:////data/own.db", "sqlite+pysqlite:////data/own.db"),
+        ("file:my%20runs", "file://{here}/my%20runs"),
+        ("file:./mlruns", "file://{here}/mlruns"),
+        ("file:///data/mlruns", "file:///data/mlruns"),
+        ("mlruns", "{here}/mlruns"),
+    ],
+)
+def test_a_relative_place_holds_from_any_folder(given: str, place: str, tmp_path: Path) -> None:
+    assert one(f"mlflow={given}").place == place.format(here=tmp_path)
+
+
+def test_an_address_in_a_variable_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@[tracker:5000")
+    with pytest.raises(ConfigError, match=r"--track mlflow: http://…@\[tracker:5000 is no address"):
+        destinations_of(["mlflow"])
 
 
 def test_a_password_in_the_environment_is_used_and_kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +90,8 @@ def test_a_password_in_the_environment_is_used_and_kept_nowhere(monkeypatch: pyt
         (["mlflow=http://me:secret@host"], "an address with a password would be kept in the run folder"),
         (["none", "mlflow"], "--track none excludes other trackers"),
         (["tensorboard=file"], "file is a file; name a folder"),
+        (["mlflow=http://me:secret@[host"], r"--track mlflow: http://…@\[host is no address: .*; write it as http://"),
+        (["mlflow=http://[host", "wandbb"], r"(?s)http://\[host is no address.*--track wandbb: unknown tracker"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_what_to_do(texts: list[str], message: str, tmp_path: Path) -> None:

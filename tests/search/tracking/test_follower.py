@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 
 from search.__main__ import app
 from search.run_folder.run_view import read_run
+from search.tracking import beside
 from search.tracking.destination import Destination, destinations_of
 from search.tracking.entries import run_key
 from search.tracking.follower import Follower, sole_sender
@@ -74,6 +78,49 @@ def test_files_of_several_runs_may_go_to_one_folder(run_maker: Callable[..., Run
     assert not (folder / "tensorboard").exists()
 
 
+def test_another_run_of_the_same_name_gets_a_folder_of_its_own(
+    run_maker: Callable[..., RunMaker], tmp_path: Path
+) -> None:
+    board = tmp_path / "board"
+    one = run_maker("a/one", trials=2, max_epochs=4, command="ser search --seed 1").search(fail_every=0).folder
+    two = run_maker("b/one", trials=1, max_epochs=4, command="ser search --seed 2").search(fail_every=0).folder
+    (board / "one").mkdir(parents=True)
+    for folder in (one, two, one, two):
+        shutil.rmtree(folder / "tracking", ignore_errors=True)
+        code, out = ser_track(folder, "--to", f"tensorboard={board}")
+        assert code == 0, out
+    key = run_key(read_run(two))
+    assert sorted(path.name for path in board.iterdir()) == ["one", f"one-{key}"]
+    assert read_tensorboard(board / "one").keys() == {"run", "trial-00000", "trial-00001"}
+    assert read_tensorboard(board / f"one-{key}").keys() == {"run", "trial-00000"}
+    assert (board / f"one-{key}" / "run").read_text() == key
+    shutil.rmtree(board / f"one-{key}")
+    (board / f"one-{key}").mkdir()
+    (board / f"one-{key}" / "notes.txt").write_text("of mine")
+    code, out = ser_track(two, "--to", f"tensorboard={board}")
+    assert (code, f"one-{key} holds something else than this run: move it away" in out) == (1, True)
+
+
+def test_a_fault_of_what_is_sent_is_not_laid_on_the_tracker(
+    run_maker: Callable[..., RunMaker], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def faulty(*_: object, **__: object) -> None:
+        raise KeyError("wall_seconds")
+
+    folder = run_maker(trials=2, max_epochs=4).search(fail_every=0).folder
+    monkeypatch.setattr("search.tracking.follower.overview", faulty)
+    follower = Follower(folder, TENSORBOARD)
+    with pytest.raises(KeyError, match="wall_seconds"):
+        follower.update(working=False)
+    assert follower.problem == ""
+    monkeypatch.setattr("sys.argv", ["beside", str(folder), *vars(TENSORBOARD).values()])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises(SystemExit, match="1"):
+        beside.main()
+    told = capsys.readouterr().out
+    assert re.search(r"the tracker is not to blame: KeyError: 'wall_seconds' \(test_follower.py, line \d+\)", told)
+
+
 @pytest.mark.parametrize(
     ("make", "code", "message"),
     [
@@ -83,7 +130,9 @@ def test_files_of_several_runs_may_go_to_one_folder(run_maker: Callable[..., Run
 )
 def test_what_is_no_run_cannot_be_sent(make: Callable[[Path], object], code: int, message: str, tmp_path: Path) -> None:
     make(tmp_path)
+    before = sorted(tmp_path.iterdir())
     found, out = ser_track(tmp_path, "--to", "tensorboard")
+    assert before == ([] if not before else sorted(set(tmp_path.iterdir()) - {tmp_path / "tracking"}))
     assert (found, message in out) == (code, True)
     assert ser_track(tmp_path / "nowhere", "--to", "tensorboard")[0] == 1
     assert ser_track(tmp_path, "--to", "tensorbord")[0] == 2
