@@ -5,20 +5,20 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from search.driver.asked_space import asked_space, space_of_winner
 from search.driver.locations import absolute_data, kept_storage, shown_location
 from search.driver.option import Kind
 from search.driver.options import OPTIONS, Options
 from search.driver.protocol_folds import corpus_of
 from search.driver.resuming import changed_options, changed_space
-from search.driver.several import chosen_among, known_settings, resolve_several
-from search.driver.space import early_features, resolve_space
+from search.driver.several import chosen_among, known_settings
+from search.driver.space import early_features
 from search.driver.starts import ALLOW, named_start, start_of
 from search.driver.targets import check_losses, objective_of
 from search.finals.group_scores import named_columns
@@ -27,14 +27,14 @@ from search.run_folder.limits import Limits
 from search.run_folder.plan import FINALS_RULES, CorpusFacts, PartSpeakers, SearchPlan, SkippedFile, WarmStart
 from search.run_folder.rungs import AUTO, default_grace_epochs
 from search.study.defaults import settings_of
-from search.study.warm_start import warm_start, winner_of
+from search.study.warm_start import warm_start
 from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, raise_problems
 from ser_core.protocols import LOGO
 from ser_core.several_corpora import CORPUS
 from ser_core.splits import Fold, Split, inner_folds, make_split, most_inner_folds
-from spaces.knobs import KnobError, Space, Value, knob_to_json
+from spaces.knobs import Space, Value, knob_to_json
 from spaces.several import SEVERAL, architectures_in, is_choice, parts_of
 
 Prepared = tuple[SearchPlan, Manifest, Split]
@@ -59,11 +59,10 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     raise_problems(limits.problems())
     warm: WarmStart | None = None
     if options.configuration is not None:
-        _check_configuration(options)
-        warm, space, fixed = winner_of(options.configuration, model)
+        warm, space, fixed = space_of_winner(options.configuration, model, chosen["target"], options)
         limits, chosen["finalists"] = replace(limits, trials=1), 1
     else:
-        space, fixed = _space(asked, options)
+        space, fixed = asked_space(asked, chosen["target"], options)
         if options.warm_start is not None:  # read once, so that resuming does not need that study
             warm = warm_start(options.warm_start, space, fixed, model)
     if options.finalists is not None and options.finalists > limits.trials:
@@ -91,10 +90,10 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
         start = start_of(Path(str(folder)), manifest, split, allowed=options.allow_heard_test)
     elif options.allow_heard_test:
         raise ConfigError(f"{ALLOW} is for a run that begins with a trained model, --pretrained RUN; leave it out")
-    asked = options.folds
-    if asked is None and (limits.trials == 1 or split.kind == "manifest"):
-        asked = 1  # a single trial is compared with none; whoever names validation speakers wants to be judged on them
-    chosen["folds"] = wanted_folds(asked, model, space, fixed, manifest, split, chosen["seed"])
+    folds = options.folds
+    if folds is None and (limits.trials == 1 or split.kind == "manifest"):
+        folds = 1  # a single trial is compared with none; whoever names validation speakers wants to be judged on them
+    chosen["folds"] = wanted_folds(folds, model, space, fixed, manifest, split, chosen["seed"])
     chosen |= {
         "model": model,
         "data": absolute_data(data),
@@ -124,7 +123,7 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
         raise ConfigError(f"--resume goes on as the run was started; leave {ALLOW} out")
     changes = changed_options(options, old)
     if asked := options.given(Kind.SPACE):
-        changes += changed_space(old, asked, *_space(asked_model(old), options))
+        changes += changed_space(old, asked, *asked_space(asked_model(old), old.target, options))
     skip_bad, data = options.skip_bad or old.skip_bad, options.data or old.data
     test_data = options.test_data or old.test_data
     limits = replace(old.limits, **options.given(Kind.LIMIT))
@@ -185,25 +184,6 @@ def wanted_folds(
     if asked is not None:
         raise_problems(problems)
     return 1 if problems else AUTO
-
-
-def _check_configuration(options: Options) -> None:
-    """Raise `ConfigError` for options that would change what `--configuration` fixes."""
-    if others := [OPTIONS[name].flag for name in options.given() if OPTIONS[name].searches]:
-        raise ConfigError(f"--configuration searches nothing, so it excludes {', '.join(others)}; leave them out")
-
-
-def _space(model: str, options: Options) -> tuple[Space, dict[str, Value]]:
-    resolve = partial(resolve_several, chosen_among(model)) if is_choice(model) else partial(resolve_space, model)
-    try:
-        return resolve(
-            sets=options.set_ or (),
-            spaces=options.space or (),
-            max_epochs=options.max_epochs,
-            pretrained=options.pretrained,
-        )
-    except KnobError as error:
-        raise ConfigError(str(error)) from error
 
 
 def _choice_problems(choices: Sequence[str], limits: Limits, grace_epochs: object) -> list[str]:

@@ -13,6 +13,11 @@ from ser_core.targets import DIMENSIONS
 LOSSES: Mapping[str, tuple[str, ...]] = {"classes": ("cross_entropy", "focal"), "ratings": ("ccc", "mse")}
 """What `optim.loss` may be, of classes (also of votes for them) and of ratings; "auto" is the first of each."""
 
+CLASS_SETTINGS = (
+    "optim.label_smoothing", "optim.focal_gamma", "optim.class_weights", "optim.class_balance_beta", "optim.sampling",
+)  # fmt: skip
+"""Settings that are read where classes are predicted, or votes for them, and not where ratings are."""
+
 _TINY = 1e-8
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from search.driver.asked_space import asked_space
+from search.driver.options import Options
 from search.driver.planning import inner_of, make_plan, wanted_folds
 from search.driver.space import early_features, resolve_space
 from search.driver.targets import check_losses, objective_of
@@ -20,6 +22,7 @@ from ser_core.clips import Clip, Manifest
 from ser_core.config import ConfigError
 from ser_core.features.transforms import settings_key
 from ser_core.splits import make_split
+from ser_core.training.losses import CLASS_SETTINGS
 from spaces import space_for
 from spaces.knobs import Choice, Float, Space, When
 
@@ -252,6 +255,25 @@ def test_an_objective_or_a_loss_that_the_target_does_not_have_is_refused_before_
     check_losses("mlp", space, fixed, "votes")
     with pytest.raises(ConfigError, match=r"optim.loss must be auto or one of ccc, mse for ratings; got cross_entropy"):
         check_losses("mlp", space, fixed, "arousal")
+
+
+def test_settings_of_classes_are_neither_searched_nor_taken_where_ratings_are_predicted() -> None:
+    space, _ = asked_space("mlp", "emotion", Options(model="mlp"))
+    rated, fixed = asked_space("mlp", "arousal,valence", Options(model="mlp"))
+    assert set(space.knobs) - set(rated.knobs) == {"optim.label_smoothing"}
+    assert not set(CLASS_SETTINGS) & {*rated.knobs, *fixed, *(name for params in rated.first for name in params)}
+    several, _ = asked_space("auto:mlp,shallow_cnn", "arousal", Options(model="auto:mlp,shallow_cnn"))
+    assert not any(name.endswith("label_smoothing") for name in several.knobs)
+    assert "mlp/optim.learning_rate" in several.knobs
+    given = Options(model="mlp", set_=["optim.label_smoothing=0.2"], space=["optim.sampling=all,balanced"])
+    asked_space("mlp", "votes", given)
+    with pytest.raises(ConfigError) as refused:
+        asked_space("mlp", "arousal", given)
+    why = "concerns classes, and --target arousal predicts ratings; leave it out"
+    assert str(refused.value).splitlines() == [
+        f"--set optim.label_smoothing=0.2: optim.label_smoothing {why}",
+        f"--space optim.sampling=all,balanced: optim.sampling {why}",
+    ]
 
 
 def test_a_plan_keeps_target_and_objective_and_one_of_an_earlier_version_has_the_usual_ones(tmp_path: Path) -> None:
