@@ -45,6 +45,7 @@ class Checkpoint:
         optimizer: state tensors by "<parameter index>.<name>".
         precision: what the optimiser's steps compute in; "" in a checkpoint of an earlier version.
         precision_note: see `TrainingRun`.
+        machine: on which that was decided, see `machine_of`; "" in a checkpoint of an earlier version.
         earlier: reports of folds that were trained before this one, see `FoldsInTurn`.
     """
 
@@ -57,6 +58,7 @@ class Checkpoint:
     average: Mapping[str, Tensor]
     precision: str = ""
     precision_note: str = ""
+    machine: str = ""
     earlier: Sequence[EpochReport] = ()
 
 
@@ -79,6 +81,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "best_epoch": checkpoint.best_epoch,
         "precision": checkpoint.precision,
         "precision_note": checkpoint.precision_note,
+        "machine": checkpoint.machine,
         "reports": [defined(report.as_json()) for report in checkpoint.reports],
         "earlier": [defined(report.as_json()) for report in checkpoint.earlier],
     }
@@ -129,6 +132,7 @@ def _of_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Chec
         best_epoch=header["best_epoch"],
         precision=header.get("precision", ""),
         precision_note=header.get("precision_note", ""),
+        machine=header.get("machine", ""),
         **groups,
     )
 

@@ -32,6 +32,14 @@ def resolve_precision(setting: str, preferred: str, device: torch.device) -> str
     return preferred if native else "fp32"
 
 
+def machine_of(device: torch.device) -> str:
+    """What decides how bf16 is computed: on another machine it has to be checked anew."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    known = torch.cpu.get_capabilities()
+    return f"cpu {' '.join(sorted(name for name in known if known[name] is True))}, torch {torch.__version__}"
+
+
 def logits_of(model: nn.Module, features: Tensor, lengths: Tensor, precision: str) -> Tensor:
     """(batch, frames, bins), (batch,) -> (batch, classes) float32; `precision` is "fp32" or "bf16"."""
     with torch.autocast(features.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):

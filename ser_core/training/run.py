@@ -45,7 +45,7 @@ from ser_core.training.optim import (
     optimizer_tensors,
     training_ends,
 )
-from ser_core.training.precision import bf16_fault, logits_of, resolve_precision
+from ser_core.training.precision import bf16_fault, logits_of, machine_of, resolve_precision
 from ser_core.training.report import EpochReport
 from ser_core.training.seeding import seeded
 from ser_core.training.steps import Step, TrainsInStages, check_trainable, full_clips_per_step, steps_of
@@ -129,9 +129,8 @@ class TrainingRun(Iterator[EpochReport]):
         self._identity = run_identity(config, fold, store.fingerprint, self.target)
         self._place(fold, store, room_bytes)
         self._build(store.bins)
-        if resume is not None:
-            self._restore(resume)
-        self._check_precision()
+        if resume is None or not self._restore(resume):
+            self._check_precision()
 
     def _place(self, fold: Fold, store: FeatureStore, room_bytes: int | None) -> None:
         """Put the data on the device, or where it can be read from, once for all epochs."""
@@ -178,11 +177,16 @@ class TrainingRun(Iterator[EpochReport]):
         return self.model if self._averaged is None else self._averaged.module
 
     def _check_precision(self) -> None:
-        """Train in fp32 where bf16 computes the first batch wrongly: once found, it holds for the whole run."""
+        """Train in fp32 where bf16 computes the first batch wrongly: once found, it holds for the whole run.
+
+        A run that goes on where it was interrupted keeps what it has, without a check that trained weights might fail;
+        on another machine it is checked, and the note says from which epoch on it is fp32.
+        """
         if self.precision == "bf16":
             batch = self._clips.batch(self._fit_rows[: full_clips_per_step(self.config)])
             if fault := bf16_fault(self.model, *batch):
-                self.precision, self.precision_note = "fp32", f"trained in fp32, since in bf16 {fault}"
+                since = f" from epoch {len(self.reports) + 1} on, on another machine" if self.reports else ""
+                self.precision, self.precision_note = "fp32", f"trained in fp32{since}, since in bf16 {fault}"
 
     def __next__(self) -> EpochReport:
         """Train one epoch and validate.
@@ -338,6 +342,7 @@ class TrainingRun(Iterator[EpochReport]):
             best_epoch=self.best_epoch,
             precision=self.precision,
             precision_note=self.precision_note,
+            machine=machine_of(self.device),
             weights=trained_state(self.model),
             best=self._best,
             average=trained_state(self._averaged) if self._averaged is not None else {},
@@ -346,7 +351,8 @@ class TrainingRun(Iterator[EpochReport]):
         )
         write_checkpoint(path, checkpoint)
 
-    def _restore(self, path: Path) -> None:
+    def _restore(self, path: Path) -> bool:
+        """Go on from a checkpoint; False where its precision is to be checked on this machine."""
         checkpoint = read_checkpoint(path)
         check_identity(path, checkpoint.identity, self._identity)
         self.reports, self.best_epoch = list(checkpoint.reports), checkpoint.best_epoch
@@ -357,6 +363,7 @@ class TrainingRun(Iterator[EpochReport]):
         load_optimizer_tensors(self._optimizer, checkpoint.optimizer)
         if self._averaged is not None:
             load_trained_state(self._averaged, checkpoint.average)
+        return bool(checkpoint.precision) and checkpoint.machine == machine_of(self.device)
 
     def close(self) -> None:
         """Free the device's memory. Only plain attributes, such as `reports`, can be used afterwards."""

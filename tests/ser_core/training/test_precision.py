@@ -211,6 +211,27 @@ def test_bf16_goes_on_as_bf16_on_a_machine_that_would_not_choose_it(
     assert losses(resumed) == losses(run)
 
 
+def test_a_run_resumed_where_it_was_interrupted_keeps_bf16_and_one_resumed_elsewhere_says_why_it_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The check of first weights has passed; trained ones may fail it by rounding, and are not checked again."""
+    run = start("bf16")
+    next(run)
+    run.save(tmp_path / "last.safetensors")
+    list(run)
+    monkeypatch.setattr("ser_core.training.run.bf16_fault", lambda *_batch: "layer x is off by 11 %")
+    resumed = start("bf16", tmp_path / "last.safetensors")
+    assert (resumed.precision, resumed.precision_note) == ("bf16", "")
+    list(resumed)
+    assert losses(resumed) == losses(run)
+    monkeypatch.setattr("ser_core.training.run.machine_of", lambda device: "another one")
+    moved = start("bf16", tmp_path / "last.safetensors")
+    assert moved.precision == "fp32"
+    assert moved.precision_note == (
+        "trained in fp32 from epoch 2 on, on another machine, since in bf16 layer x is off by 11 %"
+    )
+
+
 def test_folds_have_the_note_of_the_first_that_errs(broken: Callable[[float], None]) -> None:
     folds = [FOLD, Fold(fit=FOLD.evaluate, evaluate=FOLD.fit)]
     broken(math.nan)
