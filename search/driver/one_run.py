@@ -33,7 +33,7 @@ from search.study.allocation import Luck
 from search.study.asha import Asha
 from search.study.search import Search
 from search.study.storage import open_study, sole_writer, without_password
-from search.terminal.printing import plain
+from search.terminal.printing import print_as_is
 from search.terminal.progress import Progress, Stage
 from search.tracking.destination import Destination
 from search.wording import resume_command
@@ -140,7 +140,7 @@ def execute(
     """
 
     def log(message: str) -> None:
-        console.print(plain(message), highlight=False, soft_wrap=True)
+        print_as_is(message, console)
 
     with _locked(folder), sole_writer(storage):
         interrupted = Interruption(folder, means.by_signal)
@@ -300,7 +300,7 @@ def _asha(plan: SearchPlan) -> Asha | Mapping[str, Asha]:
 def _luck(plan: SearchPlan, folds: Sequence[Fold]) -> Luck:
     """That of a score over these folds."""
     clips = sum(len(fold.evaluate) for fold in folds) / len(folds)
-    return Luck(clips=clips, folds=plan.folds if isinstance(plan.folds, int) else 1)
+    return Luck(clips=clips, folds=plan.folds if isinstance(plan.folds, int) else 1, score=plan.headline)
 
 
 def _started_with(folder: Path, storage: str) -> bool:

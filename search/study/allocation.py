@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search.run_folder.records import TrialRecord, TrialState
+from ser_core.named_scores import UAR, Score
 from spaces.knobs import Value
 from spaces.several import ARCHITECTURE, choice_of
 
 SEED_DEVIATION = 0.02
-"""Standard deviation of a score over seeds alone (1.8 to 2.0 points: benchmarks/truth, docs/search-quality.md)."""
+"""Standard deviation of a score over seeds alone: of UAR 1.8 to 2.0 points (benchmarks/truth, docs/search-quality.md).
+Of the other objectives it is taken to be the same; theirs was not measured."""
 
 LEAST_TRIALS = 5
 """Ended trials of an architecture before it may be given up."""
@@ -32,22 +34,26 @@ Configuration = tuple[Mapping[str, Value], str]
 class Luck:
     """How far a score may lie from what its configuration is worth on other seeds and clips.
 
-    The seed moves it, and so does which clips there are to validate on: a UAR over n of them has the variance of a
-    share, p (1 - p) / n. Both shrink with the folds over which a trial is scored.
+    The seed moves it, and so does which clips there are to validate on. Over n of them a share p of clips, and about so
+    UAR and macro F1, has the variance p (1 - p) / n; a concordance c has (1 - c^2)^2 / n, Lin's (1989) for ratings that
+    are off in neither mean nor spread. Both shrink with the folds over which a trial is scored.
 
     Attributes:
         clips: validation clips of one fold.
         folds: that a trial trains side by side.
+        score: the objective.
     """
 
     clips: float
     folds: int = 1
+    score: Score = UAR
 
     def variance(self, trial: TrialRecord) -> float:
         """Of the score of a trial."""
         folds = self.folds * max(1, trial.folds)
-        share = min(1.0, max(0.0, trial.value))
-        return (SEED_DEVIATION**2 + share * (1 - share) / self.clips) / folds
+        value = min(self.score.most, max(self.score.least, trial.value))
+        of_one_clip = value * (1 - value) if self.score.percent else (1 - value**2) ** 2
+        return (SEED_DEVIATION**2 + of_one_clip / self.clips) / folds
 
 
 @dataclass
@@ -172,9 +178,10 @@ class Allocation:
         luck = DEVIATIONS * math.sqrt(self._luck.variance(bests[leader]) + self._luck.variance(own.best))
         if ahead <= luck:
             return ""
+        score = self._luck.score
         return (
-            f"its best score, {100 * own.best.value:.1f}, lies {100 * ahead:.1f} points below that of {leader}, and "
-            f"luck explains up to {100 * luck:.1f}"
+            f"its best score, {score.label} {score.text(own.best.value)}, lies {score.distance(ahead)} below that of "
+            f"{leader}, and luck explains up to {score.digits(luck)}"
         )
 
 

@@ -21,6 +21,7 @@ from search.study.one_architecture import OneArchitectureSampler, OwnTrials
 from search.study.samplers import SAMPLERS, make_sampler, suggest
 from search.study.search import Search
 from search.study.storage import open_study
+from ser_core.named_scores import SCORES
 from ser_core.training.report import EpochReport
 from spaces.knobs import Choice, Float, Int, Space, Value
 from spaces.several import ARCHITECTURE, choice_of, joined
@@ -112,8 +113,8 @@ def test_one_that_cannot_win_is_given_up_and_the_other_has_the_rest(tmp_path: Pa
     lines: list[str] = []
     records = search(tmp_path, unequal, log=lines.append, workers=1)
     assert counts(records) == {"cheap": LEAST_TRIALS, "dear": 30 - LEAST_TRIALS}
-    assert lines[0].startswith("No more trials of cheap: its best score, 2")
-    assert "points below that of dear, and luck explains up to" in lines[0]
+    assert lines[0].startswith("No more trials of cheap: its best score, UAR 2")
+    assert " points below that of dear, and luck explains up to" in lines[0]
 
 
 def test_one_whose_trials_all_fail_is_given_up_before_the_search_stops_itself(tmp_path: Path) -> None:
@@ -147,6 +148,19 @@ def test_luck_shrinks_with_clips_and_folds_and_so_does_the_lead_that_decides() -
     assert contenders(trials[1:], Luck(clips=2000)) == "cheap"  # too few trials to be given up
     of_two_folds = trial(0, "cheap", 0.5, epochs=18, scoring=Scoring("best", 9))
     assert LUCK.variance(of_two_folds) == pytest.approx(LUCK.variance(trials[0]) / 2)
+
+
+def test_luck_is_that_of_the_objective() -> None:
+    """A concordance of 0.5 over 200 clips has the variance (1 - 0.25)^2 / 200, one of -0.5 as well."""
+    rated = Luck(clips=200, score=SCORES["ccc"])
+    expected = pytest.approx(0.02**2 + 0.75**2 / 200)
+    assert rated.variance(trial(0, "cheap", 0.5)) == rated.variance(trial(0, "cheap", -0.5)) == expected
+    assert LUCK.variance(trial(0, "cheap", 0.5)) == pytest.approx(0.02**2 + 0.25 / 200)
+    trials = [trial(number, "cheap", 0.1) for number in range(LEAST_TRIALS)] + [trial(99, "dear", 0.8, epochs=9)]
+    told: list[str] = []
+    Allocation(("cheap", "dear"), (), {each.number: each for each in trials}, rated, told.append).next(limit=1000)
+    (line,) = told
+    assert "its best score, CCC 0.100, lies 0.700 below that of dear, and luck explains up to 0.15" in line
 
 
 def test_trials_at_work_count_with_what_the_ended_ones_took() -> None:
