@@ -38,6 +38,11 @@ class Score:
     # -- in sentences and tables --------------------------------------------------------------------------------------
 
     @property
+    def both_names(self) -> str:
+        """The label; accuracy goes by both of its names."""
+        return "accuracy (WAR)" if self.name == "war" else self.label
+
+    @property
     def unit(self) -> str:
         """What follows a number: " %", or nothing."""
         return " %" if self.percent else ""
@@ -139,7 +144,11 @@ DIMENSION_SCORES = ("ccc", "pearson", "rmse")
 VOTE_SCORES = (*CLASS_SCORES, "js_divergence")
 """Of predicted votes: of the class with the most of them, and of the whole distribution."""
 
-OBJECTIVES = (*CLASS_SCORES, "ccc")
-"""What a search may maximise."""
+CLASS_OBJECTIVES = CLASS_SCORES
+"""What a search may maximise of predicted classes and votes, the usual one first."""
+RATING_OBJECTIVES = ("ccc",)
+"""Of predicted ratings."""
+OBJECTIVES = (*CLASS_OBJECTIVES, *RATING_OBJECTIVES)
+"""Of anything."""
 EARLIER_OBJECTIVE = "uar"
 """Of runs whose plan names none: early versions knew no other."""

@@ -18,7 +18,15 @@ import numpy as np
 
 from ser_core.metrics.agreement import AGREEMENT, MOMENTS, moments
 from ser_core.metrics.scores import macro_f1, mean_of_defined, uar, war
-from ser_core.named_scores import CLASS_SCORES, DIMENSION_SCORES, SCORES, VOTE_SCORES, Score
+from ser_core.named_scores import (
+    CLASS_OBJECTIVES,
+    CLASS_SCORES,
+    DIMENSION_SCORES,
+    RATING_OBJECTIVES,
+    SCORES,
+    VOTE_SCORES,
+    Score,
+)
 from ser_core.settings import ConfigError
 
 EMOTION, VOTES, DIMENSIONS = "emotion", "votes", "dimensions"
@@ -210,7 +218,7 @@ def check_objective(kind: str, objective: str) -> None:
 
 def objectives_of(kind: str) -> tuple[str, ...]:
     """What can be maximised of a kind of target, its usual objective first."""
-    return ("ccc",) if kind == DIMENSIONS else CLASS_SCORES
+    return RATING_OBJECTIVES if kind == DIMENSIONS else CLASS_OBJECTIVES
 
 
 def kind_of(target: str) -> str:

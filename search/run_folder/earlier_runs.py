@@ -84,11 +84,6 @@ class Start:
     test_clips: int = 0
     test_speakers: Sequence[str] = ()
 
-    @property
-    def heard_test(self) -> bool:
-        """True where it has seen what tests this run."""
-        return bool(self.test_clips or self.test_speakers)
-
     def speakers_among(self, corpus: str, speakers: Iterable[str]) -> list[str]:
         """Those of the speakers of a corpus whom it has seen."""
         seen = {_with_corpus(each.corpus, speaker) for each in self.seen for speaker in each.speakers}

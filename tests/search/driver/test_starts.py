@@ -62,7 +62,7 @@ def test_a_run_takes_architecture_and_features_from_its_start_and_searches_the_r
     assert {"model.dropout", "optim.learning_rate"} <= set(plan.space)
     assert plan.start is not None
     assert plan.start.clips_known
-    assert not plan.start.heard_test
+    assert (plan.start.test_clips, list(plan.start.test_speakers)) == (0, [])
     result = json.loads((second[0] / "result.json").read_text())
     assert result["start"]["source"] == str(model_of(first))
     assert HEARD not in second[1]
