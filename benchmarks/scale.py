@@ -91,7 +91,7 @@ def table_of(title: str, rows: Sequence[RealRow] | Sequence[SimulatedRow] | Sequ
     for name in asdict(rows[0]):
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        table.add_row(*(f"{value:,.3g}" if isinstance(value, float) else f"{value}" for value in asdict(row).values()))
+        table.add_row(*map(cell, asdict(row).values()))
     return table
 
 

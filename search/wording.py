@@ -44,11 +44,6 @@ def points(share: float | None) -> str:
     return f"{100 * share:.1f}" if is_number(share) else NONE
 
 
-def signed_points(difference: float | None) -> str:
-    """0.021 -> "+2.1"; `NONE` where there is no number."""
-    return f"{100 * difference:+.1f}" if is_number(difference) else NONE
-
-
 def percent(share: float | None) -> str:
     """0.6834 -> "68.3 %"; `NONE` where there is no number."""
     return f"{100 * share:.1f} %" if is_number(share) else NONE

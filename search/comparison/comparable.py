@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from search.run_folder.architectures import model_text
 from search.run_folder.caveat_facts import facts_of_run
 from search.run_folder.paths import PLAN_FILE, runs_below
 from search.run_folder.run_view import RunView, read_run
-from search.wording import caveats_of_several, count
+from search.run_folder.start_text import start_sentences
+from search.wording import SYNTHETIC, TRANSDUCTIVE, caveats_of_several, count
 
 
 def runs_in(folders: Sequence[Path]) -> dict[str, list[Path]]:
@@ -141,6 +143,43 @@ def sentence(name: str, values: Mapping[str, Sequence[str]]) -> str:
     """One of `differences` in words."""
     parts = "; ".join(f"{value} in {', '.join(names)}" for value, names in values.items())
     return f"{name[0].upper()}{name[1:]}: {parts}."
+
+
+def evaluation_banners(document: Mapping[str, Any]) -> tuple[Banner, ...]:
+    """What readers of an evaluation, `evaluation.json`, must not overlook."""
+    data, shared, start = document["data"], document["shared_speakers"], document["start"]
+    rules = [
+        (data["synthetic"], Banner(SYNTHETIC.title, SYNTHETIC.long)),
+        (document["transductive"], Banner(TRANSDUCTIVE.title, TRANSDUCTIVE.long)),
+        (
+            bool(shared),
+            Banner(
+                "Not speaker-independent.",
+                f"The model, or one that it began with, was trained or tuned on other clips of {', '.join(shared)}.",
+            ),
+        ),
+        (bool(start), Banner("Begun with another model.", start_sentences(start))),
+        (
+            not document["training_clips_known"],
+            Banner(
+                "Training clips unknown.",
+                "This model, or one that it began with, does not say what it was trained on, as an earlier version "
+                "left it; whether clips of this data are among them cannot be told.",
+            ),
+        ),
+        (
+            data["trained_on_left_out"] > 0,
+            Banner("Left out:", f"{count(data['trained_on_left_out'], 'clip')} that the model was trained on."),
+        ),
+        (
+            document["evaluations"] > 1,
+            Banner(
+                f"Evaluated on these clips {document['evaluations']} times;",
+                "scores are too high where a choice followed a look at them.",
+            ),
+        ),
+    ]
+    return tuple(banner for holds, banner in rules if holds)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from search.pages.folds_page import write_protocol_page
 from search.pages.write import write_comparison
 from search.run_folder.paths import COMPARISON_FILE, LEADERBOARD_FILE, PROTOCOL_FILE, PROTOCOL_PAGE_FILE, RESULT_FILE
 from search.run_folder.run_score import run_score, scores_of_result
-from search.terminal.leaderboard_table import _say, print_ensemble, print_leaderboard
-from search.terminal.printing import plain
+from search.terminal.leaderboard_table import print_ensemble, print_leaderboard
+from search.terminal.printing import plain, print_as_is
 from search.wording import TRANSDUCTIVE, TUNED_ON_TEST_SPEAKERS, count, interval, spread
 from ser_core.config import ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
@@ -44,7 +44,7 @@ def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], consol
         comparisons = conclude(folder, whole, reasons, console).comparisons
     if document is not None:
         page = write_protocol_page(folder / PROTOCOL_PAGE_FILE, whole, document, comparisons)
-        console.print(f"  {page.resolve()}", soft_wrap=True, highlight=False)
+        print_as_is(f"  {page.resolve()}", console)
     if len(whole) > 1:
         _ensemble(folder, whole, console)
 
@@ -104,7 +104,7 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
         if not batch.search_per_fold:
             why = "was searched on one fold, whose training speakers test in others; --search-per-fold avoids that"
         console.print(f"[yellow]{TUNED_ON_TEST_SPEAKERS} The configuration of {model} {why}.[/]")
-    console.print(f"  {(folder / PROTOCOL_FILE).resolve()}", soft_wrap=True, highlight=False)
+    print_as_is(f"  {(folder / PROTOCOL_FILE).resolve()}", console)
     return document
 
 
@@ -121,7 +121,7 @@ def _ensemble(folder: Path, runs: Mapping[str, list[Path]], console: Console) ->
     members = model_weights(folder, {name: own[0] for name, own in runs.items()}, ensemble.weights) if one_fold else {}
     write_json(folder / ENSEMBLE_FILE, {**ensemble_document(members), **numbers})
     print_ensemble(numbers, console)
-    console.print(f"  {(folder / ENSEMBLE_FILE).resolve()}", soft_wrap=True, highlight=False)
+    print_as_is(f"  {(folder / ENSEMBLE_FILE).resolve()}", console)
 
 
 def model_weights(folder: Path, runs: Mapping[str, Path], weights: Mapping[str, float]) -> dict[str, float]:
@@ -154,5 +154,5 @@ def conclude(
     if len(folders) == len(runs) > 1:
         paths.append(write_comparison(parent / COMPARISON_FILE, folders))
     for path in paths:
-        _say(console, f"  {path.resolve()}")
+        print_as_is(f"  {path.resolve()}", console)
     return board

@@ -48,7 +48,7 @@ class Options:
     model: str | None = option(
         Kind.PLAN,
         SEARCH,
-        f"{', '.join(architectures())}; several with commas between, or {ALL}: one after another. {SEVERAL}: one "
+        f"{', '.join(architectures())}; several with commas between, or {ALL}: side by side. {SEVERAL}: one "
         f"search that chooses among those trained from scratch, {SEVERAL}:mlp,cnn_lstm among these.",
         known=(*architectures(), SEVERAL),
         own=True,

@@ -25,7 +25,7 @@ from search.run_folder.architectures import spaces_of
 from search.run_folder.paths import BATCH_FILE, RESULT_FILE
 from search.run_folder.plan import SearchPlan
 from search.study.storage import absolute_storage, check_place
-from search.terminal.printing import plain, print_plan, print_result, print_warm_start, print_warnings
+from search.terminal.printing import print_as_is, print_plan, print_result, print_warm_start, print_warnings
 from search.wording import resume_command
 from ser_core.architectures import default_config
 from ser_core.config import ConfigError, setting_help
@@ -82,10 +82,10 @@ def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -
         try:
             problems = run_together(due, folder, tune_one, console, after_each=lambda: write_so_far(batch, folder))
         except Interrupted:
-            say(console, f"Stopped; everything is kept. Go on with:\n  {plain(resume_command(folder))}")
+            print_as_is(f"Stopped; everything is kept. Go on with:\n  {resume_command(folder)}", console)
             raise
     for name, problem in problems.items():
-        say(console, f"[bold red]not run: {name}[/] ({plain(explained(problem).splitlines()[0])})")
+        print_as_is(f"not run: {name} ({explained(problem).splitlines()[0]})", console, style="bold red")
     if not options.dry_run:
         sum_up(batch, folder, problems, console)
     return not problems
@@ -95,7 +95,7 @@ def _shown(due: Sequence[tuple[Member, Options]], console: Console) -> dict[str,
     """A dry run of each, one after another -> what is wrong with some of them, by folder."""
     problems: dict[str, Exception] = {}
     for member, options in due:
-        say(console, f"[bold]{plain(options.run_dir or options.resume)}[/]")
+        print_as_is(options.run_dir or options.resume, console, style="bold")
         try:
             tune_one(options, console)
         except USER_ERRORS as error:
@@ -159,7 +159,7 @@ def tune_one(options: Options, console: Console, means: Means | None = None) -> 
             )
     except Interrupted:
         if means is None:
-            say(console, f"Stopped; everything is kept. Go on with:\n  {plain(resume_command(folder))}")
+            print_as_is(f"Stopped; everything is kept. Go on with:\n  {resume_command(folder)}", console)
         raise
     print_result(result, folder, console)
     return folder
@@ -185,8 +185,3 @@ def _kept(folder: Path) -> Iterator[None]:
     except OSError as error:
         error.add_note(advice)
         raise
-
-
-def say(console: Console, text: str) -> None:
-    """Print as it is: no wrapping, so that paths and commands can be copied, and no colouring of numbers."""
-    console.print(text, highlight=False, soft_wrap=True)

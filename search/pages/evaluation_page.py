@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.comparison.comparable import Banner
+from search.comparison.comparable import evaluation_banners
 from search.pages.comparison_head import ComparisonHead
 from search.pages.html import build_tested
 from search.run_folder.run_score import headline_of, run_score, scores_of_result
-from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences
-from search.wording import SYNTHETIC, TRANSDUCTIVE, count, interval
+from search.wording import count, interval
 from ser_core.whole_file import defined, write_whole
 
 
@@ -26,51 +25,13 @@ def write_evaluation_page(path: Path, document: Mapping[str, Any]) -> Path:
     return write_whole(path, build_tested(_head(document), document))
 
 
-def evaluation_banners(document: Mapping[str, Any]) -> tuple[Banner, ...]:
-    """What readers of the scores must not overlook."""
-    data, shared, start = document["data"], document["shared_speakers"], document["start"]
-    rules = [
-        (data["synthetic"], Banner(SYNTHETIC.title, SYNTHETIC.long)),
-        (document["transductive"], Banner(TRANSDUCTIVE.title, TRANSDUCTIVE.long)),
-        (
-            bool(shared),
-            Banner(
-                "Not speaker-independent.",
-                f"The model, or one that it began with, was trained or tuned on other clips of {', '.join(shared)}.",
-            ),
-        ),
-        (bool(start), Banner("Begun with another model.", start_sentences(start))),
-        (
-            not document["training_clips_known"],
-            Banner(
-                "Training clips unknown.",
-                "This model, or one that it began with, does not say what it was trained on, as an earlier version "
-                "left it; whether clips of this data are among them cannot be told.",
-            ),
-        ),
-        (
-            data["trained_on_left_out"] > 0,
-            Banner("Left out:", f"{count(data['trained_on_left_out'], 'clip')} that the model was trained on."),
-        ),
-        (
-            document["evaluations"] > 1,
-            Banner(
-                "Evaluated before.",
-                f"This model was evaluated on these clips {document['evaluations']} times; scores are too high where a "
-                f"choice followed a look at them.",
-            ),
-        ),
-    ]
-    return tuple(banner for holds, banner in rules if holds)
-
-
 def score_rows(document: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     """Score, value, interval over speakers, single models."""
     test = document["test"]
     found = [(score, run_score(test, score.name)) for score in scores_of_result(document)]
     return tuple(
         (
-            "accuracy (WAR)" if score.name == "war" else score.label,
+            score.both_names,
             score.text(own.value),
             interval(own.interval, speakers=test["speakers"], score=score),
             own.single or "–",

@@ -117,11 +117,10 @@ def _score_tiles(run: RunView) -> tuple[Tile, ...]:
     if (words := interval(headline.interval, speakers=test["speakers"], score=score)) != NONE:
         note = f"{'' if words.startswith('no ') else '95 % interval '}{words}; {note}"
     beside = f"{third.label} {third.text(run_score(test, third.name).value)}"
-    name = "accuracy (WAR)" if second.name == "war" else second.label
     found = validation_score(search, score)
     return (
         Tile(f"Test {score.label}", score.text(headline.value), note),
-        Tile(f"Test {name}", second.text(run_score(test, second.name).value), beside),
+        Tile(f"Test {second.both_names}", second.text(run_score(test, second.name).value), beside),
         *_tuning_tile(run.result),
         Tile("Best search score", score.text(found), f"validation {score.label} of trial {search['trial']}"),
     )

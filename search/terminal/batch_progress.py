@@ -18,7 +18,7 @@ from search.run_folder.architectures import trial_epochs
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
 from search.terminal.progress import FRAME_SECONDS, FRAME_SHARE, LINE_SECONDS, Progress, clock_text
-from search.wording import NONE, count, percent, printable
+from search.wording import NONE, count, printable
 
 MOST_LINES = 40
 """Runs in the table: those at work, then those that ended last."""
@@ -50,7 +50,7 @@ class BatchProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._draw()
+            self._draw(self._live)
             self._live.stop()
 
     def of(self, name: str, plan: SearchPlan, records: RunRecords) -> Progress:
@@ -69,7 +69,7 @@ class BatchProgress:
                 self.console.print(Text(f"{name} {line}"), soft_wrap=True)
                 return LINE_SECONDS * len(self._rows)
             if self.clock() >= self._due:
-                self._draw()
+                self._draw(self._live)
             return FRAME_SECONDS
 
     def ended(self, name: str, how: str) -> None:
@@ -80,12 +80,11 @@ class BatchProgress:
             if self._live is None:
                 self.console.print(Text(f"{name} {self._ended[name]} | {self._total()}"), soft_wrap=True)
             else:
-                self._draw()
+                self._draw(self._live)
 
-    def _draw(self) -> None:
-        assert self._live is not None
+    def _draw(self, live: Live) -> None:
         began = self.clock()
-        self._live.update(self._panel(), refresh=True)
+        live.update(self._panel(), refresh=True)
         self._due = began + max(FRAME_SECONDS, (self.clock() - began) / FRAME_SHARE)
 
     def _panel(self) -> Panel:
@@ -126,6 +125,6 @@ class _OneOfMany(Progress):
         return (
             str(self._stage),
             f"{counted.ended} of {self._plan.limits.trials}",
-            NONE if best is None else percent(best.value),
+            NONE if best is None else self._plan.headline.text(best.value),
             NONE if left is None else clock_text(left),
         )

@@ -9,35 +9,30 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from search.comparison.comparable import evaluation_banners
 from search.run_folder.paths import EVALUATION_FILE, EVALUATION_PAGE_FILE
 from search.run_folder.run_score import headline_of, run_score, scores_of_result
-from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences
-from search.terminal.printing import dimension_lines, plain, score_name
+from search.terminal.printing import dimension_lines, plain, print_as_is
 from search.wording import count, interval
 from ser_core.whole_file import defined
 
 
 def print_evaluation(document: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """The scores with their intervals, the worst group of every column, and where everything lies."""
+    """The scores with their intervals, the worst groups, what readers must not overlook, and where everything lies."""
     test = defined(document["test"])
     title = f"{document['data']['corpus']}: {count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}"
     table = Table("", "Value", "95 % interval over speakers", title=plain(title), title_justify="left")
     for score in scores_of_result(document):
         own = run_score(test, score.name)
         bounds = interval(own.interval, speakers=test["speakers"], score=score)
-        table.add_row(score_name(score), score.text(own.value), bounds)
+        table.add_row(score.both_names, score.text(own.value), bounds)
     console.print(table)
     for line in dimension_lines({**document, "test": test}):
         console.print(plain(line), highlight=False)
     for sentence in group_sentences(test, headline_of(document)):
         console.print(plain(sentence), highlight=False)
-    if began := start_sentences(document["start"]):
-        console.print(plain(began), highlight=False)
-    if document["shared_speakers"]:
-        names = ", ".join(document["shared_speakers"])
-        console.print(f"[yellow]{plain(f'Heard in training, of the model or one that it began with: {names}.')}[/]")
-    if document["evaluations"] > 1:
-        console.print(f"[yellow]Evaluated on these clips {document['evaluations']} times.[/]")
+    for banner in evaluation_banners(document):
+        console.print(f"[yellow]{plain(f'{banner.word} {banner.text}')}[/]", highlight=False)
     for file in (EVALUATION_PAGE_FILE, EVALUATION_FILE):
-        console.print(f"  {(folder / file).resolve()}", soft_wrap=True, highlight=False)
+        print_as_is(f"  {(folder / file).resolve()}", console)

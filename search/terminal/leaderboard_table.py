@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from search.comparison.leaderboard import Leaderboard
-from search.terminal.printing import score_name
+from search.terminal.printing import print_as_is
 from search.wording import count, interval, printable, spread
 from ser_core.metrics.paired import Comparison, verdict
 from ser_core.named_scores import SCORES
@@ -24,7 +24,7 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     title = f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}, split {split}"
     score, second = board.headline, board.second
     table = Table(
-        "", Column("Run", overflow="fold"), score.label, "95 % interval over speakers", score_name(second).capitalize(),
+        "", Column("Run", overflow="fold"), score.label, "95 % interval over speakers", second.both_names.capitalize(),
         f"Single model, {score.label}",
         title=escape(printable(title)), title_justify="left",
     )  # fmt: skip
@@ -36,13 +36,13 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
         table.add_row(str(rank), escape(printable(entry.name)), *scores)
     console.print(table)
     for each in board.comparisons:
-        _say(console, "; ".join(filter(None, (verdict(each), _mcnemar(each)))))
+        print_as_is("; ".join(filter(None, (verdict(each), _mcnemar(each)))), console)
     if board.comparisons:
         exact = " McNemar's test treats the clips of a speaker as independent and decides nothing."
-        _say(
-            console,
+        print_as_is(
             f"p: difference in {score.label} over speakers, corrected for {count(len(board.comparisons), 'pair')} "
             f"(Holm).{exact if board.comparisons[0].mcnemar is not None else ''}",
+            console,
         )
 
 
@@ -52,10 +52,10 @@ def print_ensemble(numbers: Mapping[str, Any], console: Console) -> None:
     first, second = (SCORES[name] for name in numbers["leading"][:2])
     test = numbers["test"]
     bounds = interval(test[first.name]["interval"], speakers=test["speakers"], score=first)
-    _say(
-        console,
+    print_as_is(
         f"Ensemble ({shares}; weights from validation clips): {first.label} {first.text(test[first.name]['value'])}, "
-        f"95 % interval {bounds}, {score_name(second)} {second.text(test[second.name]['value'])}",
+        f"95 % interval {bounds}, {second.both_names} {second.text(test[second.name]['value'])}",
+        console,
     )
 
 
@@ -64,8 +64,3 @@ def _mcnemar(each: Comparison) -> str:
     if test is None:
         return ""
     return f"McNemar {test.only_first} to {count(test.only_second, 'clip')}, p = {each.mcnemar_p_holm:.2g}"
-
-
-def _say(console: Console, text: str) -> None:
-    """Print as it is: no wrapping, so that paths can be copied, no markup, and no colouring of numbers."""
-    console.print(printable(text), highlight=False, soft_wrap=True, markup=False)

@@ -21,13 +21,17 @@ from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import group_sentences, tuning_sentence
 from search.wording import caveats, count, duration, interval, printable, tags
 from ser_core.clips import Manifest
-from ser_core.named_scores import Score
 from ser_core.targets import DIMENSIONS, kind_of
 
 
 def plain(text: object) -> str:
     """Text for a rich console: nothing in it is markup, or a control sequence of the terminal."""
     return escape(printable(text))
+
+
+def print_as_is(text: object, console: Console, *, style: str = "") -> None:
+    """Print without wrapping, so that paths and commands can be copied, and without markup or coloured numbers."""
+    console.print(printable(text), style=style, soft_wrap=True, markup=False, highlight=False)
 
 
 def print_warnings(plan: SearchPlan, console: Console) -> None:
@@ -49,17 +53,17 @@ def print_warm_start(plan: SearchPlan, console: Console) -> None:
     warm = plan.warm_start
     if plan.start is not None:
         text = start_sentences(asdict(plan.start), plan.corpus.classes)
-        console.print(plain(text), soft_wrap=True, highlight=False)
+        print_as_is(text, console)
     if warm is None:
         return
     if warm.alone:
-        console.print(plain(f"Nothing is searched: the configuration is the winner of {warm.source}"), soft_wrap=True)
+        print_as_is(f"Nothing is searched: the configuration is the winner of {warm.source}", console)
         return
     found, room = len(warm.configurations), max(0, plan.limits.trials - len(plan.first))
     when = "after the model's recipes" if plan.first else "first"
     less = f"; --trials {plan.limits.trials} leaves room for {room} of them" if room < found else ""
     for line in (f"Warm start from {warm.source}: {found} of its best configurations tried {when}{less}", *warm.notes):
-        console.print(plain(line), soft_wrap=True, highlight=False)
+        print_as_is(line, console)
 
 
 def print_plan(
@@ -158,11 +162,6 @@ def knob_text(knob: Mapping[str, Any]) -> str:
     return text if when is None else f"{text}; if {when['name']} is {' or '.join(map(str, when['values']))}"
 
 
-def score_name(score: Score) -> str:
-    """A score in a table: accuracy goes by both of its names."""
-    return "accuracy (WAR)" if score.name == "war" else score.label
-
-
 def dimension_lines(result: Mapping[str, Any]) -> list[str]:
     """The scores of each dimension of the default model, a line each; none where classes are predicted."""
     lines = []
@@ -191,7 +190,7 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
     )
     for score, own in scores.items():
         bounds = interval(own.interval, speakers=test["speakers"], score=score)
-        table.add_row(score_name(score), score.text(own.value), bounds, *([own.single] if own.single else []))
+        table.add_row(score.both_names, score.text(own.value), bounds, *([own.single] if own.single else []))
     console.print(table)
     for line in dimension_lines(result):
         console.print(plain(line), highlight=False)
@@ -206,4 +205,4 @@ def print_result(result: Mapping[str, Any], folder: Path, console: Console) -> N
         f"{duration(search['wall_seconds'])}"
     )
     for name in (DASHBOARD_FILE, RESULT_FILE, FINAL_FOLDER):
-        console.print(f"  {(folder / name).resolve()}", soft_wrap=True, highlight=False)
+        print_as_is(f"  {(folder / name).resolve()}", console)

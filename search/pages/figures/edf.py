@@ -105,7 +105,7 @@ def _score(info: EdfInfo) -> Score:
 def figure(info: EdfInfo, *, narrow: bool = False) -> go.Figure:
     """A step line per run."""
     score = _score(info)
-    title = f"best validation {score.axis}"
+    title = f"validation {score.axis}"
     drawn = blank(height=320 if narrow else 380, narrow=narrow, x=title, y="share of trials, %")
     for place, run in enumerate(info.runs):
         colour, dash = STROKES[place % len(STROKES)]

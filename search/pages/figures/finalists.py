@@ -127,7 +127,7 @@ def _label(finalist: Finalist, *, won: bool) -> str:
 def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
     """A row per finalist: small circles are seeds, the diamond their mean, the hollow square the search score."""
     height = max(120 + 46 * len(info.finalists), 0 if narrow else 360)
-    drawn = blank(height=height, narrow=narrow, x=f"best validation {info.score.axis}")
+    drawn = blank(height=height, narrow=narrow, x=f"validation {info.score.axis}")
     rows = [_label(finalist, won=finalist.trial == info.winner) for finalist in info.finalists]
     marks = (
         ("score in the search", MUTED, "square-open", 11, [((0, f.searched),) for f in info.finalists]),

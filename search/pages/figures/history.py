@@ -105,7 +105,7 @@ def figure(info: HistoryInfo, *, narrow: bool = False) -> go.Figure:
     Diamonds are configurations of an earlier study.
     """
     score = info.score
-    drawn = blank(height=340 if narrow else 420, narrow=narrow, x="trial number", y=f"best validation {score.axis}")
+    drawn = blank(height=340 if narrow else 420, narrow=narrow, x="trial number", y=f"validation {score.axis}")
     for state, fate in FATES.items():
         points = [point for point in info.points if point.state is state]
         if points:

@@ -76,8 +76,9 @@ def test_scores_are_those_of_the_model_on_every_clip(models: Path, data: Path, c
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert "<h1>A model of toy on other</h1>" in page
     assert "Training clips unknown." in page  # as an earlier version left it
+    assert "Training clips unknown." in done.output
     again = evaluate(models, "--data", data, "--cache-dir", cache, "--out", tmp_path / "again")
-    assert "Evaluated on these clips 2 times" in again.output
+    assert "Evaluated on these clips 2 times; scores are too high" in again.output
     assert len((models / "evaluations.jsonl").read_text().splitlines()) == 2
     refused = evaluate(models, "--data", data, "--cache-dir", cache, "--out", tmp_path / "out")
     assert refused.exit_code == 2

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from search.run_folder.architectures import scorings
 from search.run_folder.records import TrialState
 from search.run_folder.records_writer import RecordWriter
 from search.terminal.batch_progress import BatchProgress
@@ -82,3 +84,15 @@ def test_without_a_terminal_lines_carry_the_name_of_their_run_and_come_the_more_
     assert lines[2] == "fold-1: a word"
     assert len(lines) > before
     assert "\x1b" not in out.getvalue()
+
+
+def test_the_best_score_is_written_as_the_objective_has_it(tmp_path: Path) -> None:
+    """A concordance is no share: 0.614, and not 61.4 %."""
+    plan = replace(plan_with(), target="arousal", objective="ccc")
+    writer = RecordWriter(tmp_path / "records.jsonl", scoring=scorings(plan))
+    view, _, out = view_of("fold-1", terminal=True)
+    with view, view.of("fold-1", plan, writer.records) as one:
+        writer.trial_started(0, {}, "sampler")
+        writer.epochs(0, [EpochReport.of_score(1, 0.614, objective="ccc")], worker="n/1", setup_seconds=0.0)
+        one.phase(Stage.SEARCH)
+    assert re.search(r"fold-1 +search +0 of 4 +0\.614", out.getvalue())
