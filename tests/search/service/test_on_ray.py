@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import ray
 from pydantic import ValidationError
 from ray.exceptions import RayActorError
 from websockets.sync.client import connect
@@ -25,7 +26,6 @@ from ser_core.predict import speech_probabilities
 from tests.search.service.running import FINISHED, RATE_HZ, listening, speech
 from tests.search.service.test_app import audio, read
 
-ray = pytest.importorskip("ray")
 serve = pytest.importorskip("ray.serve", reason="the extra ray-serve is not installed")
 
 from search.service.on_ray import TRIES, Settings, _Replicas, app  # noqa: E402 (needs ray.serve)

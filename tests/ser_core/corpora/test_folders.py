@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas
 import pytest
 
 from ser_core.clips import CorpusError, Manifest
@@ -104,7 +105,6 @@ def test_one_metadata_file_for_all_names_files_below_it(tmp_path: Path, write_au
 def audformat_root(tmp_path: Path, write_audio) -> Path:
     """A database of two splits: files of one table, segments of another, genders in the scheme of the speakers."""
     audformat = pytest.importorskip("audformat")
-    pandas = pytest.importorskip("pandas")
     root = tmp_path / "database"
     for name in ("a.wav", "b.wav", "c.wav"):
         write_audio(root / "audio" / name)
