@@ -3,6 +3,8 @@
 #   docker build --tag ser-search .                                           # in this folder
 #   docker run --rm --init --gpus all --shm-size 8g --volume "$PWD/runs:/home/ser/runs" ser-search \
 #     ser search --model mlp --data ravdess                                   # --gpus all where there is one
+#   docker run --rm --init --publish 127.0.0.1:8080:8080 --volume "$PWD/runs:/home/ser/runs" ser-search \
+#     ser serve runs/NAME --host 0.0.0.0
 #   docker build --build-arg EXTRAS=onnx,cluster --tag ser-search .           # other extras of pyproject.toml
 #
 # docs/clusters.md says how clusters use it. GPUs need the driver and NVIDIA's container toolkit on the host; CUDA comes
@@ -21,7 +23,7 @@ ENV PYTHONUNBUFFERED=1 \
   NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 # What the project depends on, several GB that change seldom, is a layer by itself: an installation without any code.
-ARG EXTRAS=dashboard,finetune,onnx,postgres
+ARG EXTRAS=dashboard,finetune,onnx,postgres,ray-serve
 WORKDIR /opt/ser-search
 COPY pyproject.toml README.md LICENSE ./
 # pyproject.toml pins what has to be pinned.

@@ -44,6 +44,8 @@ def test_it_names_extras_and_a_python_that_the_project_has() -> None:
     own = dict(instructions())
     extras = own["ARG"].removeprefix("EXTRAS=").split(",")
     assert {*extras} <= {*PROJECT["project"]["optional-dependencies"]}
+    assert "ray-serve" in extras  # one process, and under Ray Serve
+    assert "ser-search[serve]" in PROJECT["project"]["optional-dependencies"]["ray-serve"]
     assert not {"opensmile", "test", "docs", "bench"} & {*extras}  # openSMILE's licence excludes commercial use
     image, _, tag = own["FROM"].partition(":")
     assert image == "python"

@@ -75,13 +75,15 @@ def test_the_projects_own_files_are_good_once_filled_in(name: str) -> None:
     assert list(checked(yaml.safe_load(filled_in(name)))) == []
 
 
-def test_the_lines_for_a_container_are_good_once_they_are_uncommented() -> None:
-    text = filled_in("aws")
-    start, end = text.index("# docker:"), text.index("auth:")
-    lines = [line.removeprefix("# ") for line in text[start:end].splitlines()]
-    text = text[:start] + "\n".join(lines) + "\n" + text[end:]
+def test_one_line_puts_every_machine_of_aws_into_the_image() -> None:
+    assert "docker" not in yaml.safe_load(filled_in("aws"))
+    unfilled = (ROOT / FILES["aws"]).read_text(encoding="utf-8").replace("# <<: *container", "<<: *container")
+    lines = list(checked(yaml.safe_load(unfilled)))
+    assert any(line.startswith("docker.image: still a placeholder: CHANGE/ser-search:") for line in lines)
+    text = filled_in("aws").replace("# <<: *container", "<<: *container")
     config = yaml.safe_load(text)
     assert config["docker"]["image"] == "registry.example/ser-search:0.1.0"
+    assert config["initialization_commands"][-1] == "sudo chmod 1777 /shared"  # or the container's user cannot write
     assert [finding.problem for finding in findings(ClusterFile(text=text, config=config, base=ROOT))] == []
 
 
