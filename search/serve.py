@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from search.driver.user_errors import USER_ERRORS
+from search.driver.user_errors import USER_ERRORS, explained
 from search.service.asked import DEFAULT_PORT, LOOPBACK, MOST_CROPS, WINDOW_MS, Asked, Engine, check_installed
 from search.service.limits import Limits
 from search.wording import printable
@@ -68,8 +68,8 @@ def command(
             limits=limits,
         )
         serve(asked, typer.echo)
-    except USER_ERRORS as error:
-        typer.echo(printable(f"error: {error}"), err=True)
+    except (*USER_ERRORS, OSError) as error:
+        typer.echo(f"error: {printable(explained(error))}", err=True)
         raise typer.Exit(2) from None
 
 

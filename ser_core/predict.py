@@ -21,11 +21,12 @@ import typer
 
 from ser_core.artifact import ArtifactError, Predictor
 from ser_core.ensemble import EnsemblePredictor, load_predictor, models_of
-from ser_core.features.audio import MIN_SECONDS, AudioError, read_audio, resampled
+from ser_core.features.audio import AudioError, read_audio, resampled
 from ser_core.hub import HubError
+from ser_core.last_seconds import LastSeconds
 from ser_core.modules.pretrained import PretrainedError
 from ser_core.printer import Form, Printer
-from ser_core.windows import is_silent, windowed_probabilities
+from ser_core.windows import windowed_probabilities
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf"}
 """What is looked for in a folder; a file that is named itself may have any."""
@@ -108,15 +109,12 @@ def predict_stream(
     Yields:
         The time from having a block to having printed its prediction, s.
     """
-    length, heard, window = round(predictor.clip_seconds * rate_hz), 0, np.empty(0, dtype=np.float32)
+    stream = LastSeconds(predictor.clip_seconds, rate_hz)
     for block in blocks:
         began = time.perf_counter()
-        heard += len(block)
-        window = np.concatenate([window, block])[-length:]
-        probabilities = None
-        if len(window) >= MIN_SECONDS * rate_hz and not is_silent(window):
-            probabilities = predictor.probabilities(resampled(window, rate_hz, predictor.sample_rate_hz))
-        printer(round(heard / rate_hz, 3), probabilities)
+        window = stream.after(block)
+        own = None if window is None else resampled(window, rate_hz, predictor.sample_rate_hz)
+        printer(stream.seconds, None if own is None else predictor.probabilities(own))
         yield time.perf_counter() - began
 
 

@@ -28,7 +28,7 @@ class Printer:
     def __init__(self, form: Form, target: Target, subject: str, out: TextIO) -> None:
         """`subject` names what is predicted: "path" of a file, "seconds" of a stream."""
         self._form, self._subject, self._out = form, subject, out
-        self._said: _Said = _Ratings(target.names) if target.kind == DIMENSIONS else _Classes(target.names)
+        self._said = said_of(target)
         self._csv = csv.writer(out, lineterminator="\n")
         if form is Form.CSV:
             self._csv.writerow([subject, *self._said.columns])
@@ -46,17 +46,26 @@ class Printer:
         self._out.flush()
 
 
-class _Said(Protocol):
+class Said(Protocol):
     """How a prediction (outputs,) is written."""
 
     @property
-    def columns(self) -> Sequence[str]: ...
+    def columns(self) -> Sequence[str]:
+        """Names of the cells of a table."""
 
-    def cells(self, told: np.ndarray) -> Sequence[str]: ...
+    def cells(self, told: np.ndarray) -> Sequence[str]:
+        """It as cells of a table."""
 
-    def text(self, told: np.ndarray) -> str: ...
+    def text(self, told: np.ndarray) -> str:
+        """It as a line for people."""
 
-    def document(self, told: np.ndarray | None) -> dict[str, Any]: ...
+    def document(self, told: np.ndarray | None) -> dict[str, Any]:
+        """It as JSON values, rounded to six digits; None for silence."""
+
+
+def said_of(target: Target) -> Said:
+    """How predictions of a target are written."""
+    return _Ratings(target.names) if target.kind == DIMENSIONS else _Classes(target.names)
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Generic, TypeVar
 
-import numpy as np
 from pydantic import BaseModel, Field
 
+from ser_core.targets import DIMENSIONS, Target
 
-class Prediction(BaseModel):
+
+class FileAnswer(BaseModel):
     """One file: a prediction, or why there is none."""
 
     file: str = Field(description="Its name, as it was sent.")
-    emotion: str | None = Field(default=None, description="The most probable one.")
-    probabilities: dict[str, float] = Field(default={}, description="Of every emotion; together 1.")
     seconds: float | None = Field(default=None, description="How much speech it holds.")
     error: str | None = Field(default=None, description="Why it could not be predicted.")
 
 
-class Predictions(BaseModel):
+class EmotionAnswer(FileAnswer):
+    """Of a model that tells emotions apart."""
+
+    emotion: str | None = Field(default=None, description="The most probable one.")
+    probabilities: dict[str, float] = Field(default={}, description="Of every emotion; together 1.")
+
+
+class RatingsAnswer(FileAnswer):
+    """Of a model that rates dimensions."""
+
+    ratings: dict[str, float] = Field(default={}, description="Of every dimension, on the scale of the training data.")
+
+
+Answer = TypeVar("Answer", bound=FileAnswer)
+
+
+class Predictions(BaseModel, Generic[Answer]):
     """An answer to /predict, a line a file in their order."""
 
-    predictions: list[Prediction]
+    predictions: list[Answer]
 
 
 class Problem(BaseModel):
@@ -37,9 +51,11 @@ class Health(BaseModel):
     status: str
 
 
-def prediction(classes: Sequence[str], probabilities: np.ndarray | None) -> dict[str, Any]:
-    """(classes,) as JSON values, rounded to six digits; None for silence."""
-    if probabilities is None:
-        return {"emotion": None, "probabilities": {}}
-    shares = {word: round(float(share), 6) for word, share in zip(classes, probabilities, strict=True)}
-    return {"emotion": classes[int(probabilities.argmax())], "probabilities": shares}
+def answer_of(target: Target) -> type[EmotionAnswer] | type[RatingsAnswer]:
+    """What is answered of a file by a model of this target."""
+    return RatingsAnswer if target.kind == DIMENSIONS else EmotionAnswer
+
+
+def answers_of(target: Target) -> type[BaseModel]:
+    """What is answered of all files of a request."""
+    return Predictions[RatingsAnswer] if target.kind == DIMENSIONS else Predictions[EmotionAnswer]

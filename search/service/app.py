@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from search.service.answers import Health, Predictions, Problem
+from search.service.answers import Health, Problem, answers_of
 from search.service.guard import Guard, check_origin, problem
 from search.service.limits import Refusal
 from search.service.page import page_files
@@ -56,7 +56,7 @@ FORM = {
 def create_app(service: Service) -> FastAPI:
     """The application."""
     # No pages of documentation: theirs fetch scripts from elsewhere.
-    about = f"Emotions in speech: {service.model.origin.name}"
+    about = f"{', '.join(service.model.target.names)} in speech: {service.model.origin.name}"
     app = FastAPI(title="ser-search", version=version("ser-search"), description=about, docs_url=None, redoc_url=None)
     _add_predictions(app, service)
     _add_operations(app, service)
@@ -68,14 +68,16 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _add_predictions(app: FastAPI, service: Service) -> None:
-    @app.post("/predict", responses={**REFUSALS, 422: {"model": Predictions}}, openapi_extra=FORM)
-    async def predict(request: Request, response: Response) -> Predictions:
-        """The emotion in each of several audio files. A file that cannot be read has `error`, and the rest goes on."""
+    answers = answers_of(service.model.target)
+
+    @app.post("/predict", response_model=answers, responses={**REFUSALS, 422: {"model": answers}}, openapi_extra=FORM)
+    async def predict(request: Request, response: Response) -> Any:
+        """What is heard in each of several audio files. One that cannot be read has `error`, and the rest goes on."""
         check_origin(request.headers)
         found = await service.answer(request)
         if all(one.error is not None for one in found):
             response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
-        return Predictions(predictions=found)
+        return {"predictions": found}
 
     @app.websocket("/stream")
     async def stream(socket: WebSocket) -> None:

@@ -29,7 +29,7 @@ class Hearing(Protocol):
     """Whoever says how speech sounds: a batcher in this process, or replicas elsewhere."""
 
     async def probabilities(self, samples: np.ndarray, *, one_crop: bool = False) -> np.ndarray:
-        """Class probabilities (classes,) of speech of any length, (samples,) float32 at the model's rate.
+        """Class probabilities, or ratings, (outputs,) of speech of any length, (samples,) float32 at the model's rate.
 
         Args:
             one_crop: it is a window of a stream, which is heard once.

@@ -20,7 +20,8 @@ from search.run_folder.run_score import headline_of, run_score
 from search.run_folder.verdict import tuning_sentence
 from search.wording import NONE, Bounds, Caveat, CaveatFacts, caveats, count, interval, times
 from ser_core.json_document import DocumentError
-from ser_core.named_scores import SCORES, UAR, Score
+from ser_core.named_scores import SCORES, Score
+from ser_core.targets import Target, headline
 
 NOT_HERE = "The folder of this model says nothing of a test."
 
@@ -54,20 +55,22 @@ class ModelFacts:
     """What the service needs to know of a model besides what it hears; travels to other processes.
 
     Attributes:
-        classes: in the order of the probabilities.
+        target: what is predicted.
+        spans: of ratings, for every dimension where nearly all of those lie that the model learnt from; else empty.
         sample_rate_hz: of the samples that it is given.
         clip_seconds: what it hears of a stream at a time, s.
         engine: what it runs in.
     """
 
-    classes: tuple[str, ...]
+    target: Target
+    spans: tuple[tuple[float, float], ...]
     sample_rate_hz: int
     clip_seconds: float
     engine: str
     origin: Origin
 
 
-def origin_of(folder: Path, architecture: str, about: Mapping[str, Any]) -> Origin:
+def origin_of(folder: Path, architecture: str, about: Mapping[str, Any], target: Target) -> Origin:
     """The past of the model, or of the ensemble, in `folder`.
 
     Args:
@@ -75,7 +78,7 @@ def origin_of(folder: Path, architecture: str, about: Mapping[str, Any]) -> Orig
     """
     found = _result_of(folder)
     if found is None:
-        return _from_model(folder, architecture, about)
+        return _from_model(folder, architecture, about, target)
     result, seed = found
     return _from_result(result, seed)
 
@@ -121,11 +124,11 @@ def _from_result(result: Mapping[str, Any], seed: int | None) -> Origin:
     )
 
 
-def _from_model(folder: Path, architecture: str, about: Mapping[str, Any]) -> Origin:
+def _from_model(folder: Path, architecture: str, about: Mapping[str, Any], target: Target) -> Origin:
     corpus = about.get("corpus")
     corpus = corpus if isinstance(corpus, dict) else {}
     independent = about.get("speaker_independent", True) is not False
-    measure, value, edges = _card_score(folder)
+    measure, value, edges = _card_score(folder, headline(target))
     return Origin(
         name=f"{architecture} on {corpus.get('name', 'a corpus that it does not name')}",
         measure=measure,
@@ -155,15 +158,15 @@ def _interval(bounds: Bounds | None, speakers: int, score: Score) -> str:
     return words if words.startswith("no ") or words == NONE else f"95 % interval over speakers: {words}"
 
 
-def _card_score(folder: Path) -> tuple[Score, str, str]:
-    """What a model is judged by, its test score and the interval, from the first score in its card.
+def _card_score(folder: Path, usual: Score) -> tuple[Score, str, str]:
+    """What a model is judged by, `usual` where it has no card, its test score and the interval: the card's first score.
 
     The cell in the column "this model" is such as "55.1 (48.0 to 61.2)".
     """
     try:
         card = (folder / CARD_FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return UAR, NONE, NONE
+        return usual, NONE, NONE
     rows = [[cell.strip() for cell in line.split("|")] for line in card.splitlines() if line.startswith("|")]
     head = next((number for number, row in enumerate(rows) if THIS_MODEL in row), len(rows))
     measures = {score.label: score for score in SCORES.values()}
@@ -173,4 +176,4 @@ def _card_score(folder: Path) -> tuple[Score, str, str]:
         if measure and found:
             edges = found[2] if found[2].startswith("no ") else f"95 % interval over speakers: {found[2]}{measure.unit}"
             return measure, f"{found[1]}{measure.unit}", edges
-    return UAR, NONE, NONE
+    return usual, NONE, NONE

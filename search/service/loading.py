@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from search.service.asked import Engine
@@ -9,8 +10,11 @@ from search.service.facts import ModelFacts, origin_of
 from ser_core.artifact import ArtifactError, Predictor
 from ser_core.batches import BatchModel, batch_model, onnx_batch_model
 from ser_core.ensemble import EnsemblePredictor, load_predictor, models_of
+from ser_core.outputs import Rescaled
 from ser_core.predict import check_device
-from ser_core.targets import DIMENSIONS
+
+SPAN_DEVIATIONS = 2.5
+"""Of ratings, on either side of their mean: where 99 of 100 lie if they are normal."""
 
 
 def load_service_model(folder: Path, engine: Engine, device: str, scratch: Path) -> tuple[BatchModel, ModelFacts]:
@@ -29,10 +33,6 @@ def load_service_model(folder: Path, engine: Engine, device: str, scratch: Path)
     check_device(device)
     models = models_of(folder)
     predictor = load_predictor(models, device=device)
-    if predictor.target.kind == DIMENSIONS:
-        raise ArtifactError(
-            f"this model rates {', '.join(predictor.target.names)}, and the service tells emotions: use ser predict"
-        )
     if predictor.transductive:
         raise ArtifactError(
             "this model normalises by all clips of a speaker, and who sends a clip is not known: train with "
@@ -40,15 +40,27 @@ def load_service_model(folder: Path, engine: Engine, device: str, scratch: Path)
         )
     model = batch_model(predictor) if engine is Engine.TORCH else onnx_batch_model(predictor, scratch)
     facts = ModelFacts(
-        classes=model.classes,
+        target=predictor.target,
+        spans=_spans(predictor),
         sample_rate_hz=model.sample_rate_hz,
         clip_seconds=model.clip_seconds,
         engine=f"ONNX Runtime, {device}" if engine is Engine.ONNX else f"PyTorch, {device}",
-        origin=origin_of(models, _architecture(predictor), predictor.about),
+        origin=origin_of(models, _architecture(predictor), predictor.about, predictor.target),
     )
     return model, facts
 
 
 def _architecture(predictor: Predictor | EnsemblePredictor) -> str:
-    members = (predictor,) if isinstance(predictor, Predictor) else predictor.members
-    return ", ".join(dict.fromkeys(member.config.architecture for member in members))
+    return ", ".join(dict.fromkeys(member.config.architecture for member in _members(predictor)))
+
+
+def _spans(predictor: Predictor | EnsemblePredictor) -> tuple[tuple[float, float], ...]:
+    meaning = _members(predictor)[0].meaning  # members learnt from the same data
+    if not isinstance(meaning, Rescaled):
+        return ()
+    mean, reach = meaning.mean, SPAN_DEVIATIONS * meaning.deviation
+    return tuple(zip((mean - reach).tolist(), (mean + reach).tolist(), strict=True))
+
+
+def _members(predictor: Predictor | EnsemblePredictor) -> Sequence[Predictor]:
+    return (predictor,) if isinstance(predictor, Predictor) else predictor.members

@@ -23,7 +23,10 @@ class Metrics:
             "ser_request_seconds", "From a request's head to its answer.", ["path"], buckets=SECONDS, registry=registry
         )
         self._files = Counter(
-            "ser_files", "Files predicted, or refused as no usable speech.", ["outcome"], registry=registry
+            "ser_files",
+            "Files predicted, refused as no usable speech, or failed in the model.",
+            ["outcome"],
+            registry=registry,
         )
         self._batch = Histogram(
             "ser_batch_crops", "Crops that the model heard at once.", buckets=CROPS, registry=registry
@@ -43,7 +46,7 @@ class Metrics:
         self._seconds.labels(path).observe(seconds)
 
     def file(self, outcome: str) -> None:
-        """One uploaded file: "predicted" or "refused"."""
+        """One uploaded file: "predicted", "refused", or "failed" where the model did."""
         self._files.labels(outcome).inc()
 
     def batch(self, crops: int, seconds: float, failures: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ray import serve
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
@@ -158,4 +158,8 @@ class _Replicas:
                 return await self._handle.probabilities.remote(samples, one_crop)
             except RayActorError:  # it died, or cannot be reached
                 await asyncio.sleep(BETWEEN_TRIES_SECONDS)
+            except RayTaskError as error:  # whose own text is the replica's traceback
+                if isinstance(error.cause, ModelFailure):
+                    raise error.cause from None
+                raise
         raise ModelFailure(f"{TRIES} replicas of the model died at this speech")

@@ -11,11 +11,12 @@ from markupsafe import Markup
 from search.pages.html import json_for_html, style_text
 from search.service.facts import ModelFacts
 from search.service.limits import Limits
+from ser_core.targets import DIMENSIONS
 
 _PARTS = Path(__file__).parent / "templates"
-SCRIPTS = ("try.js", "service.js", "sound.js", "drawing.js", "recorder.js")
+SCRIPTS = ("try.js", "answers.js", "service.js", "sound.js", "drawing.js", "recorder.js")
 HOP_SECONDS = 0.25
-"""From one set of probabilities of the ribbon to the next."""
+"""From one moment of the ribbon to the next."""
 
 
 def page_files(model: ModelFacts, limits: Limits) -> Mapping[str, tuple[bytes, str]]:
@@ -31,7 +32,9 @@ def page_files(model: ModelFacts, limits: Limits) -> Mapping[str, tuple[bytes, s
 
 def _page(model: ModelFacts, limits: Limits) -> str:
     facts = {
-        "classes": model.classes,
+        "kind": model.target.kind,
+        "names": model.target.names,
+        "spans": model.spans,
         "clipSeconds": model.clip_seconds,
         "hopSeconds": HOP_SECONDS,
         "mostSeconds": limits.file_seconds,
@@ -41,7 +44,11 @@ def _page(model: ModelFacts, limits: Limits) -> str:
         loader=FileSystemLoader(_PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return templates.get_template("try.html.jinja").render(
-        model=model, origin=model.origin, limits=limits, facts=Markup(json_for_html(facts))
+        model=model,
+        origin=model.origin,
+        limits=limits,
+        rates=model.target.kind == DIMENSIONS,
+        facts=Markup(json_for_html(facts)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from search.pages.live_server import is_loopback
 from search.service.app import create_app
-from search.service.asked import Asked, ServiceError
+from search.service.asked import LOOPBACK, Asked, ServiceError
 from search.service.batching import Batcher
 from search.service.limits import HEAD_SECONDS, MOST_CONNECTIONS, MOST_MESSAGE_BYTES, Limits
 from search.service.loading import load_service_model
@@ -70,9 +71,15 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ServiceError(
-            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; --port 0 takes a free one"
-        ) from error
+        raise ServiceError(f"cannot listen on {host} port {port}: {_why_not(error)}") from error
+
+
+def _why_not(error: OSError) -> str:
+    number = error.errno or 0
+    if number < 0 or number == errno.EADDRNOTAVAIL:  # below 0 are codes of getaddrinfo, which knows no such name
+        return f"no address of this machine; --host takes one, such as {LOOPBACK}, or 0.0.0.0 for all of them"
+    words = os.strerror(number)  # those of `error` repeat the address
+    return f"{words}; {'ports from 1024 on are free' if number == errno.EACCES else '--port 0 takes a free one'}"
 
 
 def server_of(app: ASGIApp, limits: Limits) -> uvicorn.Server:

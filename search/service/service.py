@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from fastapi import Request
 from starlette.datastructures import UploadFile
 
-from search.service.answers import Prediction, prediction
+from search.service.answers import FileAnswer, answer_of
 from search.service.batching import Hearing, ModelFailure
 from search.service.facts import ModelFacts
 from search.service.limits import Limits, Places, too_late, too_many
 from search.service.metrics import Metrics
 from search.service.uploads import Reader, shown_name, uploaded_files
 from ser_core.features.audio import AudioError
+from ser_core.printer import said_of
 
 
 @dataclass(kw_only=True)
@@ -43,21 +44,21 @@ class Service:
         self.metrics.watch("ser_queue_files", "Files that are read or wait for the model.", lambda: self.files.taken)
         self.metrics.watch("ser_streams", "Streams that are open.", lambda: self.streams.taken)
 
-    async def predicted(self, file: UploadFile) -> Prediction:
+    async def predicted(self, file: UploadFile) -> FileAnswer:
         """What one file says, or why it says nothing."""
-        name = shown_name(file.filename)
+        name, answer = shown_name(file.filename), answer_of(self.model.target)
         try:
             samples = await self.reader.samples(file)
-            probabilities = await self.hearing.probabilities(samples)
+            told = await self.hearing.probabilities(samples)
         except AudioError as error:
             self.metrics.file("refused")
-            return Prediction(file=name, error=str(error))
+            return answer(file=name, error=str(error))
         except ModelFailure as error:
             self.metrics.file("failed")
-            return Prediction(file=name, error=f"{error}; the reason is in the service's log")
+            return answer(file=name, error=f"{error}; the reason is in the service's log")
         self.metrics.file("predicted")
         seconds = round(len(samples) / self.model.sample_rate_hz, 3)
-        return Prediction(file=name, seconds=seconds, **prediction(self.model.classes, probabilities))
+        return answer(file=name, seconds=seconds, **said_of(self.model.target).document(told))
 
     @asynccontextmanager
     async def place(self, number: int = 1) -> AsyncIterator[None]:
@@ -73,7 +74,7 @@ class Service:
         finally:
             self.files.give_back(number)
 
-    async def answer(self, request: Request) -> list[Prediction]:
+    async def answer(self, request: Request) -> list[FileAnswer]:
         """Of every file of a request, for the first of which there is a place since before it is read.
 
         Raises:
@@ -83,7 +84,9 @@ class Service:
             files = await uploaded_files(request, self.limits)
             try:
                 async with self.place(len(files) - 1), asyncio.timeout(self.limits.answer_seconds):
-                    return await asyncio.gather(*map(self.predicted, files))
+                    async with asyncio.TaskGroup() as group:  # whose other tasks end with one that fails
+                        tasks = [group.create_task(self.predicted(file)) for file in files]
+                    return [task.result() for task in tasks]
             except TimeoutError:
                 raise too_late(self.limits) from None
             finally:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
 
-from search.service.answers import prediction
 from search.service.batching import Hearing, ModelFailure
 from search.service.facts import ModelFacts
 from search.service.limits import (
@@ -22,8 +21,9 @@ from search.service.limits import (
     Limits,
 )
 from ser_core.errors import UserError
-from ser_core.features.audio import LOWEST_RATE_HZ, MIN_SECONDS, resampled
-from ser_core.windows import is_silent
+from ser_core.features.audio import LOWEST_RATE_HZ, resampled
+from ser_core.last_seconds import LastSeconds
+from ser_core.printer import said_of
 
 END = "end"
 """The text message after which what is left is heard, and the stream closed."""
@@ -107,15 +107,14 @@ class Windows:
     """The last seconds of a stream after every hop of it."""
 
     def __init__(self, request: StreamRequest, clip_seconds: float) -> None:
-        self._length = round(clip_seconds * request.rate)
-        self._hop, self._rate_hz = max(1, round(request.hop * request.rate)), request.rate
-        self._window = self._pending = np.empty(0, dtype=np.float32)
-        self.heard = 0
+        self._stream = LastSeconds(clip_seconds, request.rate)
+        self._hop = max(1, round(request.hop * request.rate))
+        self._pending = np.empty(0, dtype=np.float32)
 
     @property
     def seconds(self) -> float:
         """Where the last window ends."""
-        return round(self.heard / self._rate_hz, 3)
+        return self._stream.seconds
 
     def after(self, samples: np.ndarray) -> Iterator[tuple[float, np.ndarray | None]]:
         """The windows that samples (samples,) complete: where each ends, s, and (samples,), None for silence."""
@@ -130,10 +129,8 @@ class Windows:
             yield self._next(self._pending)
 
     def _next(self, block: np.ndarray) -> tuple[float, np.ndarray | None]:
-        self.heard += len(block)
-        self._window = np.concatenate([self._window, block])[-self._length :]
-        usable = len(self._window) >= MIN_SECONDS * self._rate_hz and not is_silent(self._window)
-        return self.seconds, self._window if usable else None
+        window = self._stream.after(block)
+        return self.seconds, window
 
 
 async def serve_stream(
@@ -145,15 +142,15 @@ async def serve_stream(
         StreamError: a stream that must be ended.
         WebSocketDisconnect: it was ended.
     """
-    windows = Windows(request, model.clip_seconds)
+    windows, said = Windows(request, model.clip_seconds), said_of(model.target)
     async for data in _messages(socket):
         ready = windows.rest() if data is None else windows.after(request.samples(data))
         for seconds, window in ready:
-            probabilities = None
+            told = None
             if window is not None:
                 own = await asyncio.to_thread(resampled, window, request.rate, model.sample_rate_hz)
-                probabilities = await _heard(hearing, own, limits)
-            await socket.send_json({"seconds": seconds, **prediction(model.classes, probabilities)})
+                told = await _heard(hearing, own, limits)
+            await socket.send_json({"seconds": seconds, **said.document(told)})
         if windows.seconds > MOST_STREAM_SECONDS:
             raise StreamError(f"a stream may have up to {MOST_STREAM_SECONDS:,} s: open another one")
 

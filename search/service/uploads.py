@@ -60,6 +60,12 @@ async def uploaded_files(request: Request, limits: Limits) -> list[UploadFile]:
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"a request has one or more files in the field {FIELD!r}; got {', '.join(form) or 'none'}",
         )
+    if len(files) > limits.queue:  # for which there is never room, however often they are sent
+        await form.close()
+        raise Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"a request may have up to {limits.queue} files here, and this one has {len(files)}: send them in several",
+        )
     return files
 
 

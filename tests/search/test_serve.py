@@ -38,6 +38,9 @@ def test_what_cannot_be_served_is_refused_in_words(tmp_path: Path) -> None:
         assert f"cannot listen on 127.0.0.1 port {port}: Address already in use; --port 0 takes" in refused(
             FINISHED, "--port", port
         )
+    nowhere = "no address of this machine; --host takes one, such as 127.0.0.1, or 0.0.0.0 for all of them"
+    for host in ("no-such-host.invalid", "192.0.2.77"):
+        assert f"cannot listen on {host} port 0: {nowhere}" in refused(FINISHED, "--port", 0, "--host", host)
     assert "--max-batch" in refused(FINISHED, "--max-batch", 0)
 
 

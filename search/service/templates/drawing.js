@@ -67,13 +67,14 @@ function paintNew(spectrogram) {
   spectrogram.painted = columns.length;
 }
 
-// Moments that follow one another without silence.
-function* stretches(moments) {
+// Moments that follow one another without silence, each { seconds, values }.
+function* stretches(moments, answers) {
   let stretch = [];
   for (const [index, moment] of moments.entries()) {
-    if (moment.emotion) {
-      if (!stretch.length) stretch.push({ ...moment, seconds: moments[index - 1]?.seconds ?? 0 });
-      stretch.push(moment);
+    const { seconds } = moment, values = answers.of(moment);
+    if (Object.keys(values).length) {
+      if (!stretch.length) stretch.push({ values, seconds: moments[index - 1]?.seconds ?? 0 });
+      stretch.push({ values, seconds });
     } else if (stretch.length) {
       yield stretch;
       stretch = [];
@@ -83,16 +84,16 @@ function* stretches(moments) {
 }
 
 // Bands as wide as each class is probable, each named where it is widest; where nothing is heard, there is none.
-export function drawRibbon(canvas, recording, classes) {
+export function drawRibbon(canvas, recording, classes, answers) {
   const { pen, width, height } = prepared(canvas), x = (seconds) => (width * seconds) / span(recording);
   pen.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
   pen.textAlign = "center";
   pen.textBaseline = "middle";
-  for (const stretch of stretches(recording.moments)) {
+  for (const stretch of stretches(recording.moments, answers)) {
     let upper = stretch.map(() => 0);
     const names = [];
     for (const [number, word] of classes.entries()) {
-      const top = upper, lower = stretch.map(({ probabilities }, index) => top[index] + probabilities[word]);
+      const top = upper, lower = stretch.map(({ values }, index) => top[index] + values[word]);
       pen.fillStyle = classColour(number);
       pen.beginPath();
       stretch.forEach(({ seconds }, index) => pen.lineTo(x(seconds), top[index] * height));
@@ -102,6 +103,29 @@ export function drawRibbon(canvas, recording, classes) {
       upper = lower;
     }
     names.forEach((draw) => draw());
+  }
+}
+
+// A line for each dimension, from the least of its span to the most, named at its first moment.
+export function drawLines(canvas, recording, names, answers) {
+  const { pen, width, height } = prepared(canvas), x = (seconds) => (width * seconds) / span(recording);
+  const y = (name, value) => height - 8 - answers.share(name, value) * (height - 16);
+  pen.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
+  pen.lineWidth = 2.5;
+  pen.lineJoin = "round";
+  for (const [number, stretch] of [...stretches(recording.moments, answers)].entries()) {
+    const taken = [];
+    for (const [index, name] of names.entries()) {
+      pen.strokeStyle = pen.fillStyle = classColour(index);
+      pen.beginPath();
+      stretch.forEach(({ seconds, values }) => pen.lineTo(x(seconds), y(name, values[name])));
+      pen.stroke();
+      if (number) continue;
+      let place = Math.max(12, y(name, stretch[0].values[name]) - 6);
+      while (taken.some((other) => Math.abs(other - place) < 14)) place += place + 14 < height ? 14 : -14 * (taken.length + 1);
+      taken.push(place);
+      pen.fillText(name, x(stretch[0].seconds) + 6, place);
+    }
   }
 }
 

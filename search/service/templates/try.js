@@ -1,11 +1,14 @@
 // Records or takes a file, sends it, and shows what the model says of it, as it comes and as a whole.
 import { Outline, Spectrogram, decoded, int16, joined, openMicrophone, wav } from "/sound.js";
-import { drawRibbon, drawSpectrogram, drawWaveform, span } from "/drawing.js";
+import { answersOf } from "/answers.js";
+import { drawLines, drawRibbon, drawSpectrogram, drawWaveform, span } from "/drawing.js";
 import { openStream, predict, sendWhole } from "/service.js";
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
+const answers = answersOf(facts);
+const drawMoments = facts.kind === "dimensions" ? drawLines : drawRibbon;
 const at = (id) => document.getElementById(id);
-const percent = (share) => `${(100 * share).toFixed(0)} %`;
+const silent = (answer) => !Object.keys(answers.of(answer)).length;
 let recording = null; // what is shown
 let microphone = null;
 let starting = false;
@@ -36,22 +39,18 @@ function complain(text) {
   at("problem").hidden = !text;
 }
 
-function ranked(probabilities) { return Object.entries(probabilities).sort(([, a], [, b]) => b - a); }
-
 function showShares(answer, of) {
   at("said-of").textContent = of;
-  const order = ranked(answer.probabilities);
-  if (!order.length) {
+  if (silent(answer)) {
     at("emotion").textContent = "Silence";
     return;
   }
-  const [[word, share], second] = order;
-  const small = Object.assign(document.createElement("small"), { textContent: second ? `${percent(share)}, then ${second[0]} with ${percent(second[1])}` : percent(share) });
-  at("emotion").replaceChildren(word, small);
-  for (const [index, name] of facts.classes.entries()) {
-    const item = at("shares").children[index];
-    item.querySelector("i").style.width = `${100 * answer.probabilities[name]}%`;
-    item.querySelector(".share").textContent = percent(answer.probabilities[name]);
+  const [large, textContent] = answers.headline(answer);
+  at("emotion").replaceChildren(large, Object.assign(document.createElement("small"), { textContent }));
+  for (const [index, name] of facts.names.entries()) {
+    const item = at("shares").children[index], value = answers.of(answer)[name];
+    item.querySelector("i").style.width = `${100 * answers.share(name, value)}%`;
+    item.querySelector(".share").textContent = answers.number(value);
   }
 }
 
@@ -60,7 +59,7 @@ function draw() {
   if (!recording || at("result").hidden) return;
   drawWaveform(at("waveform"), recording);
   drawSpectrogram(at("spectrogram"), recording);
-  drawRibbon(at("ribbon"), recording, facts.classes);
+  drawMoments(at("ribbon"), recording, facts.names, answers);
   at("axis-end").textContent = `${span(recording).toFixed(1)} s`;
   at("clock").textContent = `${recording.seconds.toFixed(1)} s`;
 }
@@ -82,11 +81,12 @@ function finish() {
   const length = recording.seconds.toFixed(1);
   at("waveform").setAttribute("aria-label", `Waveform of ${length} s`);
   at("spectrogram").setAttribute("aria-label", `Spectrogram of ${length} s, up to 8 kHz`);
-  at("ribbon").setAttribute("aria-label", `Probabilities over time: ${course(recording.moments)}`);
+  at("ribbon").setAttribute("aria-label", `${answers.title}: ${answers.course(recording.moments)}`);
   Object.assign(at("moment"), { max: recording.seconds, disabled: false });
   at("play").disabled = false;
-  at("table-rows").replaceChildren(...recording.moments.map(({ seconds, probabilities }) => {
-    const cells = [seconds.toFixed(2), ...facts.classes.map((word) => (word in probabilities ? percent(probabilities[word]) : "silent"))];
+  at("table-rows").replaceChildren(...recording.moments.map((moment) => {
+    const values = answers.of(moment);
+    const cells = [moment.seconds.toFixed(2), ...facts.names.map((name) => (name in values ? answers.number(values[name]) : "silent"))];
     const row = document.createElement("tr");
     row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text, className: "number" })));
     return row;
@@ -94,24 +94,12 @@ function finish() {
   draw();
 }
 
-// "angry until 1.3 s, then sad until 2.0 s"
-function course(moments) {
-  const parts = [];
-  for (const { seconds, emotion } of moments) {
-    const word = emotion ?? "silence";
-    if (parts.at(-1)?.word === word) parts.at(-1).until = seconds;
-    else parts.push({ word, until: seconds });
-  }
-  return parts.map(({ word, until }) => `${word} until ${until.toFixed(1)} s`).join(", then ") || "none";
-}
-
 function moveTo(seconds) {
   at("head").style.left = `${(100 * seconds) / (recording ? span(recording) : 1)}%`;
   at("moment").value = seconds;
   const moment = recording?.moments.find((each) => each.seconds >= seconds - 1e-6) ?? recording?.moments.at(-1);
   if (!moment) return;
-  const order = ranked(moment.probabilities).slice(0, 3).map(([word, share]) => `${word} ${percent(share)}`).join(", ");
-  const text = `At ${Number(seconds).toFixed(2)} s: ${order || "silence"}`;
+  const text = `At ${Number(seconds).toFixed(2)} s: ${answers.brief(moment) || "silence"}`;
   at("at").textContent = text;
   at("moment").setAttribute("aria-valuetext", text);
 }
@@ -120,12 +108,17 @@ function moveTo(seconds) {
 
 // The stream of a recording, whose answers become its moments.
 function follow(of) {
-  return openStream(of.rate, facts.hopSeconds, (moment) => {
+  const channel = openStream(of.rate, facts.hopSeconds, (moment) => {
     if (moment.error) complain(moment.error);
     else of.moments.push(moment);
     if (of.live && of === recording && !moment.error) showShares(moment, "So far");
     drawSoon();
   });
+  channel.over.then(({ code }) => {
+    const known = code === 1000 || of !== recording || !at("problem").hidden;
+    if (!known) complain(`Nothing more is heard over time: the service refused the stream or ended it (code ${code}), as it does when too many are open. Try again in a moment.`);
+  });
+  return channel;
 }
 
 // Of a whole recording as it is known by then; keeps what the browser decoded for a file that the service cannot.
@@ -142,7 +135,7 @@ async function conclude(of, file, name) {
     at("emotion").textContent = "–";
   } else {
     showShares(found, `Of the whole ${found.seconds.toFixed(1)} s`);
-    say(`${found.emotion}, ${percent(found.probabilities[found.emotion])}.`);
+    say(answers.sentence(found));
   }
 }
 
@@ -246,14 +239,16 @@ function play() {
 // -- the page -----------------------------------------------------------------------------------------------------------
 
 function build() {
-  at("table-head").append(...["s", ...facts.classes].map((word) => Object.assign(document.createElement("th"), { scope: "col", textContent: word })));
-  at("shares").append(...facts.classes.map((word, index) => {
+  at("table-head").append(...["s", ...facts.names].map((word) => Object.assign(document.createElement("th"), { scope: "col", textContent: word })));
+  at("shares").append(...facts.names.map((word, index) => {
     const item = document.createElement("li"), bar = document.createElement("div"), fill = document.createElement("i");
     bar.className = "bar";
     fill.style.background = `var(--c${index % 10})`;
     fill.style.width = "0";
     bar.append(fill);
-    item.append(Object.assign(document.createElement("span"), { textContent: word }), Object.assign(document.createElement("span"), { className: "share", textContent: "–" }), bar);
+    const name = Object.assign(document.createElement("span"), { textContent: word });
+    if (answers.note(word)) name.append(" ", Object.assign(document.createElement("small"), { textContent: answers.note(word) }));
+    item.append(name, Object.assign(document.createElement("span"), { className: "share", textContent: "–" }), bar);
     return item;
   }));
 }

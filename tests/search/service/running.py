@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ from search.service.limits import Limits
 from search.service.metrics import Metrics
 from search.service.server import application, server_of
 from search.service.service import Service
+from ser_core.architectures import default_config
+from ser_core.artifact import save_model
 from ser_core.named_scores import UAR
+from ser_core.splits import Fold
+from ser_core.targets import Dimensions, Emotions
+from ser_core.training.run import train
+from tests.ser_core.test_artifact import store_of
 
 FINISHED = Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished"
 """A run whose model is small: three emotions, 3 s at 16 kHz."""
@@ -52,7 +59,9 @@ def service_of(hearing: Any, limits: Limits | None = None) -> Service:
     origin = Origin(
         name="test", measure=UAR, score="–", interval="–", tested="", tuned="", corpus="", licence="", caveats=()
     )
-    facts = ModelFacts(classes=CLASSES, sample_rate_hz=RATE_HZ, clip_seconds=1.0, engine="test", origin=origin)
+    facts = ModelFacts(
+        target=Emotions(CLASSES), spans=(), sample_rate_hz=RATE_HZ, clip_seconds=1.0, engine="test", origin=origin
+    )
     return Service(hearing=hearing, model=facts, limits=limits or Limits(), metrics=Metrics(), healthy=lambda: True)
 
 
@@ -61,6 +70,19 @@ def hearing_with(hearing: Any, limits: Limits | None = None) -> Iterator[str]:
     """The address of such a service."""
     with listening(create_app(service_of(hearing, limits)), limits) as address:
         yield address
+
+
+def save_rating_model(folder: Path) -> Path:
+    """A small model that rates arousal around 3 and valence around 50, trained on a few noisy tones."""
+    settings = {"optim.epochs": 2, "optim.batch_size": 4, "features.clip_seconds": 0.6, "features.hop_ms": 20.0}
+    config = default_config("shallow_cnn", {**settings, "model.width": 2, "precision": "fp32"})
+    at = np.arange(18)
+    truth = np.stack([2.0 + at % 3, 50 + 10 * np.cos(at)], axis=1)
+    store = replace(store_of(config), truth=truth, target=Dimensions(("arousal", "valence")))
+    run = train(config, Fold(fit=np.arange(12), evaluate=np.arange(12, 18)), store, device="cpu")
+    list(run)
+    save_model(folder, run, about={"corpus": {"name": "toy", "licence": "none", "clips": 18, "speakers": 3}})
+    return folder
 
 
 def speech(seconds: float = 0.5, seed: int = 0, rate_hz: int = RATE_HZ) -> np.ndarray:

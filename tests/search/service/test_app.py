@@ -303,8 +303,10 @@ def test_the_queue_has_an_end_and_no_answer_is_lost_before_it() -> None:
             client.join()
         assert statuses == [200, 200, 200]
         assert ask(address, good).status_code == 200
-        two = ask(address, [*good, *good, *good, *good])
-        assert two.status_code == 503  # four files have no place at a time
+        assert ask(address, good * 3).status_code == 200
+        many = ask(address, good * 4)
+        assert many.status_code == 413
+        assert error_of(many) == "a request may have up to 3 files here, and this one has 4: send them in several"
 
 
 def test_a_model_that_does_not_come_to_a_request_is_told_and_the_place_is_free_again() -> None:

@@ -14,9 +14,11 @@ from search.service.facts import NOT_HERE, Origin, origin_of
 from search.service.loading import load_service_model
 from ser_core.artifact import ArtifactError
 from ser_core.config import BY_SPEAKER
+from ser_core.targets import Dimensions, Emotions
 from tests.search.service.running import FINISHED
 
 MODEL = "final/trial-00001-seed-1"
+TARGET = Emotions(("happy", "sad"))
 
 
 def origin(folder: Path, scratch: Path) -> Origin:
@@ -50,18 +52,20 @@ def test_a_model_that_was_taken_away_has_the_score_of_its_card(tmp_path: Path) -
 def test_seeds_have_scores_of_their_own(tested: Callable[..., Path]) -> None:
     run = tested("mlp", 0.7)
     result = json.loads((run / "result.json").read_text())
-    ensemble = origin_of(run / "final", "mlp", {})
+    ensemble = origin_of(run / "final", "mlp", {}, TARGET)
     assert ensemble.score == f"{100 * result['test']['ensemble']['uar']['value']:.1f} %"
     for seed, name in enumerate(result["winner"]["models"]):
-        assert origin_of(run / name, "mlp", {}).score == f"{100 * result['test']['uar']['seeds'][seed]:.1f} %"
+        assert origin_of(run / name, "mlp", {}, TARGET).score == f"{100 * result['test']['uar']['seeds'][seed]:.1f} %"
 
 
 def test_a_folder_of_any_program_says_what_is_not_known(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("[]")
-    found = origin_of(tmp_path, "mlp", {"corpus": "no object"})
+    found = origin_of(tmp_path, "mlp", {"corpus": "no object"}, TARGET)
     assert found.name == "mlp on a corpus that it does not name"
     assert found.licence == "Not known to this program."
     assert found.score == "–"
+    assert found.measure.name == "uar"
+    assert origin_of(tmp_path, "mlp", {}, Dimensions(("arousal",))).measure.name == "ccc"
 
 
 def test_a_model_for_several_clips_of_a_speaker_is_not_served(tmp_path: Path) -> None:
@@ -84,4 +88,4 @@ def test_onnx_runtime_hears_the_same_model(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
     model, facts = load_service_model(FINISHED, Engine.ONNX, "cpu", tmp_path)
     assert facts.engine == "ONNX Runtime, cpu"
-    assert model.classes == facts.classes == ("neutral", "angry", "sad")
+    assert model.classes == facts.target.names == ("neutral", "angry", "sad")

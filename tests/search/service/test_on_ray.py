@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import ray
 from pydantic import ValidationError
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 from websockets.sync.client import connect
 
 import ser_core
 from search.service.batching import ModelFailure
 from ser_core.batches import ROUNDING
 from ser_core.predict import speech_probabilities
-from tests.search.service.running import FINISHED, RATE_HZ, listening, speech
+from tests.search.service.running import FINISHED, RATE_HZ, hearing_with, listening, speech
 from tests.search.service.test_app import audio, read
 
 serve = pytest.importorskip("ray.serve", reason="the extra ray-serve is not installed")
@@ -81,6 +81,32 @@ def test_a_clip_is_asked_for_again_when_its_replica_dies(deaths: int) -> None:
 def test_a_clip_at_which_every_replica_dies_is_given_up() -> None:
     with pytest.raises(ModelFailure, match="3 replicas of the model died at this speech"):
         asyncio.run(_Replicas(Mortal(TRIES)).probabilities(speech()))  # type: ignore[arg-type]
+
+
+class Failing:
+    """A handle whose replica raises; what it raises arrives as Ray wraps it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.probabilities = self
+        self.wrapped = RayTaskError("probabilities", "Traceback (most recent call last): secret", error)
+
+    async def remote(self, samples: np.ndarray, one_crop: bool) -> np.ndarray:
+        raise self.wrapped.as_instanceof_cause()
+
+
+def test_a_failure_of_the_model_carries_no_traceback_of_its_replica() -> None:
+    failing = Failing(ModelFailure("the model failed at this speech"))
+    with pytest.raises(ModelFailure) as caught:
+        asyncio.run(_Replicas(failing).probabilities(speech()))  # type: ignore[arg-type]
+    assert str(caught.value) == "the model failed at this speech"
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(_Replicas(Failing(ZeroDivisionError())).probabilities(speech()))  # type: ignore[arg-type]
+    content = audio(speech())
+    with hearing_with(_Replicas(failing)) as address:  # type: ignore[arg-type]
+        answer = httpx.post(f"{address}/predict", files=[("files", ("a.wav", content))], timeout=PATIENCE)
+    assert answer.json()["predictions"][0]["error"] == (
+        "the model failed at this speech; the reason is in the service's log"
+    )
 
 
 @pytest.fixture(scope="module")

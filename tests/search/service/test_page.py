@@ -12,11 +12,13 @@ import httpx
 import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from websockets.sync.client import connect
 
 import ser_core
+from search.service.limits import Limits
 from ser_core.features.audio import read_audio
 from ser_core.predict import speech_probabilities
-from tests.search.service.running import FINISHED, RATE_HZ, serving, speech
+from tests.search.service.running import FINISHED, RATE_HZ, save_rating_model, serving, speech
 
 PATIENCE_MS = 180_000
 """For a page on a machine that is busy with other things."""
@@ -163,6 +165,43 @@ def test_a_file_gets_what_predict_says_of_it(open_page: Open, recording: Path) -
     assert opened.problems == []
 
 
+def test_ratings_are_shown_on_the_scale_of_the_data(browser: Browser, recording: Path, tmp_path: Path) -> None:
+    model = save_rating_model(tmp_path / "model")
+    expected = speech_probabilities(ser_core.load(model), read_audio(recording, RATE_HZ))
+    with serving(model) as address:
+        opened = Opened(browser, address, width=390)
+        page = opened.page
+        page.locator("#file").set_input_files(recording)
+        opened.done()
+        shown = list(map(float, page.locator("#shares .share").all_inner_texts()))
+        assert shown == pytest.approx(expected.tolist(), abs=0.011)
+        assert page.locator("#emotion").inner_text().split()[:2] == ["arousal", f"{shown[0]:.2f}"]
+        spans = page.locator("#shares small").all_inner_texts()
+        low, high = map(float, spans[1].split(" to "))
+        assert 20 < low < shown[1] < high < 80
+        width = float(page.locator("#shares i").nth(1).evaluate("(bar) => parseFloat(bar.style.width)"))
+        assert width == pytest.approx(100 * (shown[1] - low) / (high - low), abs=1)
+        ribbon = page.get_by_role("img", name="Ratings over time")
+        assert re.match(r"Ratings over time: arousal from \d", str(ribbon.get_attribute("aria-label")))
+        assert opened.colours("ribbon") > 2
+        assert re.match(r"arousal [\d.]+, valence [\d.]+\.", page.locator("#status").inner_text())
+        assert page.locator("#table-rows tr").count() == 12
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert "acted speech" not in page.inner_text("body")
+        assert opened.problems == []
+        opened.context.close()
+
+
+def test_a_stream_that_is_refused_is_said_and_the_file_is_heard_all_the_same(browser: Browser, recording: Path) -> None:
+    with serving(limits=Limits(streams=1)) as address, connect(f"{address.replace('http', 'ws')}/stream"):
+        opened = Opened(browser, address)
+        opened.page.locator("#file").set_input_files(recording)
+        opened.done()
+        expect(opened.page.locator("#problem")).to_contain_text("refused the stream or ended it (code 1006)")
+        assert opened.page.locator("#said-of").inner_text() == "Of the whole 3.0 s"
+        opened.context.close()
+
+
 def test_a_file_that_only_the_browser_reads_is_heard_and_one_that_only_the_service_reads_too(
     open_page: Open, tmp_path: Path
 ) -> None:
@@ -246,7 +285,8 @@ def test_it_fits_and_says_how_sure_that_is(open_page: Open, recording: Path, wid
 
 
 def test_the_page_names_no_other_address(address: str) -> None:
-    for path in ("/", "/style.css", "/try.js", "/service.js", "/sound.js", "/drawing.js", "/recorder.js"):
+    scripts = ("try", "answers", "service", "sound", "drawing", "recorder")
+    for path in ("/", "/style.css", *(f"/{name}.js" for name in scripts)):
         answer = httpx.get(f"{address}{path}")
         assert answer.status_code == 200
         assert set(re.findall(r"https?://[^\s'\"]+", answer.text)) <= {"http://www.w3.org/2000/svg"}
