@@ -11,8 +11,10 @@ from typing import NoReturn
 from ser_core.errors import UserError
 
 PREFIX = "hf:"
-FILES = ["*.json", "*.safetensors", "*.md", "*.txt", "*.png", "*.onnx"]
+FILES = ["*.json", "*.safetensors", "*.md", "*.txt", "*.png"]
 """What a model folder holds; nothing else is fetched, and none of it is code."""
+FORMS = ["*.onnx", "transformers/*", "*/transformers/*"]
+"""The same models for other programs, by far the largest part where an encoder is with them."""
 
 _CLIENTS = ("httpx", "httpcore", "requests")
 """What the hub's library speaks HTTP with, in one version or another; their errors are none of the system's."""
@@ -40,7 +42,7 @@ def fetched(model: Path) -> Path:
     name, _, revision = str(model).removeprefix(PREFIX).partition("@")
     check_name(name)
     try:
-        folder = snapshot_download(name, revision=revision or None, allow_patterns=FILES)
+        folder = snapshot_download(name, revision=revision or None, allow_patterns=FILES, ignore_patterns=FORMS)
     except Exception as error:  # huggingface_hub, its HTTP client and the system each raise their own
         refuse(
             f"model {model} cannot be had",

@@ -23,7 +23,9 @@ from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document, load_predictor
 from tests.search.hub.stand_in import OBJECTS, REPOSITORIES, TOKEN, served
 from tests.search.run_maker import RunMaker
 from tests.search.tracking.readers import free_port
-from tests.ser_core.test_artifact import trained
+from tests.ser_core.test_artifact import CLASSES, trained
+from tests.ser_core.test_transformers_export import LINEAR, RATE_HZ, SECONDS, saved
+from tests.tiny_encoders import save_tiny_encoder
 
 LICENCE = "CC BY-NC-SA 4.0"
 ABOUT = {"corpus": {"name": "ravdess", "licence": LICENCE, "synthetic": False}}
@@ -49,7 +51,12 @@ def hub() -> Iterator[str]:
 
 
 def ser(*words: object, endpoint: str, home: Path, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
-    """The real command, on a machine that knows this hub alone."""
+    """The real command."""
+    return python("-m", "search", *words, endpoint=endpoint, home=home, token=token)
+
+
+def python(*words: object, endpoint: str, home: Path, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    """A program on a machine that knows this hub alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     hub = {
         "HF_ENDPOINT": endpoint,
@@ -58,7 +65,7 @@ def ser(*words: object, endpoint: str, home: Path, token: str = TOKEN) -> subpro
         **({"HF_TOKEN": token} if token else {}),
     }
     return subprocess.run(
-        [sys.executable, "-m", "search", *map(str, words)], capture_output=True, text=True, timeout=600,
+        [sys.executable, *map(str, words)], capture_output=True, text=True, timeout=600,
         stdin=subprocess.DEVNULL, env={**kept, **hub},
     )  # fmt: skip
 
@@ -114,9 +121,50 @@ def test_a_model_on_the_hub_predicts_and_goes_on_predicting_without_the_hub(
         done = ser(*words, endpoint=endpoint, home=tmp_path / "home")
         assert done.returncode == 0, done.stdout + done.stderr
         assert [*json.loads(done.stdout)["probabilities"].values()] == pytest.approx(expected.tolist(), abs=1e-5)
+    kept = {path.name for path in (tmp_path / "home").rglob("snapshots/**/*")}
+    assert {"ensemble.json", "model.safetensors"} <= kept
+    assert "model.onnx" not in kept  # for other programs
     lost = ser(*words, endpoint=nowhere, home=tmp_path / "other")
     assert lost.returncode == 2
     assert f"{nowhere} cannot be reached; there is no copy on this machine: fetch the model" in lost.stderr
+
+
+LOADED = """
+import json, sys
+import numpy as np, torch
+from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+place = {"pretrained_model_name_or_path": "user/encoder", "subfolder": "transformers"}
+model, extract = (kind.from_pretrained(**place) for kind in (AutoModelForAudioClassification, AutoFeatureExtractor))
+fed = extract(np.load(sys.argv[1]), sampling_rate=16_000, return_tensors="pt")
+shares = model.eval()(**fed).logits.softmax(dim=1)[0].tolist()
+print(json.dumps({model.config.id2label[index]: share for index, share in enumerate(shares)}))
+"""
+
+
+def test_what_transformers_loads_of_a_pushed_model_says_what_the_model_says(hub: str, tmp_path: Path) -> None:
+    encoder = tmp_path / "encoder"
+    save_tiny_encoder(encoder)
+    folder = saved(tmp_path / "model", "finetune", encoder, **LINEAR, **{"model.tuning": "layers"})
+    words = ("push", folder, "user/encoder", "--transformers", "--no-onnx", "--accept-licence", "unknown")
+    done = ser(*words, endpoint=hub, home=tmp_path / "home")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "model/transformers: AutoModelForAudioClassification loads the whole model" in done.stdout
+    files = REPOSITORIES["user/encoder"].files
+    own = {"config.json", "preprocessor_config.json", "model.safetensors", "README.md"}
+    assert set(files) == {"config.json", "model.safetensors", *(f"transformers/{name}" for name in own)}
+    samples = (0.1 * np.random.default_rng(0).normal(size=round(SECONDS * RATE_HZ))).astype(np.float32)
+    np.save(tmp_path / "samples.npy", samples)
+    soundfile.write(tmp_path / "clip.wav", samples, RATE_HZ, subtype="FLOAT")
+    theirs = python("-c", LOADED, tmp_path / "samples.npy", endpoint=hub, home=tmp_path / "theirs")
+    assert theirs.returncode == 0, theirs.stderr
+    expected = load_predictor(folder).probabilities(samples).tolist()
+    found = json.loads(theirs.stdout)
+    assert list(found) == list(CLASSES)
+    assert [*found.values()] == pytest.approx(expected, abs=2e-3)
+    ours = ser("predict", "hf:user/encoder", tmp_path / "clip.wav", "--json", endpoint=hub, home=tmp_path / "ours")
+    assert ours.returncode == 0, ours.stderr
+    assert [*json.loads(ours.stdout)["probabilities"].values()] == pytest.approx(expected, abs=1e-5)
+    assert not list((tmp_path / "ours").rglob("transformers"))  # the encoder's weights are fetched once
 
 
 def test_a_private_model_and_a_stranger_are_told_apart_from_a_network_that_is_down(
