@@ -122,7 +122,7 @@ export function drawLines(canvas, recording, names, answers) {
       pen.stroke();
       if (number) continue;
       let place = Math.max(12, y(name, stretch[0].values[name]) - 6);
-      while (taken.some((other) => Math.abs(other - place) < 14)) place += place + 14 < height ? 14 : -14 * (taken.length + 1);
+      while (taken.some((other) => Math.abs(other - place) < 14)) place += place + 20 < height ? 20 : -20 * (taken.length + 1);
       taken.push(place);
       pen.fillText(name, x(stretch[0].seconds) + 6, place);
     }
