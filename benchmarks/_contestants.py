@@ -18,7 +18,7 @@ from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 
 from search.driver.options import OPTIONS
 from search.finals.finalists import FinalJobs, best_of, finalist_scores
-from search.jobs import Chain, Chunk, Job, JobSource, Wait
+from search.jobs import Chain, Chunk, Job, JobSource, Link, Wait
 from search.run_folder.limits import Limits
 from search.run_folder.paths import RECORDS_FILE
 from search.run_folder.plan import CorpusFacts, PartSpeakers, SearchPlan
@@ -81,16 +81,13 @@ def _ours(sampler: str, *, early_stopping: bool = True, finals: bool = False, al
     return make
 
 
-def _with_finals(search: Search, epochs: int, seed: int, writer: RecordWriter) -> Iterator[JobSource]:
+def _with_finals(search: Search, epochs: int, seed: int, writer: RecordWriter) -> Iterator[Link]:
     """The search and then the finalists with fresh seeds, as a run has them one after another."""
-    yield search
-    yield FinalJobs(
-        phase=Phase.FINALIST,
-        trials=writer.records.ranked()[:FINALISTS],
-        plan=_plan(seed, epochs),
-        writer=writer,
-        last_epoch=epochs,
-    )
+    yield Link(search)
+    finals = FinalJobs(phase=Phase.FINALIST, plan=_plan(seed, epochs), writer=writer)
+    for trial in writer.records.ranked()[:FINALISTS]:
+        finals.add(trial, epochs)
+    yield Link(finals)
 
 
 def _plan(seed: int, epochs: int) -> SearchPlan:

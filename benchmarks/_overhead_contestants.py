@@ -76,7 +76,7 @@ def ours(sampler: str) -> Run:
 
     def run(trials: int, seconds: float, folder: Path) -> list[tuple[float, float]]:
         from search.run import app
-        from search.run_folder.records import RECORDS_FILE
+        from search.run_folder.paths import RECORDS_FILE
         from search.run_folder.records_reader import read_records
 
         os.environ["FORCE_COLOR"] = "1"  # rich then draws the table four times a second

@@ -5,7 +5,7 @@ The search and the finals hand out jobs through one interface, so that one engin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -17,8 +17,15 @@ from ser_core.training.report import EpochReport
 from spaces.knobs import Value
 
 
+@dataclass(frozen=True)
 class Wait:
-    """There is no job now, and there may be one later."""
+    """There is no job now, and there may be one later.
+
+    Attributes:
+        ahead: makes a job that would come later, for a worker that has nothing else to do; None where there is none.
+    """
+
+    ahead: Callable[[], Job | None] = lambda: None
 
 
 class Outcome(StrEnum):
@@ -101,55 +108,80 @@ class JobSource(Protocol):
         """Called many times a second; True when everything is to stop now (interrupted)."""
 
 
+@dataclass(frozen=True)
+class Link:
+    """One of several sources that are worked through in their order.
+
+    Attributes:
+        source: of its jobs.
+        later: that of the link after it, of which workers without a job begin what is certain already.
+        prepare: called before `later` is asked, to tell it what is certain by now.
+    """
+
+    source: JobSource
+    later: JobSource | None = None
+    prepare: Callable[[], object] = lambda: None
+
+
 class Chain:
     """Several sources, one after another: the next begins when the one before it has no more jobs and none at work.
 
-    So workers that are warm for one stage go on with the next.
+    So workers that are warm for one stage go on with the next, and those that would wait for its end may begin with it.
 
     Args:
-        stages: makes the sources, in order; each is asked for only when those before it are done, so that it can depend
-            on what they recorded.
+        links: makes them, in order; each is asked for only when those before it are done, so that it can depend on what
+            they recorded.
 
     Attributes:
         stage: the number of the present one, from 0.
     """
 
-    def __init__(self, stages: Iterator[JobSource]) -> None:
-        self._stages = stages
+    def __init__(self, links: Iterator[Link]) -> None:
+        self._links = links
         self.stage = 0
-        self._source: JobSource | None = next(stages, None)
-        self._at_work: set[str] = set()
+        self._present = next(links, None)
+        self._at_work: dict[str, JobSource] = {}
 
     def next_job(self) -> Job | Wait | None:
-        while self._source is not None:
-            job = self._source.next_job()
+        while self._present is not None:
+            source = self._present.source
+            job = source.next_job()
             if isinstance(job, Job):
-                self._at_work.add(job.name)
+                self._at_work[job.name] = source
             if job is not None:
                 return job
-            if self._at_work:
-                return Wait()
-            self._source, self.stage = next(self._stages, None), self.stage + 1
+            if any(own is source for own in self._at_work.values()):
+                return Wait(self._ahead)
+            self._present, self.stage = next(self._links, None), self.stage + 1
         return None
 
     def report(self, chunk: Chunk) -> bool:
-        goes_on = self._current.report(chunk)
+        goes_on = self._source_of(chunk.job).report(chunk)
         if not goes_on:
-            self._at_work.discard(chunk.job)
+            del self._at_work[chunk.job]
         return goes_on
 
     def lost(self, job: str, reason: str) -> None:
-        self._at_work.discard(job)
-        self._current.lost(job, reason)
+        self._source_of(job).lost(job, reason)
+        del self._at_work[job]
 
     def tick(self) -> bool:
-        return self._source is not None and self._source.tick()
+        return self._present is not None and self._present.source.tick()
 
-    @property
-    def _current(self) -> JobSource:
-        if self._source is None:
-            raise RuntimeError("a job reported after the last source was done")
-        return self._source
+    def _ahead(self) -> Job | None:
+        if self._present is None or self._present.later is None:
+            return None
+        self._present.prepare()
+        job = self._present.later.next_job()
+        if not isinstance(job, Job):
+            return None
+        self._at_work[job.name] = self._present.later
+        return job
+
+    def _source_of(self, job: str) -> JobSource:
+        if job not in self._at_work:
+            raise RuntimeError(f"{job} reported, and is not at work")
+        return self._at_work[job]
 
 
 def inner_fold(number: int) -> str:

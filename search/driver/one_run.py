@@ -22,7 +22,7 @@ from search.finals.conclusion import conclude
 from search.finals.finalists import FinalChoice
 from search.finals.phases import Finals
 from search.interruption import Interruption, end_process, interrupts
-from search.jobs import Chain, JobSource, inner_fold
+from search.jobs import Chain, Link, inner_fold
 from search.run_folder.architectures import first_rungs, schedules, scorings
 from search.run_folder.paths import LOCK_FILE, PLAN_FILE, RECORDS_FILE
 from search.run_folder.plan import SearchPlan
@@ -181,20 +181,23 @@ def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], 
         Interrupted: somebody asked to stop; the workers have saved what they had.
     """
     speaker_of = {clip.clip_id: clip.speaker for clip in data.manifest.clips}
-    finals = Finals(run.plan, run.writer, run.folder, speaker_of, heartbeat.tick)
+    finals = Finals(run.plan, run.writer, run.folder, speaker_of, heartbeat.tick, run.progress.message)
     with run.means.workers.pool(
         training_of(run, data), run.plan.limits, log=run.progress.message, interrupted=heartbeat.interrupted
     ) as pool:
 
-        def stages() -> Iterator[JobSource]:
+        def links() -> Iterator[Link]:
             run.progress.phase(Stage.SEARCH)
-            yield search_of(run, data, study, flush, pool.trials_at_once, heartbeat)
+            search = search_of(run, data, study, flush, pool.trials_at_once, heartbeat)
+            yield Link(search, finals.repeats, lambda: finals.begin_repeats(all_begun=search.all_begun))
             run.progress.phase(Stage.FINALS)
-            yield finals.repeats()
+            finals.choose_finalists()
+            yield Link(finals.repeats, finals.refits, finals.begin_refits)
             run.progress.phase(Stage.REFIT)
-            yield finals.refits()
+            finals.choose_winner()
+            yield Link(finals.refits)
 
-        pool.run(Chain(stages()))
+        pool.run(Chain(links()))
     heartbeat.check()
     clear_leftovers(run.folder)
     return finals.choice

@@ -9,7 +9,7 @@ from statistics import median
 
 from search.finals.lead import Lead
 from search.finals.spreads import Spread
-from search.jobs import Chunk, Job, Outcome, Wait, derived_seed, new_reports
+from search.jobs import Chunk, Job, Outcome, derived_seed, new_reports
 from search.run_folder.architectures import configuration_of
 from search.run_folder.finals_rule import finalists_of, folds_of_seed
 from search.run_folder.paths import model_folder, validation_file
@@ -18,9 +18,13 @@ from search.run_folder.records import FinalRun, Phase, RunRecords, TrialRecord
 from search.run_folder.records_writer import RecordWriter
 from search.wording import count
 from ser_core.architectures import default_config
+from ser_core.config import OptimConfig
 from ser_core.errors import UserError
 from ser_core.metrics.scores import seed_interval
 from spaces.several import chosen_settings, for_choice
+
+NOT_WANTED = "discarded: it was begun while the finals went on, and another configuration won them"
+"""Why a refit ended that was begun ahead."""
 
 
 class FinalsError(UserError, RuntimeError):
@@ -106,15 +110,23 @@ def median_best_epoch(records: RunRecords, winner: int) -> int:
 
 
 def refit_epochs(plan: SearchPlan, records: RunRecords, winner: int) -> int:
-    """Epochs after which a refit of the winner is done: all of its schedule.
-
-    A refit has no validation to end it. So the median best epoch of the winner's finals ends it where they were under
-    early stopping, since nobody has validated the end of their schedule; and in a run of the first rule.
-    """
-    config = default_config(*configuration_of(plan, records.trials[winner].params))
-    if plan.finals_rule == 1 or config.optim.early_stop_epochs:
+    """Epochs after which a refit of the winner is done: all of its schedule, unless its finals have to tell."""
+    if ends_by_median(plan, records.trials[winner]):
         return median_best_epoch(records, winner)
-    return config.optim.epochs
+    return _optim(plan, records.trials[winner]).epochs
+
+
+def ends_by_median(plan: SearchPlan, trial: TrialRecord) -> bool:
+    """True where the median best epoch of a configuration's finals ends its refits.
+
+    A refit has no validation to end it. So that is where its finals were under early stopping, since nobody has
+    validated the end of their schedule; and in a run of the first rule.
+    """
+    return plan.finals_rule == 1 or bool(_optim(plan, trial).early_stop_epochs)
+
+
+def _optim(plan: SearchPlan, trial: TrialRecord) -> OptimConfig:
+    return default_config(*configuration_of(plan, trial.params)).optim
 
 
 class FinalJobs:
@@ -122,49 +134,61 @@ class FinalJobs:
 
     Args:
         phase: finalists train on the train part with validation, refits on both together without.
-        trials: whose configurations to train.
         plan: of the run. A seed of a finalist trains on a fold of its own, see `folds_of_seed`; with the run's seed
             it gives what the training draws from.
-        last_epoch: where a run ends, or one of each architecture; finalists use the full budget.
         interrupted: True as soon as all is to stop.
     """
 
     def __init__(
-        self,
-        *,
-        phase: Phase,
-        trials: Sequence[TrialRecord],
-        plan: SearchPlan,
-        writer: RecordWriter,
-        last_epoch: int | Mapping[str, int],
-        interrupted: Callable[[], bool] = lambda: False,
+        self, *, phase: Phase, plan: SearchPlan, writer: RecordWriter, interrupted: Callable[[], bool] = lambda: False
     ) -> None:
-        self._phase, self._plan, self._writer = phase, plan, writer
-        self._last_epoch, self._interrupted = last_epoch, interrupted
-        self._open = [
-            (trial, seed)
-            for trial in trials
-            for seed in range(1, plan.seeds + 1)
-            if not _finished(writer.records.final(phase, trial.number, seed))
-        ]
+        self._phase, self._plan, self._writer, self._interrupted = phase, plan, writer, interrupted
+        self._last_epochs: dict[int, int] = {}  # of every trial that is trained here
+        self._open: list[tuple[int, int]] = []
         self._running: dict[str, tuple[int, int]] = {}
 
-    def next_job(self) -> Job | Wait | None:
+    @property
+    def trials(self) -> set[int]:
+        """Numbers of those that are trained."""
+        return {*self._last_epochs}
+
+    def add(self, trial: TrialRecord, last_epoch: int | Mapping[str, int]) -> None:
+        """Train a configuration with every seed; one that was added before stays as it was.
+
+        Args:
+            last_epoch: where a run ends, or one of each architecture.
+        """
+        if trial.number in self._last_epochs:
+            return
+        self._last_epochs[trial.number] = for_choice(last_epoch, trial.params)
+        self._open += [
+            (trial.number, seed)
+            for seed in range(1, self._plan.seeds + 1)
+            if not _finished(self._writer.records.final(self._phase, trial.number, seed))
+        ]
+
+    def drop(self, trial: int) -> None:
+        """Train a configuration no further: what of it is at work ends with its next report."""
+        self._last_epochs.pop(trial, None)
+        self._open = [(number, seed) for number, seed in self._open if number != trial]
+
+    def next_job(self) -> Job | None:
         if not self._open:
             return None
-        trial, seed = self._open.pop(0)
-        name = f"{self._phase}-{trial.number:05d}-seed-{seed}"
-        self._running[name] = (trial.number, seed)
-        self._writer.final_started(self._phase, trial.number, seed)
+        number, seed = self._open.pop(0)
+        trial = self._writer.records.trials[number]
+        name = f"{self._phase}-{number:05d}-seed-{seed}"
+        self._running[name] = (number, seed)
+        self._writer.final_started(self._phase, number, seed)
         own_seed = derived_seed(self._plan.seed, 1, seed)
         refit = self._phase is Phase.REFIT
         return Job(
             name=name,
             params={**chosen_settings({**self._plan.settings, **trial.params}), "seed": own_seed},
             folds="refit" if refit else folds_of_seed(self._plan, seed),
-            last_epoch=for_choice(self._last_epoch, trial.params),
-            model_folder=model_folder(trial.number, seed) if refit else "",
-            predictions_file="" if refit else validation_file(trial.number, seed),
+            last_epoch=self._last_epochs[number],
+            model_folder=model_folder(number, seed) if refit else "",
+            predictions_file="" if refit else validation_file(number, seed),
         )
 
     def report(self, chunk: Chunk) -> bool:
@@ -183,7 +207,9 @@ class FinalJobs:
             )
         if chunk.outcome is not Outcome.GOING:
             self._end(chunk.job, chunk.reason)
-        return chunk.outcome is Outcome.GOING
+        elif trial not in self._last_epochs:
+            self._end(chunk.job, NOT_WANTED)
+        return chunk.job in self._running
 
     def lost(self, job: str, reason: str) -> None:
         self._end(job, reason)

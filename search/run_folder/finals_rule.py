@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from search.jobs import inner_fold
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
@@ -35,6 +37,26 @@ def finalists_of(plan: SearchPlan, records: RunRecords) -> list[TrialRecord]:
     recipes = (recipe_trial(records, choice) for choice in dict.fromkeys(choice_of(trial.params) for trial in best))
     unable = (TrialState.FAIL, TrialState.RUNNING)
     return [*best, *(each for each in recipes if each is not None and each not in best and each.state not in unable)]
+
+
+def certain_finalists(plan: SearchPlan, records: RunRecords, *, all_begun: bool) -> list[TrialRecord]:
+    """Those who will be finalists whatever becomes of the trials that are at work or to come.
+
+    Args:
+        all_begun: no trial is to come.
+    """
+    if plan.finals_rule == 1:
+        return []
+    open_places = sum(trial.state is TrialState.RUNNING for trial in records.trials.values())
+    places = max(0, plan.finalists - open_places) if all_begun else 0
+    certain = records.ranked()[:places]
+    choices = {choice_of(trial.params) for trial in certain} or {""}  # that of a run with one architecture
+    recipes = (recipe_trial(records, choice) for choice in sorted(choices))
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [
+        *certain,
+        *(each for each in recipes if each and each not in certain and each.state in ended and isfinite(each.value)),
+    ]
 
 
 def folds_of_seed(plan: SearchPlan, seed: int) -> str:

@@ -138,6 +138,11 @@ class Search:
             pauses=tuple(asha.rungs),
         )
 
+    @property
+    def all_begun(self) -> bool:
+        """True when no more trials can come, whatever those at work bring."""
+        return len(self._records) >= self._trials or self._epochs_are_used()
+
     # -- judging -----------------------------------------------------------------------------------------------------
 
     def report(self, chunk: Chunk) -> bool:
@@ -221,6 +226,9 @@ class Search:
     def _budget_end(self) -> bool:
         if self._time_left() <= 0:
             return True
+        return self._epochs_are_used()
+
+    def _epochs_are_used(self) -> bool:
         return self._epochs_total is not None and self._epochs >= self._epochs_total
 
     def _nothing_to_gain(self) -> bool:

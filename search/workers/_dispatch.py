@@ -7,13 +7,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from search.jobs import Chunk, Job, Outcome, Wait
 from search.run_folder.paths import checkpoint_file
 from search.run_folder.records import NO_MEMORY, failure_kind
 from search.workers._lanes import Lane, Lanes
 from search.workers.placement import Demand, Node, Request
+
+_Answer = TypeVar("_Answer")
 
 NODES_SECONDS = 1.0
 """How often Ray is asked which nodes there are."""
@@ -59,7 +61,8 @@ class Dispatcher:
     """Stands between the sources of jobs and what runs them, which knows each assignment by a key of its own.
 
     Jobs of the run that is nearest to its end come first, so that results come early; the last jobs of one run leave
-    places free, which the next one fills. A lane that fails or is stopped ends alone.
+    places free, which the next one fills, and where nobody has a job that is due, one that would come later. A lane
+    that fails or is stopped ends alone.
     """
 
     def __init__(self, lanes: Lanes, places: Places) -> None:
@@ -143,27 +146,36 @@ class Dispatcher:
             again = self._again.popleft()
             if not again.lane.ends:
                 return again
+        waiting: list[tuple[Lane, Request, Wait]] = []
         for lane in sorted(self._lanes.present(), key=lambda lane: -lane.stage()):
-            if not lane.ends and (found := self._next_of(lane)):
-                return found
+            if lane.ends or (request := self._room(lane)) is None:
+                continue
+            job = self._ask(lane, lane.source.next_job)
+            if isinstance(job, Job):
+                return Assignment(lane, job, request)
+            if isinstance(job, Wait):
+                waiting.append((lane, request, job))
+            elif not lane.ends and not self._jobs_of(lane):  # one at work may have to be done anew
+                self._forget(lane)
+        for lane, request, wait in waiting:  # nobody has a job that is due
+            if job := self._ask(lane, wait.ahead):
+                return Assignment(lane, job, request)
         return None if self._lanes.over else Wait()
 
-    def _next_of(self, lane: Lane) -> Assignment | None:
-        """A job of one lane; a lane that has no more, and none at work, is done."""
+    def _ask(self, lane: Lane, question: Callable[[], _Answer]) -> _Answer | None:
+        """What a lane's source answers; None where it fails, which ends the lane."""
+        try:
+            return question()
+        except Exception as error:
+            lane.fail(error)
+            return None
+
+    def _room(self, lane: Lane) -> Request | None:
+        """What a job of a lane may ask for now; None while there is no room for one."""
         requests = Counter[Request](), Counter[Request]()  # of jobs like its own, and of others
         for each in self._at_work.values():
             requests[each.lane.demand != lane.demand][each.request] += 1
-        request = self._places.next(lane.demand, *requests)
-        if request is None:
-            return None
-        job: Job | Wait | None = Wait()
-        with lane.guarded():
-            job = lane.source.next_job()
-        if isinstance(job, Job):
-            return Assignment(lane, job, request)
-        if job is None and not self._jobs_of(lane):  # one at work may have to be done anew
-            self._forget(lane)
-        return None
+        return self._places.next(lane.demand, *requests)
 
     def _jobs_of(self, lane: Lane) -> bool:
         return any(each.lane is lane for each in (*self._at_work.values(), *self._again))

@@ -57,7 +57,11 @@ class Lane:
         try:
             yield
         except Exception as error:
-            self.error = self.error or error
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """The source cannot go on; its first error is the one that counts."""
+        self.error = self.error or error
 
     def raise_error(self) -> None:
         """Raise what ended the lane, if anything did."""

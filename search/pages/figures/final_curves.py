@@ -62,16 +62,28 @@ def info(run: RunView) -> FinalCurvesInfo | None:
     for final in runs:
         if final.phase is Phase.FINALIST and math.isfinite(final.value):
             scores.setdefault(final.trial, []).append(final.value)
-    refitted = {final.trial for final in runs if final.phase is Phase.REFIT}
-    ranked = sorted(scores, key=lambda trial: (trial not in refitted, -sum(scores[trial]) / len(scores[trial]), trial))
+    refitted = _refitted(run)
+    ranked = sorted(scores, key=lambda trial: (trial != refitted, -sum(scores[trial]) / len(scores[trial]), trial))
     kept = ranked[:MOST_FINALISTS]
     return FinalCurvesInfo(
-        curves=tuple(_curve(final) for final in runs if final.phase is Phase.REFIT or final.trial in kept),
+        curves=tuple(
+            _curve(final)
+            for final in runs
+            if (final.trial == refitted if final.phase is Phase.REFIT else final.trial in kept)
+        ),
         trials=tuple(kept),
         finalists=len(ranked),
         max_epochs=run.plan.max_epochs,
         score=run.plan.headline,
     )
+
+
+def _refitted(run: RunView) -> int | None:
+    """The winner; until it is known the trial whose refits were begun last, None without any."""
+    if run.result is not None:
+        winner: int = run.result["winner"]["trial"]
+        return winner
+    return next((final.trial for final in reversed(run.records.finals) if final.phase is Phase.REFIT), None)
 
 
 def _curve(final: FinalRun) -> Curve:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from search.driver.time_budget import finals_seconds, search_clock
 from search.finals.finalists import (
@@ -33,7 +35,8 @@ from search.finals.test_scores import Spread
 from search.finals.test_scores import score_test as numbers_of
 from search.finals.test_set import ledger_readings as readings_of
 from search.finals.test_set import read_test_set
-from search.jobs import Job
+from search.jobs import Chunk, Outcome
+from search.run_folder.finals_rule import certain_finalists, finalists_of
 from search.run_folder.limits import Limits
 from search.run_folder.paths import validation_file
 from search.run_folder.plan import SearchPlan
@@ -163,14 +166,25 @@ def test_the_recipe_is_a_finalist_however_early_its_trial_ended() -> None:
     assert numbers(recipe(TrialState.PRUNED, 0.1), finals_rule=1) == [1, 2]
 
 
+def finals_of(plan: SearchPlan, writer: RecordWriter, folder: Path, log: list[str] | None = None) -> Finals:
+    return Finals(plan, writer, folder, SPEAKERS, lambda: False, (log if log is not None else []).append)
+
+
+def repeats_of(plan: SearchPlan, writer: RecordWriter, folder: Path) -> FinalJobs:
+    finals = finals_of(plan, writer, folder)
+    finals.choose_finalists()
+    return finals.repeats
+
+
 def chosen(tmp_path: Path, records: RunRecords, **plan: Any) -> tuple[FinalChoice, int]:
     """What the finals choose from these records -> the choice, and the last epoch of its refits."""
     writer = RecordWriter(tmp_path / "records.jsonl")
     writer.records = records
-    finals = Finals(plan_of(**plan), writer, tmp_path, SPEAKERS, lambda: False)
-    finals.repeats()
-    job = finals.refits().next_job()
-    assert isinstance(job, Job)
+    finals = finals_of(plan_of(**plan), writer, tmp_path)
+    finals.choose_finalists()
+    finals.choose_winner()
+    job = finals.refits.next_job()
+    assert job is not None
     return finals.choice, job.last_epoch
 
 
@@ -248,11 +262,10 @@ def test_the_best_mean_decides_the_architecture_and_its_own_recipe_is_met_within
     assert (choice.winner, choice.recipe, choice.challenger, last_epoch) == (1, 1, 3, 8)
     writer = RecordWriter(tmp_path / "again.jsonl")
     writer.records.trials = records.trials
-    jobs = FinalJobs(
-        phase=Phase.FINALIST, trials=choice.finalists, plan=plan_of(**PLAN_OF_TWO, seeds=1), writer=writer,
-        last_epoch={"mlp": 5, "shallow_cnn": 8},
-    )  # fmt: skip
-    found = [job for job in iter(jobs.next_job, None) if isinstance(job, Job)]
+    jobs = FinalJobs(phase=Phase.FINALIST, plan=plan_of(**PLAN_OF_TWO, seeds=1), writer=writer)
+    for each in choice.finalists:
+        jobs.add(each, {"mlp": 5, "shallow_cnn": 8})
+    found = [*iter(jobs.next_job, None)]
     assert [(job.name[9:14], job.last_epoch, job.params["architecture"]) for job in found] == [
         ("00003", 8, "shallow_cnn"), ("00004", 5, "mlp"), ("00001", 8, "shallow_cnn"), ("00000", 5, "mlp")
     ]  # fmt: skip
@@ -288,21 +301,18 @@ def test_the_seeds_of_every_finalist_go_over_the_same_folds_in_turn(tmp_path: Pa
     writer = RecordWriter(tmp_path / "records.jsonl")
     writer.records = records
     plan = plan_of(seeds=4, finalists=1, final_folds=(("a",), ("b",), ("c",)))
-    assert jobs_of(Finals(plan, writer, tmp_path, SPEAKERS, lambda: False).repeats()) == [
+    assert jobs_of(repeats_of(plan, writer, tmp_path)) == [
         (f"finalist-{number:05d}-seed-{seed}", f"inner-{(1, 2, 3, 1)[seed - 1]}")
         for number in (1, 0)
         for seed in (1, 2, 3, 4)
     ]
     without = replace(plan, final_folds=())
-    assert {folds for _, folds in jobs_of(Finals(without, writer, tmp_path, SPEAKERS, lambda: False).repeats())} == {
-        "search"
-    }
+    assert {folds for _, folds in jobs_of(repeats_of(without, writer, tmp_path))} == {"search"}
 
 
 def jobs_of(source: FinalJobs) -> list[tuple[str, str]]:
     """Names and folds of all jobs of a source."""
-    jobs = iter(source.next_job, None)
-    return [(job.name, job.folds) for job in jobs if isinstance(job, Job)]
+    return [(job.name, job.folds) for job in iter(source.next_job, None)]
 
 
 def test_the_refit_trains_for_the_median_of_the_best_epochs_where_no_schedule_ends_it() -> None:
@@ -430,3 +440,103 @@ def test_predictions_and_scores_agree(trained: tuple[Path, Manifest, Split, Feat
     assert np.isnan(numbers["uar"]["interval"]).all()  # both test speakers score alike, so nothing can be said
     assert numbers["speakers"] == 2
     json.dumps(numbers)
+
+
+# -- begun ahead -------------------------------------------------------------------------------------------------------
+
+
+@given(
+    states=st.lists(
+        st.tuples(st.sampled_from(["running", "complete", "pruned", "failed"]), st.integers(1, 9)),
+        min_size=1,
+        max_size=9,
+    ),
+    outcomes=st.lists(
+        st.tuples(st.sampled_from(["complete", "pruned", "failed"]), st.integers(1, 9)), min_size=9, max_size=9
+    ),
+    finalists=st.integers(1, 4),
+)
+def test_whoever_is_certain_is_a_finalist_whatever_becomes_of_the_others(
+    states: list[tuple[str, int]], outcomes: list[tuple[str, int]], finalists: int
+) -> None:
+    """Tried with every way in which the trials at work may end; scores tie often."""
+    plan = plan_of(finalists=finalists)
+
+    def record(number: int, state: str, tenths: int) -> TrialRecord:
+        kinds = {
+            "running": TrialState.RUNNING, "complete": TrialState.COMPLETE,
+            "pruned": TrialState.PRUNED, "failed": TrialState.FAIL,
+        }  # fmt: skip
+        uars = [tenths / 10] * (5 if state == "complete" else 2)
+        return replace(trial(number, kinds[state], *uars), origin="first" if number == 0 else "sampler")
+
+    now = records_of(*(record(number, *each) for number, each in enumerate(states)))
+    then = records_of(
+        *(record(number, *(outcomes[number] if each[0] == "running" else each)) for number, each in enumerate(states))
+    )
+    certain = [t.number for t in certain_finalists(plan, now, all_begun=True)]
+    assert {*certain} <= {t.number for t in finalists_of(plan, then)}
+    to_come = [trial(len(states) + number, TrialState.COMPLETE, *[0.99] * 5) for number in range(4)]
+    later = records_of(*then.trials.values(), *to_come)
+    certain_already = {t.number for t in certain_finalists(plan, now, all_begun=False)}
+    assert certain_already <= {0} & {*certain} & {t.number for t in finalists_of(plan, later)}
+    if "running" not in dict(states):
+        assert certain == [t.number for t in finalists_of(plan, now)]
+
+
+def test_nobody_is_certain_where_architectures_compete_or_by_the_first_rule() -> None:
+    """Of several architectures only those of the best have their recipes among the finalists."""
+    one, running = recipe(TrialState.COMPLETE, 0.9), trial(1, TrialState.RUNNING, 0.1)
+    both = [of("mlp", one), of("shallow_cnn", running, origin="first")]
+    assert certain_finalists(plan_of(**PLAN_OF_TWO), records_of(*both), all_begun=False) == []
+    assert certain_finalists(plan_of(finals_rule=1), records_of(one, running), all_begun=True) == []
+
+
+def test_the_recipe_is_repeated_while_the_search_goes_on_and_once_only(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path / "records.jsonl")
+    writer.records.trials = records_of(recipe(TrialState.COMPLETE, 0.5), trial(1, TrialState.RUNNING, 0.4)).trials
+    finals = finals_of(plan_of(finalists=1), writer, tmp_path)
+    finals.begin_repeats(all_begun=False)
+    ahead = finals.repeats.next_job()
+    assert ahead is not None
+    assert ahead.name == "finalist-00000-seed-1"
+    writer.records.trials[1] = trial(1, TrialState.COMPLETE, 0.9)
+    finals.choose_finalists()
+    assert [name for name, _ in jobs_of(finals.repeats)] == [
+        "finalist-00000-seed-2", "finalist-00001-seed-1", "finalist-00001-seed-2"
+    ]  # fmt: skip
+
+
+def test_the_recipe_is_refitted_ahead_and_its_refits_end_when_another_wins(tmp_path: Path) -> None:
+    writer, log = RecordWriter(tmp_path / "records.jsonl"), list[str]()
+    writer.records.trials = records_of(recipe(TrialState.COMPLETE, 0.5), trial(1, TrialState.COMPLETE, 0.9)).trials
+    finals = finals_of(plan_of(), writer, tmp_path, log)
+    finals.choose_finalists()
+    finals.begin_refits()
+    finals.begin_refits()
+    [ahead, never] = [finals.refits.next_job() for _ in range(2)]
+    assert ahead is not None
+    assert never is not None
+    assert (ahead.name, never.name) == ("refit-00000-seed-1", "refit-00000-seed-2")
+    writer.records.finals += [final(number, seed, value) for number, value in ((0, 0.2), (1, 0.9)) for seed in (1, 2)]
+    for number in (0, 1):
+        for seed, speaker in ((1, "a"), (2, "b")):
+            write_run(tmp_path, number, seed, speaker, {speaker: 4 + 14 * number})
+    finals.choose_winner()
+    assert finals.choice.winner == 1
+    assert log == ["trial 1 won: the refits of trial 0 that were begun meanwhile are not used"]
+    going = Chunk(job=ahead.name, reports=epochs(0.1), outcome=Outcome.GOING, worker="h:1")
+    assert not finals.refits.report(going)
+    ended = writer.records.final(Phase.REFIT, 0, 1)
+    assert ended is not None
+    assert ended.reason.startswith("discarded: ")
+    assert [name for name, _ in jobs_of(finals.refits)] == ["refit-00001-seed-1", "refit-00001-seed-2"]
+
+
+def test_a_refit_whose_end_its_finals_decide_does_not_begin_before_them(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path / "records.jsonl")
+    writer.records.trials = records_of(recipe(TrialState.COMPLETE, 0.5), trial(1, TrialState.COMPLETE, 0.9)).trials
+    finals = finals_of(plan_of(fixed={"optim.epochs": 5, "optim.early_stop_epochs": 2}), writer, tmp_path)
+    finals.choose_finalists()
+    finals.begin_refits()
+    assert finals.refits.next_job() is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.jobs import Chunk, Job, Outcome, Wait
+from search.jobs import Chain, Chunk, Job, Link, Outcome, Wait
 from search.workers._dispatch import Assignment, Dispatcher, Places
 from search.workers._lanes import Lane, Lanes
 from search.workers.placement import Demand, Request
@@ -242,3 +242,27 @@ def test_while_runs_may_come_there_is_no_last_word(tmp_path: Path) -> None:
     dispatcher = dispatcher_of(closed=False)
     assert names(dispatcher.assign("a")) == ["Wait"]
     assert not dispatcher.stops()
+
+
+def test_a_job_that_would_come_later_is_begun_where_no_run_has_one_that_is_due(tmp_path: Path) -> None:
+    """Not before the job of another run, however near to its end the first one is."""
+    nearest, other = Source([job("a")]), Source([job("b")])
+    chain = Chain(iter([Link(nearest, Source([job("later")]))]))
+    one, two = lane_of(nearest, tmp_path / "one", stage=1), lane_of(other, tmp_path / "two")
+    one.source = chain
+    dispatcher = dispatcher_of(one, two)
+    assert names(*(dispatcher.assign(key) for key in "abcd")) == ["a", "b", "later", "Wait"]
+    assert dispatcher.assigned("c").lane is one
+
+
+def test_a_lane_whose_next_jobs_cannot_be_told_ends_alone(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    first, later = Source([job("a")]), Source([])
+    one = lane_of(first, tmp_path / "one")
+    one.source = Chain(iter([Link(first, later, fail)]))
+    dispatcher = dispatcher_of(one, closed=False)
+    assert names(dispatcher.assign("a"), dispatcher.assign("b")) == ["a", "Wait"]
+    with pytest.raises(OSError, match="No space left"):
+        one.raise_error()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from search.jobs import Chain, Chunk, Job, Outcome, Wait
+from search.jobs import Chain, Chunk, Job, Link, Outcome, Wait
 from search.workers import _tune_parts
 from search.workers.placement import Demand, Request
 from search.workers.ray_session import check_fits
@@ -214,9 +214,9 @@ def test_what_the_source_raises_comes_out_after_the_workers_stopped(ray_here: No
         run(Jobs([job("one"), job("two")], after_report=fail), tmp_path / "run")
 
 
-def test_stages_follow_one_another_on_the_same_worker(ray_here: None, tmp_path: Path) -> None:
+def test_links_follow_one_another_on_the_same_worker(ray_here: None, tmp_path: Path) -> None:
     first, second = Jobs([job("a"), job("b")]), Jobs([job("c")])
-    run(Chain(iter([first, second])), tmp_path / "run", concurrency=2)
+    run(Chain(iter([Link(first), Link(second)])), tmp_path / "run", concurrency=2)
     assert first.last("b").outcome is second.last("c").outcome is Outcome.DONE
     assert {chunk.worker for chunk in second.chunks} <= {chunk.worker for chunk in first.chunks}
 
