@@ -30,6 +30,8 @@ from ser_core.whole_file import write_whole
 from spaces.several import chosen_settings
 
 CARD_FILE, PICTURE_FILE, SCATTER_FILE = "README.md", "confusion.png", "scatter.png"
+PICTURES = (PICTURE_FILE, SCATTER_FILE)
+"""Of which a card shows one."""
 THIS_MODEL = "this model"
 """The column of the table of scores in which the model's own stand."""
 
@@ -46,14 +48,14 @@ def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
     for seed, name in enumerate(result["winner"]["models"], 1):
         folder = run_folder / name
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        _write_picture(folder, result)
+        write_picture(folder, result)
         write_whole(folder / CARD_FILE, model_card(result, config, seed))
-    _write_picture(folder.parent, result)
+    write_picture(folder.parent, result)
     write_whole(folder.parent / CARD_FILE, model_card(result, config, None))
 
 
-def _write_picture(folder: Path, result: Mapping[str, Any]) -> None:
-    """The picture of the test, which suits what is predicted."""
+def write_picture(folder: Path, result: Mapping[str, Any]) -> None:
+    """The picture of the test that a card shows, which suits what is predicted."""
     if _predicts_ratings(result):
         write_scatter_picture(folder / SCATTER_FILE, result)
     else:

@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, ModelCard, get_token
 
-from search.finals.model_card import CARD_FILE, PICTURE_FILE, model_card
+from search.finals.model_card import CARD_FILE, PICTURES, model_card, write_picture
 from search.hub.consent import Consent, consent_to_share, licence_section
 from search.run_folder.documents import read_result_file
 from search.run_folder.paths import RESULT_FILE
@@ -26,7 +26,7 @@ from ser_core.modules.encoder_families import NO_WEIGHTS
 from ser_core.transformers_export import export_transformers
 
 ONNX_FILE, TRANSFORMERS_FOLDER = "model.onnx", "transformers"
-MODEL_FILES = (CONFIG_FILE, "model.safetensors", CARD_FILE, PICTURE_FILE, "trained_on.txt")
+MODEL_FILES = (CONFIG_FILE, "model.safetensors", CARD_FILE, *PICTURES, "trained_on.txt")
 """What of a model folder is shared; evaluations of it on other data are not."""
 
 
@@ -108,11 +108,14 @@ def _stage(member: Path, own: Path, asked: Push, consent: Consent, log: Callable
 def _stage_ensemble_card(folder: Path, member: Path, staged: Path, consent: Consent) -> None:
     """The card of an ensemble, which runs of earlier versions have not written."""
     if (folder / CARD_FILE).exists():
-        for name in (CARD_FILE, PICTURE_FILE):
-            shutil.copy(folder / name, staged)
+        for name in (CARD_FILE, *PICTURES):
+            if (folder / name).exists():
+                shutil.copy(folder / name, staged)
     elif (folder.parent / RESULT_FILE).exists():
-        shutil.copy(member / PICTURE_FILE, staged)
-        card = model_card(read_result_file(folder.parent), read_object(member / CONFIG_FILE), None)
+        result = read_result_file(folder.parent)
+        write_picture(staged, result)
+        settings = load_model(member).config.params()  # under their present names
+        card = model_card(result, {**read_object(member / CONFIG_FILE), "settings": settings}, None)
         (staged / CARD_FILE).write_text(card, encoding="utf-8")
     else:
         raise ArtifactError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,11 +19,12 @@ from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from search.__main__ import app
-from search.finals.model_card import write_model_cards
+from search.finals.model_card import write_model_cards, write_picture
 from ser_core.artifact import save_model
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document, load_predictor
 from tests.search.hub.stand_in import OBJECTS, REPOSITORIES, TOKEN, served
 from tests.search.run_maker import RunMaker
+from tests.search.service.running import FINISHED, save_rating_model
 from tests.search.tracking.readers import free_port
 from tests.ser_core.test_artifact import CLASSES, trained
 from tests.ser_core.test_transformers_export import LINEAR, RATE_HZ, SECONDS, saved
@@ -95,6 +98,50 @@ def test_what_is_pushed_is_models_cards_and_graphs(pushed: dict[str, bytes], run
     assert set(pushed) == expected
     weights = (run_folder / "final" / models[0] / "model.safetensors").read_bytes()
     assert weights in OBJECTS.values()  # large files by LFS
+
+
+@pytest.mark.parametrize("kind", ["of version 0.1, whose ensembles had no card", "of ratings"])
+def test_every_card_has_the_picture_that_it_shows(kind: str, hub: str, tmp_path: Path) -> None:
+    folder = rated_run(tmp_path) if kind == "of ratings" else earlier_run(tmp_path)
+    name = f"user/{kind.split()[-1]}"
+    words = ("push", folder, name, "--no-onnx", *(("--accept-licence", LICENCE) if kind == "of ratings" else ()))
+    done = ser(*words, endpoint=hub, home=tmp_path / "home")
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = REPOSITORIES[name].files
+    cards = [path for path in files if path.endswith("README.md")]
+    assert "README.md" in cards
+    shown = {str(Path(path).parent / link) for path in cards for link in SHOWN.findall(files[path].decode())}
+    assert shown <= set(files)
+    assert ("scatter.png" if kind == "of ratings" else "confusion.png") in shown
+
+
+SHOWN = re.compile(r"!\[[^]]*\]\((.+?)\)")
+"""Pictures in Markdown."""
+
+
+def earlier_run(folder: Path) -> Path:
+    """As its version wrote it: the repository holds it without its picture."""
+    run = shutil.copytree(FINISHED, folder / "run")
+    result = json.loads((run / "result.json").read_text())
+    for model in result["winner"]["models"]:
+        write_picture(run / model, result)
+    return run
+
+
+def rated_run(folder: Path) -> Path:
+    corpus = {
+        "name": "ravdess", "clips": 1440, "speakers": 24, "classes": ["arousal", "valence"], "skipped": [],
+        "synthetic": False, "licence": LICENCE, "citation": "Livingstone & Russo 2018",
+    }  # fmt: skip
+    maker = RunMaker(folder / "run", trials=6, max_epochs=6, corpus=corpus, target="arousal,valence", objective="ccc")
+    result = json.loads((maker.search(fail_every=0).finish().folder / "result.json").read_text())
+    models = [maker.folder / name for name in result["winner"]["models"]]
+    for model in models:
+        save_rating_model(model, about=ABOUT)
+    weights = {model.name: 1 / len(models) for model in models}
+    (maker.folder / "final" / ENSEMBLE_FILE).write_text(json.dumps(ensemble_document(weights)))
+    write_model_cards(maker.folder, result)
+    return maker.folder
 
 
 def test_the_card_holds_scores_intervals_corpus_and_licence(pushed: dict[str, bytes], run_folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ FINISHED = Path(__file__).parents[2] / "data" / "run-of-0.1" / "finished"
 """A run whose model is small: three emotions, 3 s at 16 kHz."""
 RATE_HZ = 16_000
 CLASSES = ("happy", "sad")
+TOY = {"corpus": {"name": "toy", "licence": "none", "clips": 18, "speakers": 3}}
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def hearing_with(hearing: Any, limits: Limits | None = None) -> Iterator[str]:
         yield address
 
 
-def save_rating_model(folder: Path) -> Path:
+def save_rating_model(folder: Path, about: Mapping[str, Any] = TOY) -> Path:
     """A small model that rates arousal around 3 and valence around 50, trained on a few noisy tones."""
     settings = {"optim.epochs": 2, "optim.batch_size": 4, "features.clip_seconds": 0.6, "features.hop_ms": 20.0}
     config = default_config("shallow_cnn", {**settings, "model.width": 2, "precision": "fp32"})
@@ -81,7 +82,7 @@ def save_rating_model(folder: Path) -> Path:
     store = replace(store_of(config), truth=truth, target=Dimensions(("arousal", "valence")))
     run = train(config, Fold(fit=np.arange(12), evaluate=np.arange(12, 18)), store, device="cpu")
     list(run)
-    save_model(folder, run, about={"corpus": {"name": "toy", "licence": "none", "clips": 18, "speakers": 3}})
+    save_model(folder, run, about=dict(about))
     return folder
 
 
