@@ -159,6 +159,7 @@ class Manifest:
             where a clip has none.
         ratings: what is predicted where it is not the emotion; the emotions are then the words that most voted for, or
             `RATED`.
+        mapped: what became of the ratings of corpora that are joined (`ser_core.rating_scales`); "" where nothing did.
         objective: the score by which models are judged on these clips; None for the usual one of the target.
 
     Raises:
@@ -175,6 +176,7 @@ class Manifest:
     citation: str = ""
     columns: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
     ratings: Ratings | None = field(default=None, compare=False)
+    mapped: str = ""
     objective: str | None = None
 
     def __post_init__(self) -> None:

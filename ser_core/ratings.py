@@ -109,13 +109,8 @@ def voted(manifest: Manifest, classes: str | None) -> Manifest:
     Raises:
         CorpusError: no votes, a number of votes that is none, or words that nobody voted for.
     """
-    columns = {name: values for name, values in manifest.columns.items() if name.startswith(VOTES_FOR)}
-    if not columns:
-        raise CorpusError(
-            f"--target votes: {manifest.corpus} has no votes: columns such as {VOTES_FOR}angry, or a line of the "
-            f"manifest for each listener"
-        )
-    words = order_classes({emotion_word(name.removeprefix(VOTES_FOR)) for name in columns})
+    columns = _vote_columns(manifest)
+    words = voted_words(manifest)
     counts = np.zeros((len(manifest.clips), len(words)))
     for name, texts in columns.items():
         counts[:, words.index(emotion_word(name.removeprefix(VOTES_FOR)))] += _votes(name, texts)
@@ -126,6 +121,45 @@ def voted(manifest: Manifest, classes: str | None) -> Manifest:
         raise CorpusError(f"--classes {classes}: nobody votes for {NO_AGREEMENT}; it is a class of its own, or none")
     counts = np.stack([counts[:, [words.index(word) for word in own]].sum(axis=1) for own in groups.values()], axis=1)
     return _decided(manifest, counts, tuple(groups), undecided=undecided, columns=columns)
+
+
+def voted_words(manifest: Manifest) -> tuple[str, ...]:
+    """The emotions for which a column of a manifest has votes.
+
+    Raises:
+        CorpusError: none.
+    """
+    return order_classes({emotion_word(name.removeprefix(VOTES_FOR)) for name in _vote_columns(manifest)})
+
+
+def with_votes_for(manifest: Manifest, words: Mapping[str, str]) -> Manifest:
+    """The manifest with votes for other words: word -> what its votes are for, those of several together.
+
+    Votes for a word that is not named are left out.
+
+    Raises:
+        CorpusError: no votes, or a number of votes that is none.
+    """
+    columns = _vote_columns(manifest)
+    counts: dict[str, np.ndarray] = {}
+    for name, texts in columns.items():
+        if to := words.get(emotion_word(name.removeprefix(VOTES_FOR))):
+            counts[to] = counts.get(to, 0) + _votes(name, texts)
+    others = {name: values for name, values in manifest.columns.items() if name not in columns}
+    told = {
+        f"{VOTES_FOR}{word}": np.array([f"{count:.17g}" for count in own], dtype=object) for word, own in counts.items()
+    }
+    return replace(manifest, columns={**others, **told})
+
+
+def _vote_columns(manifest: Manifest) -> dict[str, np.ndarray]:
+    columns = {name: values for name, values in manifest.columns.items() if name.startswith(VOTES_FOR)}
+    if not columns:
+        raise CorpusError(
+            f"--target votes: {manifest.corpus} has no votes: columns such as {VOTES_FOR}angry, or a line of the "
+            f"manifest for each listener"
+        )
+    return columns
 
 
 def _decided(

@@ -1,7 +1,8 @@
 """Several corpora as one: emotions in common words, and clips and speakers whose names carry their corpus.
 
 Corpora name emotions differently. A word that all of them have stays. One that some lack becomes the word beside it in
-`COMMON_WORDS`; emotions that then some still lack are left out, since no model could learn or be tested on them.
+`COMMON_WORDS`; emotions that then some still lack are left out, since no model could learn or be tested on them. So it
+is with votes for them. Ratings are mapped onto one scale, see `ser_core.rating_scales`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ser_core.clips import CorpusError, Manifest, order_classes
-from ser_core.corpora import Progress, load_corpus
+from ser_core.corpora import Progress, Wanted, load_corpus, read_corpus
+from ser_core.rating_scales import Scale, on_one_scale, scales_in
+from ser_core.ratings import voted, voted_words, with_votes_for
 from ser_core.splits import Fold
-from ser_core.targets import EMOTION
+from ser_core.targets import DIMENSIONS, EMOTION, VOTES, kind_of
 
 CORPUS = "corpus"
 """The column that says of which corpus a clip is."""
@@ -55,22 +58,32 @@ def load_corpora(
     classes: str | None,
     cache_dir: Path,
     target: str = EMOTION,
+    scale: str = "",
     progress: Progress | None = None,
 ) -> Manifest:
-    """One corpus, or several joined; arguments as for `load_corpus`.
+    """One corpus, or several joined.
+
+    Args:
+        scale: of the ratings of corpora that are joined, see `ser_core.rating_scales.scales_in`.
+        The others: see `load_corpus`.
 
     Raises:
-        CorpusError: see `load_corpus` and `joined`; several corpora of ratings or votes.
+        CorpusError: see `load_corpus`, `joined`, `joined_votes` and `joined_ratings`; a scale where no ratings are
+            joined.
     """
-    load = partial(load_corpus, skip_bad=skip_bad, cache_dir=cache_dir, progress=progress)
+    means: dict[str, Any] = {"skip_bad": skip_bad, "cache_dir": cache_dir, "progress": progress}
+    kind = kind_of(target)
+    if scale and (len(names) == 1 or kind != DIMENSIONS):
+        raise CorpusError(f"--scale {scale} is for ratings of several corpora that are joined; leave it out")
     if len(names) == 1:
-        return load(names[0], classes=classes, target=target)
-    if target != EMOTION:
-        raise CorpusError(
-            f"--target {target}: corpora have scales and listeners of their own, so {' and '.join(names)} are not "
-            f"joined; write one manifest with ratings on one scale"
-        )
-    return joined([load(name, classes=None) for name in names], classes)
+        return load_corpus(names[0], classes=classes, target=target, **means)
+    if kind == VOTES:
+        wanted = Wanted.of(target, classes)
+        return joined_votes([read_corpus(name, wanted=wanted, **means) for name in names], classes)
+    if kind == DIMENSIONS:
+        rated = [load_corpus(name, classes=classes, target=target, **means) for name in names]
+        return joined_ratings(rated, scales_in(scale))
+    return joined([load_corpus(name, classes=None, **means) for name in names], classes)
 
 
 def joined(corpora: Sequence[Manifest], classes: str | None = None) -> Manifest:
@@ -82,14 +95,60 @@ def joined(corpora: Sequence[Manifest], classes: str | None = None) -> Manifest:
     Raises:
         CorpusError: two corpora of one name, or fewer than two emotions that all have.
     """
+    words = _common_words([corpus.classes for corpus in corpora])
+    whole = _together(corpora, words)
+    return whole.with_classes(classes) if classes is not None else _of_all(whole, corpora, words)
+
+
+def joined_votes(corpora: Sequence[Manifest], classes: str | None = None) -> Manifest:
+    """Several corpora with columns of votes as one: votes for emotions in common words, others left out.
+
+    With `classes` (see `ser_core.ratings.voted`; in common words) nobody need have been able to vote for an emotion in
+    all corpora.
+
+    Raises:
+        CorpusError: see `joined` and `voted`.
+    """
+    each = [voted_words(corpus) for corpus in corpora]
+    words = _common_words(each)
+    has = [{words.get(word, word) for word in own} for own in each]
+    kept = set.union(*has) if classes is not None else _shared(corpora, has)
+    _log_words("+".join(corpus.corpus for corpus in corpora), words)
+    if lost := sorted(set.union(*has) - kept):
+        _log.warning(
+            "%s: votes for %s do not count, since not all corpora have them", corpora[0].corpus, ", ".join(lost)
+        )
+    own_words = [{word: words.get(word, word) for word in own if words.get(word, word) in kept} for own in each]
+    whole = _together([with_votes_for(corpus, own) for corpus, own in zip(corpora, own_words, strict=True)], {})
+    return voted(whole, classes)
+
+
+def joined_ratings(corpora: Sequence[Manifest], scales: Mapping[str, Scale]) -> Manifest:
+    """Several corpora with ratings of the same dimensions as one, on the scale of the first.
+
+    Raises:
+        CorpusError: two corpora of one name; see also `on_one_scale`.
+    """
+    ratings, mapped = on_one_scale(corpora, scales)
+    whole = _together(corpora, {})
+    if mapped:
+        _log.warning("%s: ratings are mapped onto one scale: %s", whole.corpus, mapped)
+    return replace(whole, ratings=ratings, mapped=mapped)
+
+
+def _together(corpora: Sequence[Manifest], words: Mapping[str, str]) -> Manifest:
+    """All clips, under names that carry their corpus, with all columns, and without the corpora's own splits.
+
+    Args:
+        words: of some emotions -> those that they are taken as.
+    """
     names = [corpus.corpus for corpus in corpora]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise CorpusError(
             f"corpora to be joined must have different names, which manifests take from their files; there are several "
             f"called {', '.join(twice)}"
         )
-    words = _common_words(corpora)
-    whole = replace(
+    return replace(
         corpora[0],
         corpus="+".join(names),
         clips=tuple(
@@ -109,29 +168,38 @@ def joined(corpora: Sequence[Manifest], classes: str | None = None) -> Manifest:
         licence="; ".join(dict.fromkeys(corpus.licence for corpus in corpora if corpus.licence)),
         citation=" ".join(dict.fromkeys(corpus.citation for corpus in corpora if corpus.citation)),
         columns=_columns(corpora),
+        ratings=None,
     )
-    return whole.with_classes(classes) if classes is not None else _of_all(whole, corpora, words)
 
 
-def _common_words(corpora: Sequence[Manifest]) -> dict[str, str]:
-    """Words that not all corpora have -> their common words, where there are any."""
-    shared = set.intersection(*(set(corpus.classes) for corpus in corpora))
-    all_words = {word for corpus in corpora for word in corpus.classes}
+def _common_words(each: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Words that not all corpora have -> their common words, where there are any; `each`: of one corpus."""
+    shared = set.intersection(*map(set, each))
+    all_words = {word for own in each for word in own}
     return {word: COMMON_WORDS[word] for word in sorted(all_words - shared) if word in COMMON_WORDS}
 
 
-def _of_all(whole: Manifest, corpora: Sequence[Manifest], words: Mapping[str, str]) -> Manifest:
-    """The clips of emotions that all corpora have; what is left out or renamed is logged."""
-    has = [{words.get(word, word) for word in corpus.classes} for corpus in corpora]
-    kept = order_classes(set.intersection(*has))
+def _shared(corpora: Sequence[Manifest], has: Sequence[set[str]]) -> set[str]:
+    """The emotions that all corpora have, of those that each `has` in common words."""
+    kept = set.intersection(*has)
     if len(kept) < 2:
         lists = "; ".join(f"{one.corpus} has {', '.join(sorted(own))}" for one, own in zip(corpora, has, strict=True))
         raise CorpusError(
             f"corpora to be joined need two emotions or more in common: {lists}. Name and merge them with --classes"
         )
-    lost = Counter(clip.emotion for clip in whole.clips if clip.emotion not in kept)
+    return kept
+
+
+def _log_words(corpus: str, words: Mapping[str, str]) -> None:
     if words:
-        _log.warning("%s: %s", whole.corpus, ", ".join(f"{word} is taken as {to}" for word, to in words.items()))
+        _log.warning("%s: %s", corpus, ", ".join(f"{word} is taken as {to}" for word, to in words.items()))
+
+
+def _of_all(whole: Manifest, corpora: Sequence[Manifest], words: Mapping[str, str]) -> Manifest:
+    """The clips of emotions that all corpora have; what is left out or renamed is logged."""
+    kept = order_classes(_shared(corpora, [{words.get(word, word) for word in corpus.classes} for corpus in corpora]))
+    lost = Counter(clip.emotion for clip in whole.clips if clip.emotion not in kept)
+    _log_words(whole.corpus, words)
     if lost:
         named = ", ".join(f"{word} ({count} clips)" for word, count in sorted(lost.items()))
         _log.warning("%s: left out, since not all corpora have them: %s", whole.corpus, named)

@@ -44,7 +44,7 @@ class Asked:
 
     Attributes:
         models: folder of a model or an ensemble.
-        data, classes, groups: as for a search.
+        data, classes, groups, scale: as for a search.
         skip_bad: leave unusable files out. skip_trained: leave out clips that the model was trained on.
         out: folder of what is written.
     """
@@ -53,6 +53,7 @@ class Asked:
     data: str
     classes: str | None
     groups: str
+    scale: str
     skip_bad: bool
     skip_trained: bool
     out: Path
@@ -100,6 +101,7 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
             "speakers": len(set(manifest.speakers.tolist())),
             "fingerprint": manifest.fingerprint(),
             "synthetic": manifest.synthetic,
+            "mapped": manifest.mapped,
             "skipped": [{"path": str(item.path), "reason": item.reason} for item in manifest.skipped],
             "trained_on_left_out": left_out,
         },
@@ -120,7 +122,9 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
 def _labelled(asked: Asked, target: Target, console: Console) -> Manifest:
     """The data with what the model predicts of them: ratings under the model's names, votes, or words that it knows."""
     wanted = ",".join(target.names) if target.kind == DIMENSIONS else target.kind
-    manifest = corpus_of(asked.data, "", asked.classes, asked.skip_bad, asked.cache_dir, console, target=wanted)
+    manifest = corpus_of(
+        asked.data, "", asked.classes, asked.skip_bad, asked.cache_dir, console, target=wanted, scale=asked.scale
+    )
     return manifest if target.kind == DIMENSIONS else in_words_of(manifest, target.names)
 
 

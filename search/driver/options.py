@@ -72,6 +72,13 @@ class Options:
         "between: arousal,valence,dominance.",
         default=EARLIER_TARGET,
     )
+    scale: str | None = option(
+        Kind.PLAN,
+        DATA,
+        "Lowest and highest rating of corpora that are joined and do not say so themselves: mine=1:7,other=0:100.",
+        default="",
+        means="as the corpora say",
+    )
     split: str | None = option(
         Kind.PLAN,
         DATA,

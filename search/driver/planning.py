@@ -77,8 +77,9 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     chosen["objective"] = objective_of(chosen["target"], chosen["objective"])
     check_losses(model, space, fixed, chosen["target"])
     manifest = corpus_of(
-        data, test_data, chosen["classes"], chosen["skip_bad"], cache_dir, console, target=chosen["target"]
-    )
+        data, test_data, chosen["classes"], chosen["skip_bad"], cache_dir, console, target=chosen["target"],
+        scale=chosen["scale"],
+    )  # fmt: skip
     manifest = replace(manifest, objective=chosen["objective"])
     split = make_split(manifest, split_kind or _default_split(manifest, test_data), chosen["seed"])
     _check_balance(chosen["balance"], manifest, split)
@@ -129,7 +130,7 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
     limits = replace(old.limits, **options.given(Kind.LIMIT))
     raise_problems(limits.problems() + _choice_problems(architectures_in(old.knobs), limits, old.grace_epochs))
     if not changes:
-        manifest = corpus_of(data, test_data, old.classes, skip_bad, cache_dir, console, target=old.target)
+        manifest = corpus_of(data, test_data, old.classes, skip_bad, cache_dir, console, target=old.target, scale=old.scale)
         manifest = replace(manifest, objective=old.objective)
         split = make_split(manifest, old.split, old.seed)
         plan = replace(
@@ -302,6 +303,7 @@ def corpus_facts(manifest: Manifest) -> CorpusFacts:
         licence=manifest.licence,
         citation=manifest.citation,
         fingerprint=manifest.fingerprint(),
+        mapped=manifest.mapped,
     )
 
 

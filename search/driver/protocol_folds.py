@@ -35,11 +35,12 @@ def corpus_of(
     console: Console,
     *,
     target: str = EARLIER_TARGET,
+    scale: str = "",
 ) -> Manifest:
     """The corpus, or several as one of which `test_data` is the last, with bars on the console while they are read.
 
     Args:
-        target: what is predicted, as in a plan.
+        target: what is predicted; scale: of ratings that are joined; both as in a plan.
 
     Raises:
         CorpusError: see `load_corpora`.
@@ -47,8 +48,9 @@ def corpus_of(
     names = [*named_corpora(data), *([test_data] if test_data else [])]
     with progress_bars(console) as progress:
         return load_corpora(
-            names, skip_bad=skip_bad, classes=classes, target=target, cache_dir=cache_dir, progress=progress
-        )
+            names, skip_bad=skip_bad, classes=classes, target=target, scale=scale, cache_dir=cache_dir,
+            progress=progress,
+        )  # fmt: skip
 
 
 def checked_folds(protocol: str, options: Options, console: Console) -> tuple[str, ...]:
@@ -61,7 +63,7 @@ def checked_folds(protocol: str, options: Options, console: Console) -> tuple[st
     options.check_complete()
     manifest = corpus_of(
         str(options.data), "", options.classes, options.skip_bad, cache_folder(options), console,
-        target=options.target or EARLIER_TARGET,
+        target=options.target or EARLIER_TARGET, scale=options.scale or "",
     )  # fmt: skip
     names = fold_names(protocol, manifest)
     problems = []

@@ -46,7 +46,10 @@ class SkippedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusFacts:
-    """What every output says about the corpus; `fingerprint` is "" where an early version kept none."""
+    """What every output says about the corpus; `fingerprint` is "" where an early version kept none.
+
+    `mapped` says what became of the ratings of corpora with other scales, "" where nothing did.
+    """
 
     name: str
     clips: int
@@ -57,6 +60,7 @@ class CorpusFacts:
     licence: str = ""
     citation: str = ""
     fingerprint: str = ""
+    mapped: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +84,10 @@ class SearchPlan:
     number or "auto". With several `folds`, a trial is scored over `inner_folds`, the validation speakers of each: all
     side by side, or with "auto" one after another for as long as it survives. `score` is a name in
     `search.run_folder.scoring.STATISTICS`. `test_data` is the corpus that is tested, the last of those in `corpus`,
-    or ""; `balance` a column whose groups count alike in training, or ""; `groups` columns to score by. `target` is
-    "emotion", "votes", or dimensions with commas between, and `objective` the score that the search maximises and the
-    finals decide by, a name in `ser_core.named_scores`.
+    or ""; `balance` a column whose groups count alike in training, or ""; `groups` columns to score by; `scale` those
+    of ratings of corpora that are joined (`ser_core.rating_scales`), or "". `target` is "emotion", "votes", or
+    dimensions with commas between, and `objective` the score that the search maximises and the finals decide by, a
+    name in `ser_core.named_scores`.
 
     A run keeps the `finals_rule` that it was begun under. 1, of versions that kept none: the best trials on the folds
     of the search, and a refit for the median of their best epochs. 2: the recipe is a finalist too, each seed trains on
@@ -122,6 +127,7 @@ class SearchPlan:
     test_data: str = ""
     balance: str = ""
     groups: str = ""
+    scale: str = ""
     target: str = EARLIER_TARGET
     objective: str = EARLIER_OBJECTIVE
     storage: str = ""
@@ -302,7 +308,7 @@ def _check_knob(place: str, values: Mapping[str, Any]) -> None:
 
 _UNSAID_EARLY: Mapping[str, Any] = {
     "finals_rule": 1, "final_folds": (), "score": EARLIER_SCORE, "defaults": {},
-    "test_data": "", "balance": "", "groups": "", "start": None,
+    "test_data": "", "balance": "", "groups": "", "scale": "", "start": None,
     "target": EARLIER_TARGET, "objective": EARLIER_OBJECTIVE,
 }  # fmt: skip
 """Keys that plans of early versions lack, and what the plan of such a run has of them."""

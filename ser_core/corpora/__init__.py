@@ -15,7 +15,8 @@ It may hold:
 
 - `TABLE`: reads labels that lie beside the audio (`ser_core.corpora._tables.Table`); then `EXAMPLE_TABLES`, path ->
   text, are what the contract test writes;
-- `FOLDS`: protocol -> test speakers of each published fold.
+- `FOLDS`: protocol -> test speakers of each published fold;
+- `SCALE`: column of ratings -> the lowest and the highest that a listener could give.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ from ser_core.corpora._wanted import Wanted
 from ser_core.ratings import dimensions_in, rated, voted, without_numbers
 from ser_core.targets import EMOTION, VOTES
 
-__all__ = ["Progress", "corpora", "corpus_module", "load_corpus", "named_corpus", "progress_bars", "recognised"]
+__all__ = [
+    "Progress", "Wanted", "corpora", "corpus_module", "load_corpus", "named_corpus", "progress_bars", "read_corpus",
+    "recognised",
+]  # fmt: skip
 
 REPORTED_FILES = 20
 """Bad files that an error lists by name; the rest is counted."""
@@ -96,8 +100,27 @@ def load_corpus(
         CorpusError: nothing there, no clips of a known corpus, bad files while not `skip_bad` (all of them at once,
             with reasons), a failed download, or classes that the corpus does not have.
     """
+    manifest = read_corpus(
+        where, skip_bad=skip_bad, wanted=Wanted.of(target, classes), cache_dir=cache_dir, progress=progress
+    )
+    if target == EMOTION:
+        return manifest.with_classes(classes)
+    return voted(manifest, classes) if target == VOTES else _rated(manifest, target, classes, where, skip_bad=skip_bad)
+
+
+def read_corpus(
+    where: str, *, skip_bad: bool, wanted: Wanted, cache_dir: Path, progress: Progress | None = None
+) -> Manifest:
+    """The clips of a corpus as it lists them, checked, before anything is made of what is predicted.
+
+    Args:
+        wanted: what that is, which decides which clips are listed. The others: see `load_corpus`.
+
+    Raises:
+        CorpusError: see `load_corpus`.
+    """
     progress = progress or silent
-    name, scan = _scan(where, cache_dir, progress, Wanted.of(target, classes))
+    name, scan = _scan(where, cache_dir, progress, wanted)
     checked = check_audio(scan.clips, cache_dir=cache_dir, progress=progress)
     unusable = problems(scan.clips, checked)
     skipped = (*scan.problems, *unusable)
@@ -117,9 +140,7 @@ def load_corpus(
         columns={name: values[usable] for name, values in scan.columns.items()},
     )
     _warn_of_repeated(where, manifest)
-    if target == EMOTION:
-        return manifest.with_classes(classes)
-    return voted(manifest, classes) if target == VOTES else _rated(manifest, target, classes, where, skip_bad=skip_bad)
+    return manifest
 
 
 def _rated(manifest: Manifest, target: str, classes: str | None, where: str, *, skip_bad: bool) -> Manifest:

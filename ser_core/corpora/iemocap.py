@@ -47,6 +47,7 @@ EMOTIONS = {
 
 # Ma et al. 2024, "EmoBox", arXiv 2406.07162: one session is tested, from data/iemocap of its repository
 FOLDS = {"emobox": tuple((f"Ses0{session}F", f"Ses0{session}M") for session in range(1, 6))}
+SCALE = dict.fromkeys(("arousal", "valence", "dominance"), (1, 5))
 
 EXAMPLES = {
     "Session1/sentences/wav/Ses01F_impro04/Ses01F_impro04_M003.wav": Labels(

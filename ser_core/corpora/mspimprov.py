@@ -28,6 +28,7 @@ SYNTHETIC = False
 SOURCE = "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Improv.html"
 
 EMOTIONS = {"A": "angry", "H": "happy", "N": "neutral", "S": "sad", "O": OTHER, "X": NO_AGREEMENT}
+SCALE = dict.fromkeys(("arousal", "valence", "dominance"), (1, 5))
 
 EXAMPLES = {
     "session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav": Labels(

@@ -39,6 +39,7 @@ EMOTIONS = {
     "X": NO_AGREEMENT,
 }
 PARTS = {"Train": "train", "Development": "validation", "Validation": "validation", "Test1": "test"}
+SCALE = dict.fromkeys(("arousal", "valence", "dominance"), (1, 7))
 
 EXAMPLES = {
     "Audios/MSP-PODCAST_0001_0008.wav": Labels(

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_core.clips import Clip, CorpusError, Manifest, order_classes
-from ser_core.several_corpora import CORPUS, balanced, joined, named_corpora
+from ser_core.clips import RATED, Clip, CorpusError, Manifest, order_classes
+from ser_core.several_corpora import CORPUS, balanced, joined, joined_votes, named_corpora
 from ser_core.splits import Fold, make_split
+from ser_core.targets import Votes
 
 
 def corpus_of(name: str, words: str, speakers: str = "abcd", *, takes: int = 2, part: str | None = None) -> Manifest:
@@ -73,6 +74,35 @@ def test_what_cannot_be_joined_says_why() -> None:
         joined([corpus_of("one", "happy sad"), corpus_of("one", "happy sad")])
     with pytest.raises(CorpusError, match=r"two emotions or more in common: one has happy, sad; two has angry, happy"):
         joined([corpus_of("one", "happy sad"), corpus_of("two", "happy angry")])
+
+
+def voted_corpus(name: str, **votes: str) -> Manifest:
+    """Clips of as many speakers, with columns of votes."""
+    lines = {word: own.split() for word, own in votes.items()}
+    clips = tuple(
+        Clip(clip_id=str(row), path=Path(name), speaker=str(row), emotion=RATED)
+        for row in range(len(next(iter(lines.values()))))
+    )
+    columns = {f"votes_{word}": np.array(own, dtype=object) for word, own in lines.items()}
+    return Manifest(corpus=name, clips=clips, classes=(RATED,), columns=columns)
+
+
+def test_votes_are_joined_in_common_words_and_others_do_not_count() -> None:
+    """Of one, calm becomes neutral, whose votes it has already; of two, nobody can vote for anger."""
+    one = voted_corpus("one", neutral="2 0 0", calm="1 0 0", happy="1 0 1", angry="0 5 2")
+    two = voted_corpus("two", neutral="3 1", happy="1 1")
+    whole = joined_votes([one, two])
+    assert whole.target == Votes(("neutral", "happy"))
+    assert [clip.clip_id for clip in whole.clips] == ["one/0", "one/2", "two/0"]  # the others: no votes, and a tie
+    np.testing.assert_allclose(whole.truth, [[0.75, 0.25], [0, 1], [0.75, 0.25]])
+    assert whole.column(CORPUS).tolist() == ["one", "one", "two"]
+    assert not any(name.startswith("votes_") for name in whole.columns)
+    wider = joined_votes([one, two], "neutral,happy,angry")
+    np.testing.assert_allclose(wider.truth, [[0.75, 0.25, 0], [0, 0, 1], [0, 1 / 3, 2 / 3], [0.75, 0.25, 0]])
+    with pytest.raises(CorpusError, match=r"two emotions or more in common: one has .*; three has happy, sad"):
+        joined_votes([one, voted_corpus("three", happy="1", sad="0")])
+    with pytest.raises(CorpusError, match=r"--target votes: none has no votes"):
+        joined_votes([one, corpus_of("none", "happy sad")])
 
 
 def test_commas_name_several_corpora_unless_a_file_has_that_name(tmp_path: Path) -> None:

@@ -104,6 +104,64 @@ def test_speakers_are_recognised_in_joined_corpora() -> None:
     assert joined.tested_on("urdu", ["M1", "M2"]).test_speakers == ["M1"]
 
 
+@pytest.fixture(scope="module")
+def rated(made: Corpus) -> Corpus:
+    """Makes a manifest whose clips are rated on a scale: happy ones high, sad ones low."""
+
+    def make(name: str, speakers: int, low: float, high: float) -> Path:
+        path = made(name, speakers)
+        header, *lines = path.read_text().splitlines()
+        step = (high - low) / 8
+        told = [
+            f"{line},{high - step * (row % 2) if 'happy' in line else low + step * (row % 2)}"
+            for row, line in enumerate(lines)
+        ]
+        path.write_text("\n".join([f"{header},arousal", *told]) + "\n")
+        return path
+
+    return make
+
+
+def test_ratings_on_other_scales_are_tested_on_the_first_one(rated: Corpus, cache: Path, tmp_path: Path) -> None:
+    here, there = rated("rated_here", 5, 1, 5), rated("rated_there", 3, 0, 100)
+    asked = {"data": here, "test_data": there, "target": "arousal"}
+    with pytest.raises(
+        CorpusError, match=r"rating of rated_here, rated_there \(arousal\), as in --scale rated_here=1:7,"
+    ):
+        planned(cache, **asked)
+    scale = "rated_here=1:5,rated_there=0:100"
+    plan, manifest, split = planned(cache, **asked, scale=scale)
+    assert (plan.corpus.mapped, plan.scale) == ("rated_there: arousal, 0 to 100, as 1 to 5", scale)
+    assert sorted(set(manifest.truth[split.test, 0].tolist())) == [1, 1.5, 4.5, 5]
+    assert plan.speakers.test == ["rated_there/0", "rated_there/1", "rated_there/2"]
+    plan.save(tmp_path)
+    old = type(plan).load(tmp_path)
+    again, _, _ = prepare(Options(resume=tmp_path), old, cache, Console(quiet=True))
+    assert again.differences(plan) == []
+    with pytest.raises(ConfigError, match=r"--scale: .* in the run, rated_here=1:7,rated_there=0:100 now"):
+        prepare(Options(resume=tmp_path, scale="rated_here=1:7,rated_there=0:100"), old, cache, Console(quiet=True))
+    with pytest.raises(CorpusError, match=r"--scale a=1:5 is for ratings of several corpora"):
+        planned(cache, data=here, target="arousal", scale="a=1:5")
+
+
+@pytest.mark.slow  # a whole run
+def test_a_model_of_ratings_is_searched_on_one_corpus_and_tested_on_another(
+    rated: Corpus, cache: Path, tmp_path: Path
+) -> None:
+    here, there = rated("searched", 5, 1, 5), rated("tested", 3, 0, 100)
+    call = ["--model", "mlp", "--data", here, "--test-data", there, "--target", "arousal", "--cache-dir", cache]
+    call += ["--scale", "searched=1:5,tested=0:100", "--trials", "1", "--max-epochs", "8", "--finalists", "1"]
+    call += ["--seeds", "1", "--folds", "1", "--concurrency", "1", "--run-dir", tmp_path / "run"]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*map(str, call)])
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["corpus"]["mapped"] == "tested: arousal, 0 to 100, as 1 to 5"
+    assert result["test"]["clips"] == 12
+    scatter = result["test"]["per_dimension"]["arousal"]["scatter"]
+    assert {rating for rating, _ in scatter} == {1, 1.5, 4.5, 5}  # on the scale of the first
+    assert result["test"]["rmse"]["mean"] < 2.5
+
+
 @pytest.mark.slow  # two runs, each with a Ray of its own
 def test_each_corpus_is_tested_by_models_of_the_other(made: Corpus, cache: Path, tmp_path: Path) -> None:
     data = f"{made('left', 5)},{made('right', 4)},{made('more', 3)}"

@@ -73,6 +73,15 @@ def test_labels_are_words_that_other_corpora_use_too(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", corpora())
+def test_a_corpus_with_ratings_says_on_which_scale_they_are(name: str) -> None:
+    module = corpus_module(name)
+    scale = getattr(module, "SCALE", {})
+    for said in module.EXAMPLES.values():
+        assert set(scale) == {"arousal", "valence", "dominance"} & set(said.further)
+        assert all(low <= float(said.further[dimension]) <= high for dimension, (low, high) in scale.items())
+
+
+@pytest.mark.parametrize("name", corpora())
 def test_the_examples_are_of_no_other_corpus(name: str) -> None:
     for file in corpus_module(name).EXAMPLES:
         for other in set(corpora()) - {name}:
