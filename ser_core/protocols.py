@@ -1,11 +1,13 @@
-"""Protocols: several splits of one corpus, its folds, that test every speaker once between them.
+"""Protocols: several splits of one corpus, its folds, that test every speaker between them, all but one kind once.
 
     emobox, luna        published folds, which each corpus's module lists
     kfold:K             K groups of speakers, as alike in clips, classes and genders as can be
     loso                one speaker at a time
     logo:COLUMN         one group of a column at a time: a language, a session, a gender
+    pairs:COLUMN        one group of a column trains at a time, and all others test: every pair of two groups
 
-One fold is named after its protocol: `emobox:2`, `kfold:5:2`, `loso:ANN`, `logo:language:de`.
+One fold is named after its protocol: `emobox:2`, `kfold:5:2`, `loso:ANN`, `logo:language:de`,
+`pairs:corpus:emodb`.
 """
 
 from __future__ import annotations
@@ -15,24 +17,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ser_core.clips import Manifest
+from ser_core.protocol_names import KFOLD, LOGO, LOSO, PAIRS, PUBLISHED
 from ser_core.speaker_groups import balanced_groups
 from ser_core.split_rules import SplitError, some
 from ser_core.suggestions import did_you_mean
-
-PUBLISHED = ("emobox", "luna")
-"""Protocols whose folds papers publish."""
-
-KFOLD, LOSO, LOGO = "kfold", "loso", "logo"
-PROTOCOL_NAMES = (*PUBLISHED, f"{KFOLD}:K", LOSO, f"{LOGO}:COLUMN")
-"""As messages name them."""
-
-
-def is_protocol(split: str) -> bool:
-    """True for the name of a protocol, with or without its number or column; False for one fold of it."""
-    name, _, rest = split.partition(":")
-    if name in (KFOLD, LOGO):
-        return ":" not in rest
-    return split in (*PUBLISHED, LOSO)
 
 
 def fold_names(protocol: str, manifest: Manifest) -> tuple[str, ...]:
@@ -47,7 +35,7 @@ def fold_names(protocol: str, manifest: Manifest) -> tuple[str, ...]:
         return tuple(f"{name}:{number}" for number in range(1, len(published_folds(name, manifest)) + 1))
     if name == KFOLD:
         return tuple(f"{protocol}:{number}" for number in range(1, _fold_count(rest, manifest) + 1))
-    words = _speakers(manifest) if name == LOSO else sorted(set(_column(manifest, rest).tolist()))
+    words = _speakers(manifest) if name == LOSO else sorted(set(_column(manifest, rest, name).tolist()))
     return tuple(f"{protocol}:{word}" for word in words)
 
 
@@ -78,7 +66,7 @@ def published_folds(protocol: str, manifest: Manifest) -> tuple[tuple[str, ...],
 
 
 def tested_rows(manifest: Manifest, fold: str, seed: int) -> np.ndarray | None:
-    """Which clips a fold of `kfold`, `loso` or `logo` tests: (clips,) bool; None for a split that is none of these.
+    """Which clips a fold of `kfold`, `loso`, `logo` or `pairs` tests: (clips,) bool; None for any other split.
 
     Args:
         manifest: with its clips in the order of their ids.
@@ -110,12 +98,21 @@ def _of_speaker(manifest: Manifest, speaker: str, _seed: int) -> np.ndarray:
 
 
 def _of_value(manifest: Manifest, rest: str, _seed: int) -> np.ndarray:
+    return _in_group(manifest, LOGO, "tests", rest)
+
+
+def _of_others(manifest: Manifest, rest: str, _seed: int) -> np.ndarray:
+    return ~_in_group(manifest, PAIRS, "trains on", rest)
+
+
+def _in_group(manifest: Manifest, protocol: str, does: str, rest: str) -> np.ndarray:
     column, _, value = rest.partition(":")
-    values = _column(manifest, column)
+    values = _column(manifest, column, protocol)
     known = sorted(set(values.tolist()))
     if value not in known:
         raise SplitError(
-            f"split {LOGO}:{column} tests one of {some(known)}, as in {LOGO}:{column}:{known[0]}; got {value!r}"
+            f"split {protocol}:{column} {does} one of {some(known)}, as in {protocol}:{column}:{known[0]}; got "
+            f"{value!r}"
         )
     return np.asarray(values == value)
 
@@ -124,6 +121,7 @@ _TESTED: Mapping[str, Callable[[Manifest, str, int], np.ndarray]] = {
     KFOLD: _of_group,
     LOSO: _of_speaker,
     LOGO: _of_value,
+    PAIRS: _of_others,
 }
 
 
@@ -150,8 +148,8 @@ def _fold_count(text: str, manifest: Manifest) -> int:
     return int(text)
 
 
-def _column(manifest: Manifest, name: str) -> np.ndarray:
-    """What every clip has in a column: (clips,) str.
+def _column(manifest: Manifest, name: str, protocol: str) -> np.ndarray:
+    """What every clip has in a column by which a protocol divides: (clips,) str.
 
     Raises:
         CorpusError: no such column.
@@ -161,12 +159,12 @@ def _column(manifest: Manifest, name: str) -> np.ndarray:
     if lacking := [clip.shown for clip, value in zip(manifest.clips, values.tolist(), strict=True) if not value]:
         known = [column for column in ("gender", *manifest.columns) if all(manifest.column(column))]
         raise SplitError(
-            f"split {LOGO}:{name} needs a {name} for every clip; {len(lacking)} of {len(values)} have none: "
+            f"split {protocol}:{name} needs a {name} for every clip; {len(lacking)} of {len(values)} have none: "
             f"{some(lacking)}. Columns that all clips have: {', '.join(known) or 'none'}"
         )
     if len(set(values.tolist())) < 2:
         raise SplitError(
-            f"split {LOGO}:{name} needs two groups or more; every clip of {manifest.corpus} is {values[0]}"
+            f"split {protocol}:{name} needs two groups or more; every clip of {manifest.corpus} is {values[0]}"
         )
     pairs = sorted(set(zip(manifest.speakers.tolist(), values.tolist(), strict=True)))
     groups: dict[str, list[str]] = {}
@@ -174,7 +172,7 @@ def _column(manifest: Manifest, name: str) -> np.ndarray:
         groups.setdefault(speaker, []).append(value)
     if shared := [f"{speaker} ({', '.join(own)})" for speaker, own in groups.items() if len(own) > 1]:
         raise SplitError(
-            f"split {LOGO}:{name} would train on test speakers: these have more than one {name}: {some(shared)}. Use "
-            f"{LOSO} or {KFOLD}:K"
+            f"split {protocol}:{name} would train on test speakers: these have more than one {name}: {some(shared)}. "
+            f"Use {LOSO} or {KFOLD}:K"
         )
     return values

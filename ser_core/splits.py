@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ser_core.clips import Manifest
-from ser_core.protocols import KFOLD, LOGO, LOSO, PROTOCOL_NAMES, PUBLISHED, published_folds, tested_rows
+from ser_core.protocol_names import KFOLD, LOGO, LOSO, PAIRS, PROTOCOL_NAMES, PUBLISHED
+from ser_core.protocols import published_folds, tested_rows
 from ser_core.speaker_groups import drawn_groups
 from ser_core.split_rules import SplitError, check_classes, check_recordings, check_speakers, some
 from ser_core.targets import DIMENSIONS
@@ -122,8 +123,8 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
             allow), "random" (80/10/10 by clips, classes balanced, speakers shared), "manifest" (the parts that the
             clips bring; without validation, it is taken from the train speakers), or a fold of a protocol: "emobox:1"
             or "luna:1" (as published for some corpora), "kfold:5:2" (the second of five groups of speakers tests, see
-            `balanced_groups`), "loso:ANN" (she does), "logo:language:de" (clips of that language do). Some of the
-            other speakers validate.
+            `balanced_groups`), "loso:ANN" (she does), "logo:language:de" (clips of that language do),
+            "pairs:language:de" (clips of all others do). Some of the other speakers validate.
         seed: of every draw.
 
     Raises:
@@ -154,7 +155,12 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
     if split.speaker_independent:
         check_speakers(f"split {kind}", rows, manifest)
     check_recordings(f"split {kind}", rows, manifest)
-    pooled = name in (KFOLD, LOSO, LOGO)  # clips of all folds are scored together, so a single one may lack a class
+    pooled = name in (
+        KFOLD,
+        LOSO,
+        LOGO,
+        PAIRS,
+    )  # clips of all folds are scored together, so a single one may lack a class
     check_classes(f"split {kind}", {part: rows[part] for part in PARTS if part != "test" or not pooled}, manifest)
     return split
 

@@ -139,7 +139,8 @@ def pooled_ensemble(folds: Sequence[Mapping[str, Path]]) -> Ensemble:
     """
     each = [ensemble_of(runs) for runs in folds]
     weights = {name: float(np.mean([own.weights[name] for own in each])) for name in each[0].weights}
-    return Ensemble(weights=weights, test=pooled([own.test for own in each]))
+    splits = [read_result(next(iter(runs.values())))["split"]["kind"] for runs in folds]
+    return Ensemble(weights=weights, test=pooled([own.test for own in each], splits))
 
 
 def ensemble_across(groups: Mapping[str, Sequence[Path]]) -> Ensemble:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from search.comparison.comparable import PROTOCOL, budget_banners, caveat_banners, differences, sentence
+from search.comparison.folds import matrix_of, protocol_numbers
 from search.finals.spreads import Spread, bounds_of, leading_scores
 from search.finals.test_scores import ensemble_numbers, single_scores
 from search.run_folder.architectures import model_text
@@ -23,6 +24,7 @@ from search.wording import clip_text, count
 from ser_core.errors import UserError
 from ser_core.metrics.paired import Comparison, compare_all
 from ser_core.named_scores import SCORES, Score
+from ser_core.protocol_names import trained_group
 from ser_core.whole_file import defined
 
 NOTES = {
@@ -50,6 +52,7 @@ class Entry:
     Attributes:
         score: of the default model, by whose objective runs are ranked: all scores by name, see `ensemble_numbers`.
         single: of its single models, the leading scores by name.
+        matrix: of a protocol that trains on one group at a time, see `search.comparison.folds.matrix_of`; else empty.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Entry:
     score: Mapping[str, Any]
     single: Mapping[str, Spread]
     test_reads: int
+    matrix: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,7 @@ class Leaderboard:
                     "score": dict(entry.score),
                     **{name: spread.numbers() for name, spread in entry.single.items()},
                     "test_reads": entry.test_reads,
+                    **({"matrix": entry.matrix} if entry.matrix else {}),
                 }
                 for rank, entry in enumerate(self.entries, start=1)
             ],
@@ -129,20 +134,25 @@ def make_leaderboard(groups: Mapping[str, Sequence[Path]], not_run: Mapping[str,
     _check_finished(runs)
     _check_protocol(runs)
     objective = next(iter(runs.values()))[0].plan.objective
-    tests = {name: pooled([read_test(folder, objective) for folder in folders]) for name, folders in groups.items()}
+    splits = [run.plan.split for run in next(iter(runs.values()))]
+    parts = {name: [read_test(folder, objective) for folder in folders] for name, folders in groups.items()}
+    tests = {name: pooled(own, splits) for name, own in parts.items()}
     if problems := clip_differences(tests):
         raise _refusal(problems)
     first, test = next(iter(runs.values())), next(iter(tests.values()))
-    entries = [_entry(name, runs[name], groups[name], own) for name, own in tests.items()]
+    entries = [
+        replace(_entry(name, runs[name], groups[name], own), matrix=_matrix(groups[name], splits))
+        for name, own in tests.items()
+    ]
     named = {name: [replace(run, name=name) for run in own] for name, own in runs.items()}
     searched = [own[0] for own in named.values()]  # of folds with one configuration, the first has the search
     warnings = [*budget_banners(searched), *caveat_banners([run for own in named.values() for run in own])]
     return Leaderboard(
         protocol={name: "; ".join(dict.fromkeys(map(fact, first))) for name, fact in PROTOCOL.items()},
         headline=SCORES[objective],
-        clips=len(test.clip_ids),
+        clips=len({clip for part in next(iter(parts.values())) for clip in part.clip_ids}),
         speakers=len(set(test.speakers.tolist())),
-        splits=tuple(run.plan.split for run in first),
+        splits=tuple(splits),
         warnings=tuple(f"{banner.word} {banner.text}" for banner in warnings),
         entries=tuple(sorted(entries, key=lambda entry: -entry.score[objective]["value"])),
         comparisons=compare_tests(tests),
@@ -285,6 +295,10 @@ def _entry(name: str, runs: Sequence[RunView], folders: Sequence[Path], test: Pr
         single={name: single[name] for name in leading_scores(test)},
         test_reads=max(int(run.result["test_reads"]) for run in runs if run.result is not None),
     )
+
+
+def _matrix(folders: Sequence[Path], splits: Sequence[str]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    return matrix_of(protocol_numbers(folders)["folds"]) if any(map(trained_group, splits)) else {}
 
 
 def _refusal(problems: Sequence[str]) -> ComparisonError:

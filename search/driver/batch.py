@@ -24,7 +24,7 @@ from ser_core.architectures import architectures
 from ser_core.config import ConfigError
 from ser_core.corpora.ravdess import FOLDS
 from ser_core.json_document import DocumentError, read_object, typed
-from ser_core.protocols import PROTOCOL_NAMES, PUBLISHED, is_protocol
+from ser_core.protocol_names import PROTOCOL_NAMES, PUBLISHED, is_protocol
 from ser_core.whole_file import write_whole
 from spaces.several import SEVERAL, is_choice
 

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from search.comparison.ensemble import ensemble_across
-from search.comparison.folds import protocol_numbers, read_result
+from search.comparison.folds import matrix_of, protocol_numbers, read_result
 from search.comparison.leaderboard import Leaderboard, make_leaderboard
 from search.driver.batch import Batch
 from search.pages.folds_page import write_protocol_page
 from search.pages.write import write_comparison
 from search.run_folder.paths import COMPARISON_FILE, LEADERBOARD_FILE, PROTOCOL_FILE, PROTOCOL_PAGE_FILE, RESULT_FILE
 from search.run_folder.run_score import run_score, scores_of_result
-from search.terminal.leaderboard_table import print_ensemble, print_leaderboard
+from search.terminal.leaderboard_table import print_ensemble, print_leaderboard, print_matrix
 from search.terminal.printing import plain, print_as_is
 from search.wording import TRANSDUCTIVE, TUNED_ON_TEST_SPEAKERS, count, interval, spread
 from ser_core.config import ConfigError
@@ -80,7 +80,7 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
     first = next(iter(numbers.values()))
     pooled, scores = first["pooled"], scores_of_result(first)
     score, *others = scores
-    test = f"{count(pooled['clips'], 'test clip')} of {count(pooled['speakers'], 'speaker')}"
+    test = f"{count(first['clips'], 'test clip')} of {count(pooled['speakers'], 'speaker')}"
     table = Table(
         "Model", f"{score.label} over folds", *(other.label for other in others), f"{score.label} of all clips",
         "95 % interval over speakers", "Single model",
@@ -99,6 +99,8 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
             spread(single["mean"], single["std"], score=score),
         )
     console.print(table)
+    for model, own in numbers.items():
+        print_matrix(model, matrix_of(own["folds"]), score, console)
     for model in (model for model, own in numbers.items() if own["tuned_on_test_speakers"]):
         why = "comes from an earlier search on them"
         if not batch.search_per_fold:

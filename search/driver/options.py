@@ -83,8 +83,9 @@ class Options:
         Kind.PLAN,
         DATA,
         "speaker, manifest (its own parts) or random (not speaker-independent). Every fold of a protocol: kfold:K "
-        "(groups of speakers), loso (each speaker), logo:COLUMN (each session, language, corpus …), emobox, luna. One "
-        "fold: kfold:5:2, loso:NAME, logo:COLUMN:VALUE, emobox:2.",
+        "(groups of speakers), loso (each speaker), logo:COLUMN (each session, language, corpus …), pairs:COLUMN "
+        "(train on each, test on all others), emobox, luna. One fold: kfold:5:2, loso:NAME, logo:COLUMN:VALUE, "
+        "emobox:2.",
         means="manifest where the data brings parts, else speaker",
         own=True,
     )

@@ -31,7 +31,7 @@ from search.study.warm_start import warm_start
 from ser_core.architectures import default_config
 from ser_core.clips import Manifest
 from ser_core.config import ConfigError, raise_problems
-from ser_core.protocols import LOGO
+from ser_core.protocol_names import LOGO
 from ser_core.several_corpora import CORPUS
 from ser_core.splits import Fold, Split, inner_folds, make_split, most_inner_folds
 from spaces.knobs import Space, Value, knob_to_json
@@ -83,7 +83,7 @@ def _new(options: Options, cache_dir: Path, console: Console) -> Prepared:
     manifest = replace(manifest, objective=chosen["objective"])
     split = make_split(manifest, split_kind or _default_split(manifest, test_data), chosen["seed"])
     _check_balance(chosen["balance"], manifest, split)
-    named_columns(chosen["groups"], manifest)  # raises for a column that is not there
+    named_columns(chosen["groups"], manifest, split.kind)  # raises for a column that is not there
     if warm is not None and split.speaker_independent:
         warm = warm.tested_on(manifest.corpus, manifest.speakers[split.test].tolist())
     start = None
@@ -130,7 +130,9 @@ def _resumed(options: Options, old: SearchPlan, cache_dir: Path, console: Consol
     limits = replace(old.limits, **options.given(Kind.LIMIT))
     raise_problems(limits.problems() + _choice_problems(architectures_in(old.knobs), limits, old.grace_epochs))
     if not changes:
-        manifest = corpus_of(data, test_data, old.classes, skip_bad, cache_dir, console, target=old.target, scale=old.scale)
+        manifest = corpus_of(
+            data, test_data, old.classes, skip_bad, cache_dir, console, target=old.target, scale=old.scale
+        )
         manifest = replace(manifest, objective=old.objective)
         split = make_split(manifest, old.split, old.seed)
         plan = replace(

@@ -59,7 +59,7 @@ def conclude(
     config = default_config(*configuration_of(plan, records.trials[choice.winner].params))
     store = features(config.features)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    groups = named_columns(plan.groups, manifest)
+    groups = named_columns(plan.groups, manifest, plan.split)
     test = read_test_set(
         folder, models, manifest, split, store, groups=groups, start=plan.start, allow_second=allow_second,
         device=device,

@@ -13,6 +13,7 @@ from ser_core.clips import CorpusError, Manifest
 from ser_core.metrics.groups import group_difference
 from ser_core.metrics.paired import SIGNIFICANCE, holm
 from ser_core.metrics.resampled import score_intervals, scores_of
+from ser_core.protocol_names import trained_group
 from ser_core.targets import Emotions
 
 USUAL_COLUMNS = ("language", "corpus", "session")
@@ -21,13 +22,17 @@ MOST_GROUPS = 30
 """Of a column that the user names."""
 
 
-def named_columns(groups: str, manifest: Manifest) -> tuple[str, ...]:
+def named_columns(groups: str, manifest: Manifest, split: str = "") -> tuple[str, ...]:
     """The columns by which test clips are grouped: the usual ones that there are, and those named with commas between.
+
+    A fold of `pairs` has its own column beside them, whose groups are what it is about.
 
     Raises:
         CorpusError: a column that the corpus does not have, or one of too many values.
     """
     asked = [name.strip() for name in groups.split(",") if name.strip()]
+    if (pair := trained_group(split)) is not None:
+        asked.append(pair[0])
     for name in asked:
         values = set(manifest.column(name).tolist()) - {""}
         if len(values) > MOST_GROUPS:

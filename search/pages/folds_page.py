@@ -15,6 +15,7 @@ from search.run_folder.run_view import RunView, read_run
 from search.wording import count, interval, spread
 from ser_core.metrics.paired import Comparison
 from ser_core.named_scores import Score
+from ser_core.protocol_names import trained_group
 from ser_core.whole_file import write_whole
 
 
@@ -53,8 +54,8 @@ def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[
     return ComparisonHead(
         run=f"Corpus {named[0].plan.corpus.name}, searched {document['search']}",
         title=f"{title}: {', '.join(folds)}",
-        lead=f"Every speaker is tested once, by models that were not trained on them: "
-        f"{count(test['clips'], 'clip')} of {count(test['speakers'], 'speaker')}. The table holds the scores of the "
+        lead=f"{_who_tests(first['folds'])}: "
+        f"{count(first['clips'], 'clip')} of {count(test['speakers'], 'speaker')}. The table holds the scores of the "
         f"default models, the ensembles of the refitted seeds. The figures are of all test clips together; those of "
         f"emotions and speakers are means over the single models. Intervals are over speakers.",
         banners=tuple(caveat_banners(named)),
@@ -62,6 +63,13 @@ def _head(title: str, folds: Mapping[str, Sequence[RunView]], document: Mapping[
         rows=tuple(row for model, numbers in document["models"].items() for row in _rows(model, numbers)),
         footer="Published tables give mean and deviation over folds; a deviation over folds is no interval.",
     )
+
+
+def _who_tests(folds: Sequence[Mapping[str, Any]]) -> str:
+    pair = trained_group(folds[0]["split"])
+    if pair is None:
+        return "Every speaker is tested once, by models that were not trained on them"
+    return f"Every speaker is tested by models of each other {pair[0]}, and counts once for each of them"
 
 
 def _columns(scores: Sequence[Score]) -> tuple[str, ...]:

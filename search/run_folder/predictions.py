@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ser_core.config import ConfigError
+from ser_core.protocol_names import trained_group
 from ser_core.targets import DIMENSIONS, EMOTION, VOTES, Emotions, Target, make_target
 from ser_core.whole_file import replacing
 
@@ -172,8 +173,12 @@ def _truth(target: Target, table: pd.DataFrame) -> np.ndarray:
     return table[[prefix + name for name in target.names]].to_numpy(float)
 
 
-def pooled(parts: Sequence[Predictions]) -> Predictions:
+def pooled(parts: Sequence[Predictions], splits: Sequence[str] = ()) -> Predictions:
     """The test clips of several folds as one set; seed k of it is seed k of every fold.
+
+    Args:
+        splits: the folds' names. Folds of `pairs` test a clip once for each of the other groups: there it is one clip
+            for each, with the name of the group that was trained on before its own.
 
     Raises:
         ConfigError: folds of other targets or numbers of seeds, or a clip that two of them test.
@@ -184,7 +189,12 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
     seeds = [len(part.told) for part in parts]
     if len(set(seeds)) > 1:
         raise ConfigError(f"the folds have {', '.join(map(str, seeds))} seeds; run them with the same --seeds")
-    clips = [clip for part in parts for clip in part.clip_ids]
+    trained = [trained_group(split) for split in splits] if splits else [None] * len(parts)
+    clips = [
+        clip if pair is None else f"{pair[1]} > {clip}"
+        for part, pair in zip(parts, trained, strict=True)
+        for clip in part.clip_ids
+    ]
     if len(set(clips)) < len(clips):
         raise ConfigError("a clip is tested in more than one fold; these are not folds of one protocol")
     return Predictions(

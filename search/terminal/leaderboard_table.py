@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from search.comparison.leaderboard import Leaderboard
-from search.terminal.printing import print_as_is
+from search.terminal.printing import plain, print_as_is
 from search.wording import count, interval, printable, spread
 from ser_core.metrics.paired import Comparison, verdict
-from ser_core.named_scores import SCORES
+from ser_core.named_scores import SCORES, Score
 
 
 def print_leaderboard(board: Leaderboard, console: Console) -> None:
@@ -35,6 +35,8 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
         scores = (score.text(own["value"]), bounds, beside, spread(single.mean, single.std, score=score))
         table.add_row(str(rank), escape(printable(entry.name)), *scores)
     console.print(table)
+    for entry in board.entries:
+        print_matrix(entry.name, entry.matrix, score, console)
     for each in board.comparisons:
         print_as_is("; ".join(filter(None, (verdict(each), _mcnemar(each)))), console)
     if board.comparisons:
@@ -44,6 +46,21 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
             f"(Holm).{exact if board.comparisons[0].mcnemar is not None else ''}",
             console,
         )
+
+
+def print_matrix(
+    name: str, matrix: Mapping[str, Mapping[str, Mapping[str, Any]]], score: Score, console: Console
+) -> None:
+    """What models of each group score on every other, a row for what was trained on; nothing without a matrix."""
+    tested = sorted({group for row in matrix.values() for group in row})
+    if not tested:
+        return
+    title = f"{name}: {score.label}, trained on a row, tested on a column"
+    table = Table("", *map(plain, tested), title=plain(title), title_justify="left")
+    for trained, row in matrix.items():
+        cells = (score.text(row[group][score.name]["value"]) if group in row else "" for group in tested)
+        table.add_row(plain(trained), *cells)
+    console.print(table)
 
 
 def print_ensemble(numbers: Mapping[str, Any], console: Console) -> None:

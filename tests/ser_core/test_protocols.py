@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_core.clips import Clip, CorpusError, Manifest, order_classes
-from ser_core.protocols import fold_names, is_protocol
+from ser_core.protocol_names import is_protocol, trained_group
+from ser_core.protocols import fold_names
 from ser_core.split_rules import SplitError
 from ser_core.splits import Split, make_split
 
@@ -122,6 +123,24 @@ def test_one_group_of_a_column_is_left_out_at_a_time() -> None:
     assert tested == [{"ann", "bob"}, {"cy", "di"}, {"ed"}]
     with pytest.raises(SplitError, match=r"logo:language tests one of de, en, ur:pk, as in logo:language:de; got 'fr'"):
         make_split(manifest, "logo:language:fr", 0)
+
+
+def test_one_group_of_a_column_is_trained_on_at_a_time_and_all_others_tested() -> None:
+    people = {"ann": "de", "bob": "de", "cy": "en", "di": "en", "ed": "ur:pk", "flo": "ur:pk"}
+    manifest = with_column(corpus_of(*people), "language", people)
+    names = fold_names("pairs:language", manifest)
+    assert names == ("pairs:language:de", "pairs:language:en", "pairs:language:ur:pk")
+    assert [trained_group(name) for name in names] == [("language", each) for each in ("de", "en", "ur:pk")]
+    assert [trained_group(name) for name in ("logo:language:de", "pairs:language", "speaker")] == [None] * 3
+    for split, own in zip(splits_of(manifest, "pairs:language"), ("de", "en", "ur:pk"), strict=True):
+        assert {people[name] for name in manifest.speakers[split.development]} == {own}
+        assert set(people) - set(manifest.speakers[split.test]) == {name for name in people if people[name] == own}
+        assert len(split.validation)
+    with pytest.raises(SplitError, match=r"pairs:language trains on one of de, en, ur:pk, as in pairs:language:de"):
+        make_split(manifest, "pairs:language:fr", 0)
+    alone = with_column(corpus_of("ann", "bob", "cy"), "language", {"ann": "de", "bob": "de", "cy": "en"})
+    with pytest.raises(SplitError, match=r"validation speakers are taken from the train speakers, of whom 2"):
+        make_split(alone, "pairs:language:en", 0)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""Across groups: what models that were trained on some corpora, languages or sessions score on another."""
+"""Across groups: what models that were trained on some corpora, languages or sessions score on others."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,19 @@ from search.run_folder.records import Value
 from search.run_folder.run_score import headline_of
 from search.wording import count
 from ser_core.named_scores import Score
+from ser_core.protocol_names import LOGO, PAIRS
 
-TITLE = "Across groups: trained on some, tested on another"
+TITLE = "Across groups: trained on some, tested on others"
 SECTION, ORDER, WIDE = "Result", 24, True
-EMPTY = "This needs a protocol that leaves one group of a column out at a time: --split logo:COLUMN."
-LEAVES_OUT = "logo:"
-"""What the names of such splits begin with: logo:COLUMN:VALUE."""
+EMPTY = (
+    "This needs a protocol that trains or tests one group of a column at a time: --split pairs:COLUMN or logo:COLUMN."
+)
 DARK_CELL = 0.6
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The score of the default model of a fold."""
+    """The score of the default model of a fold, on a group that it tests."""
 
     trained_on: str
     tested_on: str
@@ -36,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class AcrossInfo:
-    """A cell for every fold; `chance` is what guessing would score."""
+    """A cell for every group that a fold tests; `chance` is what guessing would score."""
 
     column: str
     cells: tuple[Cell, ...]
@@ -52,21 +53,28 @@ def info_of_folds(models: Mapping[str, Mapping[str, Any]]) -> AcrossInfo | None:
     """
     cells, column, score = [], "", headline_of(next(iter(models.values()), {}))
     for model, numbers in models.items():
-        folds = [fold for fold in numbers["folds"] if fold["split"].startswith(LEAVES_OUT)]
+        folds = [fold for fold in numbers["folds"] if fold["split"].partition(":")[0] in (LOGO, PAIRS)]
         names = [fold["split"].split(":", 2)[2] for fold in folds]
-        for fold, tested in zip(folds, names, strict=True):
+        for fold, name in zip(folds, names, strict=True):
             column = fold["split"].split(":", 2)[1]
-            others = [name for name in names if name != tested]
-            trained = others[0] if len(others) == 1 else f"all but {tested}"
+            trained, tested = _left_out(fold, name, names) if "tested" not in fold else (name, fold["tested"])
             label = trained if len(models) == 1 else f"{model}: {trained}"
-            cells.append(
-                Cell(label, tested, len(fold["test_speakers"]), Estimate.of(fold["score"][score.name], "value"))
-            )
+            cells += [
+                Cell(label, group, own["speakers"], Estimate.of(own[score.name], "value"))
+                for group, own in tested.items()
+            ]
     if not cells:
         return None
     classes = len(next(iter(models.values()))["corpus"]["classes"])
     chance = 1 / classes if score.percent else 0.0  # of a constant prediction the CCC is 0
     return AcrossInfo(column=column, cells=tuple(cells), score=score, chance=chance)
+
+
+def _left_out(fold: Mapping[str, Any], name: str, names: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """What a fold of `logo` was trained on, and the scores of the one group that it tests."""
+    others = [other for other in names if other != name]
+    trained = others[0] if len(others) == 1 else f"all but {name}"
+    return trained, {name: {"speakers": len(fold["test_speakers"]), **fold["score"]}}
 
 
 def reading(info: AcrossInfo) -> str:

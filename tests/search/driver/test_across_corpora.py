@@ -15,6 +15,7 @@ import soundfile
 from rich.console import Console
 from typer.testing import CliRunner
 
+from search.compare import app as compare
 from search.driver.options import Options
 from search.driver.planning import prepare
 from search.run import app
@@ -174,3 +175,40 @@ def test_each_corpus_is_tested_by_models_of_the_other(made: Corpus, cache: Path,
     assert [fold["split"] for fold in numbers["folds"]] == [f"logo:corpus:{name}" for name in ("left", "more", "right")]
     assert numbers["pooled"]["speakers"] == 12
     assert numbers["pooled"]["uar"]["mean"] > 0.8  # tones of the same moods
+
+
+@pytest.mark.slow  # six runs, which share a Ray
+def test_each_corpus_is_tested_by_models_of_each_other(made: Corpus, cache: Path, tmp_path: Path) -> None:
+    """The matrix is that of the predictions, by hand, and the same in protocol.json, on the page and in ser compare."""
+    names, models = ("first", "other", "third"), ("mlp", "svm")
+    data = ",".join(str(made(name, speakers)) for name, speakers in zip(names, (3, 4, 2), strict=True))
+    call = ["--model", ",".join(models), "--data", data, "--cache-dir", cache, "--split", "pairs:corpus"]
+    call += ["--trials", "1", "--finalists", "1", "--seeds", "1", "--folds", "1", "--concurrency", "1"]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*map(str, call), "--run-dir", str(tmp_path / "pairs")])
+    assert done.exit_code == 0, done.output
+    document = json.loads((tmp_path / "pairs" / "protocol.json").read_text())
+    numbers = document["models"]["mlp"]
+    assert [fold["split"] for fold in numbers["folds"]] == [f"pairs:corpus:{name}" for name in names]
+    assert (numbers["clips"], numbers["pooled"]["clips"], numbers["pooled"]["speakers"]) == (36, 72, 9)
+    for name, fold in zip(names, numbers["folds"], strict=True):
+        assert set(fold["tested"]) == set(names) - {name}
+        assert not [speaker for speaker in fold["test_speakers"] if speaker.startswith(f"{name}/")]
+        with (tmp_path / "pairs" / fold["run"] / "final" / "test_predictions.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        for tested, own in fold["tested"].items():
+            told = [(row["emotion"], row["predicted"]) for row in rows if row["clip_id"].startswith(f"{tested}/")]
+            recalls = [np.mean([said == word for truth, said in told if truth == word]) for word in ("happy", "sad")]
+            assert own["uar"]["value"] == pytest.approx(np.mean(recalls))
+    assert "mlp: UAR, trained on a row, tested on a column" in done.output
+    page = (tmp_path / "pairs" / "protocol.html").read_text()
+    assert "Every speaker is tested by models of each other corpus, and counts once for each of them: 36 clips" in page
+    assert "Across groups: trained on some, tested on others" in page
+    board = CliRunner(env={"COLUMNS": "200"}).invoke(
+        compare, [str(tmp_path / "pairs"), "--json", str(tmp_path / "board.json")]
+    )
+    assert board.exit_code == 0, board.output
+    assert "svm: UAR, trained on a row, tested on a column" in board.output
+    kept = json.loads((tmp_path / "board.json").read_text())
+    assert kept["test"] == {"clips": 36, "speakers": 9}
+    own = next(run["matrix"] for run in kept["runs"] if run["model"] == "mlp")
+    assert own == {name: fold["tested"] for name, fold in zip(names, numbers["folds"], strict=True)}

@@ -54,6 +54,31 @@ def test_of_more_all_others_are_trained_on_and_architectures_have_rows_of_their_
     ]
 
 
+def test_of_pairs_every_corpus_is_tested_by_models_of_each_other() -> None:
+    scores = {"a": {"b": 0.5, "c": 0.4}, "b": {"a": 0.6, "c": 0.3}, "c": {"a": 0.2, "b": None}}
+    folds = [
+        {
+            "split": f"pairs:corpus:{trained}",
+            "test_speakers": [],
+            "score": {},
+            "tested": {
+                name: {"speakers": 3, "uar": {"value": value, "interval": [None, None]}} for name, value in row.items()
+            },
+        }
+        for trained, row in scores.items()
+    ]
+    info = across.info_of_folds({"mlp": {"folds": folds, "corpus": {"classes": ["happy", "sad"]}}})
+    assert info is not None
+    assert [(cell.trained_on, cell.tested_on) for cell in info.cells] == [
+        ("a", "b"), ("a", "c"), ("b", "a"), ("b", "c"), ("c", "a"), ("c", "b"),
+    ]  # fmt: skip
+    (heat,) = json.loads(across.figure(info).to_json())["data"]
+    assert heat["z"] == [[None, 50.0, 40.0], [60.0, None, 30.0], [20.0, None, None]]
+    assert across.reading(info).startswith(
+        "Best is a by models of b (60.0 % UAR), worst a by models of c (20.0 %); guessing would have 50.0 %."
+    )
+
+
 def test_other_protocols_have_none() -> None:
     folds = {"mlp": {"folds": [{"split": "kfold:5:1"}], "corpus": {"classes": ["happy", "sad"]}}}
     assert across.info_of_folds(folds) is None
