@@ -24,7 +24,8 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     title = f"Test of {count(board.clips, 'clip')} of {count(board.speakers, 'speaker')}, split {split}"
     score, second = board.headline, board.second
     table = Table(
-        "", Column("Run", overflow="fold"), score.label, "95 % interval over speakers", second.both_names.capitalize(),
+        "", Column("Run", overflow="fold"), score.label, "95 % interval over speakers",
+        second.both_names.replace("accuracy", "Accuracy"),
         f"Single model, {score.label}",
         title=escape(printable(title)), title_justify="left",
     )  # fmt: skip
@@ -55,8 +56,8 @@ def print_matrix(
     tested = sorted({group for row in matrix.values() for group in row})
     if not tested:
         return
-    title = f"{name}: {score.label}, trained on a row, tested on a column"
-    table = Table("", *map(plain, tested), title=plain(title), title_justify="left")
+    print_as_is(f"{name}: {score.label}, trained on a row, tested on a column", console)  # longer than some tables
+    table = Table("", *map(plain, tested))
     for trained, row in matrix.items():
         cells = (score.text(row[group][score.name]["value"]) if group in row else "" for group in tested)
         table.add_row(plain(trained), *cells)

@@ -31,12 +31,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """Makes a manifest of speakers who are happy at 400 Hz and sad at 150 Hz, as a model can tell."""
     folder, rng = tmp_path_factory.mktemp("corpora"), np.random.default_rng(0)
 
-    def make(name: str, speakers: int, words: tuple[str, ...] = ("happy", "sad")) -> Path:
+    def make(
+        name: str, speakers: int, words: tuple[str, ...] = ("happy", "sad"), *, happy_hz: int = 400, sad_hz: int = 150
+    ) -> Path:
         rows = []
         for speaker in range(speakers):
             for word in words:
                 for take in range(2):
-                    pitch_hz = {"happy": 400, "sad": 150}.get(word, 250) * (1 + 0.05 * rng.normal())
+                    pitch_hz = {"happy": happy_hz, "sad": sad_hz}.get(word, 250) * (1 + 0.05 * rng.normal())
                     tone = np.sin(2 * np.pi * pitch_hz * np.arange(8_000) / 16_000) + 0.1 * rng.normal(size=8_000)
                     path = folder / f"{name}-{speaker}-{word}-{take}.wav"
                     soundfile.write(path, 0.3 * tone, 16_000)
@@ -181,7 +183,8 @@ def test_each_corpus_is_tested_by_models_of_the_other(made: Corpus, cache: Path,
 def test_each_corpus_is_tested_by_models_of_each_other(made: Corpus, cache: Path, tmp_path: Path) -> None:
     """The matrix is that of the predictions, by hand, and the same in protocol.json, on the page and in ser compare."""
     names, models = ("first", "other", "third"), ("mlp", "svm")
-    data = ",".join(str(made(name, speakers)) for name, speakers in zip(names, (3, 4, 2), strict=True))
+    others = made("third", 2, happy_hz=150, sad_hz=400)  # whose moods sound like those of the others turned round
+    data = f"{made('first', 3)},{made('other', 4)},{others}"
     call = ["--model", ",".join(models), "--data", data, "--cache-dir", cache, "--split", "pairs:corpus"]
     call += ["--trials", "1", "--finalists", "1", "--seeds", "1", "--folds", "1", "--concurrency", "1"]
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*map(str, call), "--run-dir", str(tmp_path / "pairs")])
@@ -199,6 +202,8 @@ def test_each_corpus_is_tested_by_models_of_each_other(made: Corpus, cache: Path
             told = [(row["emotion"], row["predicted"]) for row in rows if row["clip_id"].startswith(f"{tested}/")]
             recalls = [np.mean([said == word for truth, said in told if truth == word]) for word in ("happy", "sad")]
             assert own["uar"]["value"] == pytest.approx(np.mean(recalls))
+    matrix = {fold["run"]: [own["uar"]["value"] for own in fold["tested"].values()] for fold in numbers["folds"]}
+    assert [round(value) for row in matrix.values() for value in row] == [1, 0, 1, 0, 0, 0]
     assert "mlp: UAR, trained on a row, tested on a column" in done.output
     page = (tmp_path / "pairs" / "protocol.html").read_text()
     assert "Every speaker is tested by models of each other corpus, and counts once for each of them: 36 clips" in page
