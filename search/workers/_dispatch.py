@@ -71,6 +71,7 @@ class Dispatcher:
         self._again: deque[Assignment] = deque()  # to be done anew, with a larger share of a GPU
         self._waits: dict[str, Callable[[], bool]] = {}  # of those that are done anew: is it waiting for a worker?
         self._saved: set[str] = set()  # of those that were stopped in their midst, and go on in a later session
+        self._saving: list[tuple[Lane, Callable[[], bool]]] = []  # what workers are writing of them
 
     def assign(self, key: str) -> Assignment | Wait | None:
         """The next job; `Wait()` when there may be one later; None when there will be no more."""
@@ -88,6 +89,14 @@ class Dispatcher:
         It would never get its larger share if smaller ones took every place.
         """
         self._waits[key] = waits
+
+    def goes_on_later(self, key: str) -> bool:
+        """True for a job that was told to stop in its midst, so that its worker is to save it."""
+        return key in self._saved
+
+    def watch_saving(self, key: str, saving: Callable[[], bool]) -> None:
+        """The run of a job that goes on later has not ended while `saving()` holds: somebody may resume it then."""
+        self._saving.append((self._at_work[key].lane, saving))
 
     def report(self, key: str, chunk: Chunk) -> bool:
         """Hand a chunk to the source; True when the job is to go on."""
@@ -130,9 +139,11 @@ class Dispatcher:
 
     def stops(self) -> bool:
         """Asked many times a second; True when everything is to stop now."""
+        self._saving = [(lane, saving) for lane, saving in self._saving if saving()]
         for lane in self._lanes.present():
             lane.tick()
-            if lane.ends and not any(each.lane is lane for each in self._at_work.values()):
+            busy = (*(each.lane for each in self._at_work.values()), *(each for each, _ in self._saving))
+            if lane.ends and not any(each is lane for each in busy):
                 self._forget(lane)
         lanes = self._lanes.present()
         if not self._at_work and not self._lanes.over:

@@ -5,8 +5,10 @@ Stock Tune hides from a searcher why and with which last result a trial ended.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune import Stopper
 from ray.tune.experiment import Trial
@@ -66,6 +68,8 @@ class Judge(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         goes_on = self._dispatcher.report(trial.trial_id, result["chunk"])
+        if self._dispatcher.goes_on_later(trial.trial_id):
+            self._dispatcher.watch_saving(trial.trial_id, saving_now(tune_controller._tune_controller, trial))
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
 
@@ -80,6 +84,17 @@ class Watch(Stopper):
 
     def stop_all(self) -> bool:
         return self._dispatcher.stops()
+
+
+def saving_now(controller: Any, trial: Trial) -> Callable[[], bool]:
+    """Have the worker of a trial save it at once; the function says whether it is still at it.
+
+    Tune keeps a worker whose trial is stopped for the next one, and lets it clean up no sooner than that comes.
+    """
+    saved = controller._actor_manager.schedule_actor_task(
+        controller._trial_to_actor[trial], "cleanup", _return_future=True
+    )
+    return lambda: saved is not None and not ray.wait([saved], timeout=0)[0]
 
 
 def let_workers_start(controller: Any) -> None:

@@ -215,6 +215,28 @@ def test_a_run_that_is_stopped_keeps_what_was_at_work_and_the_others_go_on(tmp_p
     assert dispatcher.stops()  # nobody is left who would go on
 
 
+def test_a_stopped_run_has_not_ended_while_its_worker_saves(tmp_path: Path) -> None:
+    """Else somebody could resume it from a checkpoint that is older than its records."""
+    stopped, other = Source([job("one")]), Source([job("two")])
+    lane = lane_of(stopped, tmp_path / "stopped")
+    dispatcher = dispatcher_of(lane, lane_of(other, tmp_path / "other"))
+    dispatcher.assign("a")
+    dispatcher.assign("b")
+    stopped.stops = True
+    dispatcher.stops()
+    assert not dispatcher.report("a", chunk("one"))
+    assert dispatcher.report("b", chunk("two"))
+    assert [dispatcher.goes_on_later(key) for key in "ab"] == [True, False]
+    saving = True
+    dispatcher.watch_saving("a", lambda: saving)
+    dispatcher.end("a")
+    dispatcher.stops()
+    assert not lane.done.is_set()
+    saving = False
+    dispatcher.stops()
+    assert lane.done.is_set()
+
+
 def test_runs_that_ask_for_different_places_share_the_nodes(tmp_path: Path) -> None:
     """Two CPUs and two GPUs: a job with a GPU and a core leaves one core."""
     cpu = Lane(

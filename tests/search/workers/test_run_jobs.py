@@ -14,10 +14,13 @@ import pytest
 import torch
 
 from search.jobs import Chain, Chunk, Job, Link, Outcome, Wait
+from search.run_folder.paths import checkpoint_file
 from search.workers import _tune_parts
+from search.workers._lanes import Lane, Lanes
+from search.workers.context import WorkerContext
 from search.workers.placement import Demand, Request
 from search.workers.ray_session import check_fits
-from search.workers.run_jobs import run_jobs
+from search.workers.run_jobs import lane_of, run_jobs, work_through
 from search.workers.shared_features import share_stores
 from ser_core.artifact import load_model
 from ser_core.features.transforms import settings_key
@@ -61,10 +64,18 @@ def job(name: str, last_epoch: int = EPOCHS, **changes: Any) -> Job:
 
 
 def run(source: Any, folder: Path, concurrency: int = 1, device: str = "cpu") -> None:
+    demand = Demand(requests=[Request(cpus=1, gpus=0)], concurrency=concurrency)
+    run_jobs(source, context_in(folder, device), demand)
+
+
+def context_in(folder: Path, device: str = "cpu") -> WorkerContext:
     store = two_classes(apart=2.0)
     shared = share_stores({settings_key(store.settings): store}, np.arange(len(store.truth)), folder, print)
-    context = make_context(folder, store, device=device, about={"corpus": "test"}, shared=shared)
-    run_jobs(source, context, Demand(requests=[Request(cpus=1, gpus=0)], concurrency=concurrency))
+    return make_context(folder, store, device=device, about={"corpus": "test"}, shared=shared)
+
+
+def lane_in(folder: Path, source: Any) -> Lane:
+    return lane_of(source, context_in(folder), Demand(requests=[Request(cpus=1, gpus=0)]), print)
 
 
 def test_failures_stay_in_their_job_and_the_actor_serves_the_next(ray_here: None, tmp_path: Path) -> None:
@@ -204,6 +215,31 @@ def test_what_a_workers_disk_refuses_ends_the_run_and_keeps_the_checkpoint(ray_h
     assert again.last("refit").outcome is Outcome.DONE
     assert again.last("refit").restored == 4  # saved as the worker was sent home: nothing is trained again
     assert load_model(tmp_path / "run" / "final" / "refit").classes == ("calm", "happy")
+
+
+def test_a_run_that_is_stopped_alone_is_saved_before_it_has_ended(ray_here: None, tmp_path: Path) -> None:
+    """Its worker gets no other job, and the other run goes on until it has seen that."""
+
+    class Stopping(Jobs):
+        def tick(self) -> bool:
+            return bool(self.chunks)
+
+    class Going(Jobs):
+        def report(self, chunk: Chunk) -> bool:
+            super().report(chunk)
+            return not lane.done.is_set()
+
+    stopped, other = Stopping([job("one", last_epoch=10_000)]), Going([job("two", last_epoch=10_000)])
+    lanes = Lanes()
+    lane, second = (lane_in(tmp_path / name, source) for name, source in (("stopped", stopped), ("other", other)))
+    lanes.add(lane)
+    lanes.add(second)
+    lanes.close()
+    work_through(lanes)
+    assert second.error is None
+    assert stopped.last("one").outcome is other.last("two").outcome is Outcome.GOING
+    assert checkpoint_file(tmp_path / "stopped", "one").exists()
+    assert not checkpoint_file(tmp_path / "other", "two").exists()
 
 
 def test_what_the_source_raises_comes_out_after_the_workers_stopped(ray_here: None, tmp_path: Path) -> None:
