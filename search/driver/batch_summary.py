@@ -50,7 +50,7 @@ def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], consol
 
 
 def write_so_far(batch: Batch, folder: Path) -> None:
-    """The page of a protocol's folds that have ended, of every model that has two or more of them."""
+    """The page of a protocol's folds that have ended, of every model that has two or more; else that of the models."""
     ended = {
         model: [
             folder / member.folder
@@ -61,6 +61,9 @@ def write_so_far(batch: Batch, folder: Path) -> None:
     }
     if batch.protocol and (several := {model: own for model, own in ended.items() if len(own) > 1}):
         write_protocol_page(folder / PROTOCOL_PAGE_FILE, several, _document(batch, several))
+    runs = [folder for own in ended.values() for folder in own]
+    if not batch.protocol and 1 < len(runs) < len(batch.members):  # the page of all is made with their leaderboard
+        write_comparison(folder / COMPARISON_FILE, runs)
 
 
 def _document(batch: Batch, runs: Mapping[str, Sequence[Path]]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.comparison.comparable import named_apart
+from search.pages.batch_head import BatchHead
 from search.pages.comparison_head import ComparisonHead, comparison_head
 from search.pages.figures._style import DARK
 from search.pages.run_head import page_head
@@ -75,6 +76,24 @@ def build_page(run: RunView) -> str:
 def build_live_page(run: RunView, live: LiveState) -> str:
     """The page of a run as it is served, with the controls of a live view."""
     return _run_page(run, live, SERVED_POLICY, [_Script(address=f"/{name}") for name in LIVE_SCRIPTS])
+
+
+def build_batch_page(head: BatchHead, addresses: Mapping[str, str], *, stopping: bool) -> str:
+    """The page of a batch as it is served.
+
+    Args:
+        addresses: of the pages of its runs, by their names.
+        stopping: somebody asked all runs to stop, and their driver has not noticed yet.
+    """
+    return _render(
+        "batch.html.jinja",
+        head=head,
+        addresses=addresses,
+        stopping=stopping,
+        data=page_data([]),
+        policy=SERVED_POLICY,
+        scripts=[_Script(address=f"/{name}") for name in LIVE_SCRIPTS],
+    )
 
 
 def build_comparison(runs: Sequence[RunView]) -> str:

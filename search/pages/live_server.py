@@ -10,6 +10,7 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,6 @@ from search.run_folder.run_view import RunFolderError
 from ser_core.config import ConfigError
 
 HEADERS = {
-    "Content-Security-Policy": f"{SERVED_POLICY}; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -37,14 +37,20 @@ ANSWER_SECONDS = 120.0
 """For a whole answer to be taken: a page has a few megabytes."""
 
 
-class ServedRun(Protocol):
-    """What the server asks of a run; errors as `LivePage` has them."""
+class ServedPage(Protocol):
+    """What the server asks of a page; errors as `LivePage` has them.
+
+    Attributes:
+        policy: its content security policy.
+    """
+
+    policy: str
 
     def newest(self) -> tuple[bytes, str]:
         """The page and its version."""
 
     def ask_to_stop(self) -> None:
-        """Have its driver stop."""
+        """Have the driver of what it shows stop."""
 
     @property
     def finished(self) -> bool:
@@ -52,10 +58,14 @@ class ServedRun(Protocol):
 
 
 class LiveServer(ThreadingHTTPServer):
-    """Listens for requests about `run`, which is given before the first is answered."""
+    """Listens for requests about `pages`, which are given before the first is answered.
+
+    Attributes:
+        pages: the page at a path, None where there is none. A POST to `stop` beside it asks to stop what it shows.
+    """
 
     daemon_threads = True
-    run: ServedRun
+    pages: Callable[[str], ServedPage | None]
 
     def __init__(self, host: str, port: int, token: str) -> None:
         """Listen. Raises OSError for an address that cannot be had."""
@@ -101,43 +111,45 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if not self._host_is_ours():
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, "This is not the name of the machine that serves the page.")
-        elif path == "/":
-            self._page()
         elif path[1:] in LIVE_SCRIPTS:
             self._answer(HTTPStatus.OK, _script(path[1:]), kind="text/javascript")
+        elif page := self.server.pages(path):
+            self._page(page)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "There is no such page.")
 
     def do_POST(self) -> None:
         origin, token = self.headers.get("Origin"), self.headers.get("X-Token", "")
+        path = urlsplit(self.path).path
+        page = self.server.pages(path.removesuffix("stop")) if path.endswith("/stop") else None
         if not self._host_is_ours():
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, "This is not the name of the machine that serves the page.")
-        elif urlsplit(self.path).path != "/stop":
+        elif page is None:
             self._answer(HTTPStatus.NOT_FOUND, "There is no such action.")
         elif origin is not None and origin != f"http://{self.headers['Host']}":
             self._answer(HTTPStatus.FORBIDDEN, "A request to stop must come from the page itself.")
         elif not hmac.compare_digest(token.encode(), self.server.token.encode()):
             self._answer(HTTPStatus.FORBIDDEN, "This takes the token in the address that was printed at the start.")
         else:
-            self._stop()
+            self._stop(page)
 
-    def _page(self) -> None:
+    def _page(self, served: ServedPage) -> None:
         try:
-            page, version = self.server.run.newest()
+            page, version = served.newest()
         except (RunFolderError, ConfigError, OSError) as error:
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"The run cannot be read: {error}")
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"The page cannot be made: {error}")
             return
         if self.headers.get("If-None-Match") == version:
             self._answer(HTTPStatus.NOT_MODIFIED, b"", version=version)
         else:
-            self._answer(HTTPStatus.OK, page, kind="text/html", version=version)
+            self._answer(HTTPStatus.OK, page, kind="text/html", version=version, policy=served.policy)
 
-    def _stop(self) -> None:
-        if self.server.run.finished:
+    def _stop(self, page: ServedPage) -> None:
+        if page.finished:
             self._answer(HTTPStatus.CONFLICT, "The run has finished; there is nothing to stop.")
             return
         try:
-            self.server.run.ask_to_stop()
+            page.ask_to_stop()
         except OSError as error:
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"The request could not be left in the run folder: {error}")
             return
@@ -151,10 +163,19 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return name in self.server.names or _address(name) is not None
 
-    def _answer(self, status: HTTPStatus, body: bytes | str, *, kind: str = "text/plain", version: str = "") -> None:
+    def _answer(
+        self,
+        status: HTTPStatus,
+        body: bytes | str,
+        *,
+        kind: str = "text/plain",
+        version: str = "",
+        policy: str = SERVED_POLICY,
+    ) -> None:
         content = body.encode() if isinstance(body, str) else body
         self.connection.settimeout(ANSWER_SECONDS)  # of all that a call sends
         self.send_response(status)
+        self.send_header("Content-Security-Policy", f"{policy}; frame-ancestors 'none'")
         for name, value in HEADERS.items():
             self.send_header(name, value)
         if version:

@@ -1,13 +1,14 @@
-"""The live view: serves the page of a run while it grows, and takes the request to stop it.
+"""The live view: serves the page of a run, or those of a batch, while it grows, and takes the request to stop it.
 
 The standard library's server does all of it. Dash would bring Flask and a second front end beside the page's own, whose
 scripts the page's content security policy would have to let in; the figures, the tables and the policy of the file
 serve here as they are, and a refresh is the same page again, of which the browser takes over what differs.
 
-It only reads files of the run folder, so it works on another machine with the same storage. What keeps others out:
+It only reads files of the folder, so it works on another machine with the same storage. What keeps others out:
 
 - by default it listens on the loopback address alone;
-- the one request that writes, POST /stop, needs a token that is drawn at every start and shown in the address alone;
+- the requests that write, POST to `stop` beside a page, need a token that is drawn at every start and shown in the
+  address alone;
 - a request must name this machine, so that no web site can read it through a name of its own (DNS rebinding), and one
   that writes must come from this page (Origin);
 - there are no files to ask for: the paths that exist are listed here.
@@ -24,101 +25,51 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from search.interruption import request_stop, stop_requested
-from search.pages.html import LiveState, build_live_page
+from search.pages.live_batch import BatchFacts, LiveBatch
+from search.pages.live_run import LivePage
 from search.pages.live_server import LiveServer, is_loopback
-from search.run_folder.paths import INSIGHT_FILE, JOURNAL_FILE, PLAN_FILE, RECORDS_FILE, RESULT_FILE, STOP_FILE
-from search.run_folder.records_reader import RecordsReader
+from search.run_folder.paths import JOURNAL_FILE
 from search.run_folder.run_view import read_run
 from ser_core.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8050
-BUILD_SECONDS = 2.0
-BUILD_SHARE = 0.1
-"""A page is built at most this often, and for at most this share of one core's time: the search wants the rest."""
 
 
 class LiveError(UserError):
     """The live view cannot be served; the message says why and what to do."""
 
 
-class LivePage:
-    """The newest page of a run folder, built when its files have changed."""
-
-    def __init__(self, folder: Path, optuna_command: str, optuna_address: str) -> None:
-        self._folder = folder
-        self._optuna_command, self._optuna_address = optuna_command, optuna_address
-        self._reader = RecordsReader(folder / RECORDS_FILE)
-        self._lock = threading.Lock()
-        self._page, self._version, self._due = b"", "", 0.0
-
-    def newest(self) -> tuple[bytes, str]:
-        """The page and its version, which changes with it.
-
-        Raises:
-            RunFolderError, ConfigError: the folder is no readable run (any more).
-        """
-        with self._lock:
-            version = self._files_version()
-            if version != self._version and time.monotonic() >= self._due:
-                began, worked = time.monotonic(), time.thread_time()
-                self._page, self._version = self._build(), version
-                self._due = began + max(BUILD_SECONDS, (time.thread_time() - worked) / BUILD_SHARE)
-            return self._page, self._version
-
-    def ask_to_stop(self) -> None:
-        """Leave the request in the run folder, and show it with the next page.
-
-        Raises:
-            OSError: a folder that cannot be written.
-        """
-        request_stop(self._folder)
-        with self._lock:
-            self._due = 0.0
-
-    @property
-    def finished(self) -> bool:
-        return (self._folder / RESULT_FILE).exists()
-
-    def _build(self) -> bytes:
-        self._reader.update()
-        records = self._reader.records
-        state = LiveState(
-            last=records.sessions[-1].last if records.sessions else None,
-            stopping=stop_requested(self._folder),
-            optuna_command=self._optuna_command,
-            optuna_address=self._optuna_address,
-        )
-        return build_live_page(read_run(self._folder, records), state).encode()
-
-    def _files_version(self) -> str:
-        """Sizes and times of all that the page shows, as an ETag."""
-        known = []
-        for name in (PLAN_FILE, RECORDS_FILE, RESULT_FILE, INSIGHT_FILE, STOP_FILE):
-            try:
-                status = (self._folder / name).stat()
-                known.append(f"{status.st_size:x}.{status.st_mtime_ns:x}")
-            except FileNotFoundError:
-                known.append("")
-        return f'"{"-".join(known)}"'
-
-
 class LiveView:
-    """The server of one run."""
+    """The server of one run, or of those of a batch."""
 
-    def __init__(self, folder: Path, host: str = LOOPBACK, port: int = 0, *, optuna_dashboard: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        host: str = LOOPBACK,
+        port: int = 0,
+        *,
+        optuna_dashboard: bool = False,
+        batch: BatchFacts | None = None,
+    ) -> None:
         """Listen, but answer nobody before `serve`; with `optuna_dashboard` that is started as well.
+
+        Args:
+            batch: what the folder holds, where that is a batch.
 
         Raises:
             RunFolderError, ConfigError: the folder is no readable run.
             LiveError: an address that cannot be had, or no optuna-dashboard.
         """
-        storage = read_run(folder).plan.storage or str(folder / JOURNAL_FILE)
+        if batch is not None and optuna_dashboard:
+            raise LiveError(
+                f"--optuna-dashboard serves one study, and each run of {folder} has its own: --live "
+                f"{folder / next(iter(batch.runs))}"
+            )
+        storage = "" if batch is not None else read_run(folder).plan.storage or str(folder / JOURNAL_FILE)
         self.token = secrets.token_urlsafe(24)
         try:
             self._server = LiveServer(host, port, self.token)
@@ -129,8 +80,12 @@ class LiveView:
         self.port = int(self._server.server_address[1])
         self._host = host
         self._optuna: subprocess.Popen[bytes] | None = None
+        if batch is not None:
+            self._server.pages = LiveBatch(folder, batch).at
+            return
         optuna_address = self._start_optuna(storage) if optuna_dashboard else ""
-        self._server.run = LivePage(folder, shlex.join(["optuna-dashboard", storage]), optuna_address)
+        page = LivePage(folder, shlex.join(["optuna-dashboard", storage]), optuna_address)
+        self._server.pages = {"/": page}.get
 
     @property
     def address(self) -> str:

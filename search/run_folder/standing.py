@@ -6,10 +6,33 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 
-from search.run_folder.records import RunRecords, TrialRecord, TrialState
+from search.run_folder.architectures import trial_epochs
+from search.run_folder.plan import SearchPlan
+from search.run_folder.records import Phase, RunRecords, TrialRecord, TrialState
 from spaces.several import ARCHITECTURE, choice_of, for_choice
+
+
+class Stage(StrEnum):
+    """What a run is doing."""
+
+    FEATURES = "features"
+    SEARCH = "search"
+    FINALS = "finals"
+    REFIT = "refit"
+    TEST = "test"
+
+
+def recorded_stage(records: RunRecords) -> Stage:
+    """The furthest stage of which records say anything: a driver may be a step further."""
+    phases = {run.phase for run in records.finals}
+    if Phase.REFIT in phases:
+        return Stage.REFIT
+    if phases:
+        return Stage.FINALS
+    return Stage.SEARCH if records.trials else Stage.FEATURES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +114,21 @@ class Standing:
             epochs_trained=self._epochs.total() + self.epochs_running,
             epochs_saved=whole - self._epochs[TrialState.PRUNED],
         )
+
+
+def search_seconds_left(plan: SearchPlan, standing: Standing, *, epochs: int, seconds: float) -> float | None:
+    """Time for the epochs that a search has still to train, at the pace of so many epochs in so many seconds.
+
+    Trials to come are assumed to need what the ended ones needed on average. None while there is nothing to go by.
+    """
+    counted = standing.tally(trial_epochs(plan))
+    if not counted.ended or epochs < 1:
+        return None
+    per_trial = (counted.epochs_trained - standing.epochs_running) / counted.ended
+    expected = max(0.0, (plan.limits.trials - counted.ended) * per_trial - standing.epochs_running)
+    if plan.limits.epochs_total is not None:
+        expected = min(expected, max(0, plan.limits.epochs_total - counted.epochs_trained))
+    return expected * seconds / epochs
 
 
 def tally(records: RunRecords, max_epochs: int | Mapping[str, int]) -> Tally:

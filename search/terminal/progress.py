@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -23,7 +22,8 @@ from search.run_folder.caveat_facts import facts_of_plan
 from search.run_folder.finals_rule import finalists_of
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import Phase, RunRecords, TrialRecord
-from search.run_folder.standing import Standing, Tally
+from search.run_folder.standing import Stage as Stage
+from search.run_folder.standing import Standing, Tally, search_seconds_left
 from search.wording import NONE, count, printable, tags, value_text
 from ser_core.named_scores import Score
 from spaces.several import for_choice
@@ -33,16 +33,6 @@ FRAME_SHARE = 0.02
 """A terminal is redrawn at most this often, and for at most this share of the driver's time, which trials wait for."""
 LINE_SECONDS = 10.0
 MOST_RUNNING = 8
-
-
-class Stage(StrEnum):
-    """What the run is doing."""
-
-    FEATURES = "features"
-    SEARCH = "search"
-    FINALS = "finals"
-    REFIT = "refit"
-    TEST = "test"
 
 
 class Progress:
@@ -191,21 +181,16 @@ class Progress:
         return text if left is None else f"{text}, about {clock_text(left)} of search left"
 
     def _seconds_left(self, counted: Tally) -> float | None:
-        """Time for the epochs still to be trained, at the pace of this session; None while it cannot be estimated.
-
-        Trials to come are assumed to need what the ended ones needed on average.
-        """
-        now = self._clock()
-        new_epochs = counted.epochs_trained - self._epochs_before
-        if self._stage is not Stage.SEARCH or not counted.ended or new_epochs < 1:
+        """Time for the epochs still to be trained, at the pace of this session; None while it cannot be estimated."""
+        if self._stage is not Stage.SEARCH:
             return None
-        done_by_running = self._standing.epochs_running
-        per_trial = (counted.epochs_trained - done_by_running) / counted.ended
-        expected = max(0.0, (self._plan.limits.trials - counted.ended) * per_trial - done_by_running)
-        if self._plan.limits.epochs_total is not None:
-            expected = min(expected, max(0, self._plan.limits.epochs_total - counted.epochs_trained))
-        left = expected * (now - self._search_begun) / new_epochs
-        if self._plan.limits.hours is not None:
+        left = search_seconds_left(
+            self._plan,
+            self._standing,
+            epochs=counted.epochs_trained - self._epochs_before,
+            seconds=self._clock() - self._search_begun,
+        )
+        if left is not None and self._plan.limits.hours is not None:
             left = min(left, max(0.0, 3600 * self._plan.limits.hours - self._records.seconds))
         return left
 

@@ -216,7 +216,7 @@ def test_a_page_is_sent_once_until_the_run_grows(run_maker: Maker) -> None:
         version = first.headers["ETag"]
         assert ask(view, "GET", "/", If_None_Match=version).status == 304
         maker.search(3)
-        view._server.run._due = 0.0  # else a page is built every few seconds at most
+        view._server.pages("/")._due = 0.0  # else a page is built every few seconds at most
         second = ask(view, "GET", "/", If_None_Match=version)
         assert second.status == 200
         assert second.headers["ETag"] != version
