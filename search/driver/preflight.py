@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,9 @@ from ser_core.modules.encoder_families import NO_WEIGHTS
 from ser_core.starts import begin_with
 from ser_core.training.waveforms import check_samples
 from spaces.knobs import Choice, Space, Value
+
+ANSWER_SECONDS = 10.0
+"""For the head of a cluster to take a connection."""
 
 
 def check_folder(folder: Path) -> None:
@@ -91,6 +95,24 @@ def check_machine(plan: SearchPlan) -> None:
             f"--address with more"
         )
     raise_problems(problems)
+
+
+def check_cluster(address: str | None) -> None:
+    """Refuse HOST:PORT where nothing listens: Ray itself would look for it for minutes, and after all features.
+
+    Raises:
+        ConfigError: what the network says.
+    """
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or not port.isdecimal():  # such as auto, of which Ray knows more
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ConfigError(
+            f"--address must be where the head of a Ray cluster listens, HOST:PORT as `ray start --head` prints it, or "
+            f"auto; nothing answers at {address} ({error})"
+        ) from error
 
 
 def check_weights(plan: SearchPlan) -> None:
