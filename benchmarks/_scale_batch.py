@@ -9,10 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from _scale_simulated import memory_mb
+
+LOOK_SECONDS = 0.5
 RUN = Path(__file__).parents[1] / "search" / "run.py"
 
 
@@ -26,6 +30,7 @@ class BatchRow:
         wall_seconds: from the first command to the end of the last.
         core_seconds: of all processors of the machine that were busy meanwhile, whoever kept them so.
         busy: share of all processors' time.
+        driver_mb: memory of a driver, the most that was seen of it.
     """
 
     way: str
@@ -33,6 +38,7 @@ class BatchRow:
     wall_seconds: float
     core_seconds: float
     busy: float
+    driver_mb: float
 
 
 def measure_batch(
@@ -48,10 +54,10 @@ def measure_batch(
     for _ in range(repeats):
         for way, splits in (("side by side", [protocol]), ("one after another", folds)):
             folder = Path(tempfile.mkdtemp(prefix="ser-scale-"))
-            began, before = time.monotonic(), _busy_seconds()
+            began, before, most = time.monotonic(), _busy_seconds(), 0.0
             for number, split in enumerate(splits):
                 words = ["--data", data, "--split", split, "--run-dir", str(folder / str(number)), *options]
-                subprocess.run([sys.executable, str(RUN), *words], check=True, stdout=subprocess.DEVNULL)
+                most = max(most, _run([sys.executable, str(RUN), *words]))
             wall, busy = time.monotonic() - began, _busy_seconds() - before
             shutil.rmtree(folder)
             rows.append(
@@ -61,9 +67,26 @@ def measure_batch(
                     wall_seconds=wall,
                     core_seconds=busy,
                     busy=busy / (wall * (os.cpu_count() or 1)),
+                    driver_mb=most,
                 )
             )
     return rows
+
+
+def _run(command: Sequence[str]) -> float:
+    """Run a command to its end: the most memory that its process was seen with, in MB.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    most, process = 0.0, subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        with suppress(FileNotFoundError, ProcessLookupError, ValueError):  # it has just ended
+            most = max(most, memory_mb(process.pid)[0])
+        time.sleep(LOOK_SECONDS)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return most
 
 
 def times_as_quick(rows: Sequence[BatchRow]) -> float:

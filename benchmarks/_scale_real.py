@@ -75,6 +75,7 @@ class Metered:
 
     Attributes:
         arrivals: of all chunks.
+        ends: moments when jobs ended.
         stops_at: moment on the monotonic clock from which on no job starts and none goes on.
     """
 
@@ -83,6 +84,7 @@ class Metered:
         self._number = {id(curve): number for number, curve in enumerate(table.curves)}
         self._scale = scale_to(table, epoch_seconds)
         self.arrivals: list[Arrival] = []
+        self.ends: list[float] = []
         self.ours, self.trials, self.stops_at = 0.0, 0, math.inf
 
     def next_job(self) -> Job | Wait | None:
@@ -104,6 +106,8 @@ class Metered:
         self.trials += not goes_on
         busy = sum(report.seconds for report in chunk.reports)
         at = time.monotonic()
+        if not goes_on:
+            self.ends.append(at)
         self.arrivals.append(Arrival(at, chunk.worker, busy, time.process_time(), self.ours, self.trials))
         return goes_on and at < self.stops_at
 

@@ -66,7 +66,7 @@ def scale_to(table: CurveTable, epoch_seconds: float) -> float:
 class SearchFolder:
     """A search over the table's space with study and records in a folder, as a run of the command line has."""
 
-    def __init__(self, folder: Path, table: CurveTable, trials: int) -> None:
+    def __init__(self, folder: Path, table: CurveTable, trials: int, seed: int = 0) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         self.writer = RecordWriter(folder / RECORDS_FILE)
@@ -79,7 +79,7 @@ class SearchFolder:
             writer=self.writer,
             asha=Asha(epochs, default_grace_epochs(epochs), 3),
             sampler="tpe",
-            seed=0,
+            seed=seed,
             fixed={},
             trials=trials,
             flush=flush,

@@ -257,6 +257,14 @@ class Options:
     )
     address: str | None = option(Kind.LIMIT, MACHINES, "A Ray cluster, such as auto.", means="this machine")
     concurrency: int | None = option(Kind.LIMIT, MACHINES, "Trials at once.", means="as many as fit", least=1)
+    drivers: int | None = option(
+        Kind.CALL,
+        MACHINES,
+        "Of a batch: processes that its runs are divided over, for more than some 200 workers; all on one Ray, and on "
+        "equal parts of --concurrency.",
+        default=1,
+        least=1,
+    )
     cpus_per_trial: float | None = option(
         Kind.LIMIT, MACHINES, "CPU cores, and threads, of a trial.", default=_LIMITS.cpus_per_trial, above=0
     )

@@ -19,9 +19,9 @@ from search.driver.one_run import Means, abandon, stopped_at_once
 from search.driver.options import Options
 from search.driver.turns import Turns
 from search.driver.user_errors import USER_ERRORS, explained
-from search.interruption import Interrupted, interrupts
+from search.interruption import Interrupted, Interruption, interrupts
 from search.terminal.batch_progress import BatchProgress
-from search.workers.pool import SharedWorkers
+from search.workers.pool import Part, SharedWorkers
 from ser_core.errors import UserError
 
 
@@ -49,24 +49,31 @@ def run_together(
         Member folder -> what ended that run alone.
 
     Raises:
-        Interrupted: after Ctrl-C, when all have saved what they had.
+        Interrupted: after Ctrl-C or a request in the folder of the batch, when all have saved what they had.
         Exception: the first error that is no `UserError`, such as that of a full disk, likewise.
     """
     if not due:
         return {}
     names = [member.folder for member, _ in due]
     with interrupts(stopped_at_once(folder)) as by_signal, BatchProgress(names, console) as view:
-        together = _Together(due, run_one, after_each, view, by_signal, on_death=partial(abandon, folder))
+        interrupted = Interruption(folder, by_signal)
+        together = Together(due, run_one, after_each, view, interrupted, on_death=partial(abandon, folder))
         together.run()
-        if by_signal():
+        if interrupted():
             raise Interrupted
     if together.fault is not None:
         raise together.fault
     return {name: together.problems[name] for name in names if name in together.problems}
 
 
-class _Together:
+class Together:
     """Runs at work side by side.
+
+    Args:
+        interrupted: True as soon as anybody has asked all of them to stop.
+        runs: how many share the workers, those of other drivers too; None for these alone.
+        address, part: see `SharedWorkers`.
+        on_death: likewise.
 
     Attributes:
         problems: name of a run -> what ended it alone.
@@ -79,14 +86,24 @@ class _Together:
         run_one: Callable[[Options, Console, Means], object],
         after_each: Callable[[], object],
         view: BatchProgress,
-        by_signal: Callable[[], bool],
+        interrupted: Callable[[], bool],
         *,
         on_death: Callable[[str], object],
+        runs: int | None = None,
+        address: str | None = None,
+        part: Callable[[], Part] = Part,
     ) -> None:
         self._due, self._run_one, self._after_each = due, run_one, after_each
-        self._view, self._by_signal = view, by_signal
-        self._turns = Turns()
-        self._workers = SharedWorkers(runs=len(due), on_death=on_death, log=view.message, idle=self._turns.away)
+        self._view, self._interrupted = view, interrupted
+        self._turns, self._runs = Turns(), runs or len(due)
+        self._workers = SharedWorkers(
+            runs=self._runs,
+            on_death=on_death,
+            log=view.message,
+            idle=self._turns.away,
+            address=address,
+            part=part,
+        )
         self._over = {member.folder: threading.Event() for member, _ in due}
         self.problems: dict[str, Exception] = {}
         self.fault: BaseException | None = None
@@ -122,7 +139,7 @@ class _Together:
             workers=self._workers,
             by_signal=self._stops,
             show=partial(self._view.of, name),
-            runs=len(self._due),
+            runs=self._runs,
             away=self._turns.away,
         )
         try:
@@ -141,4 +158,4 @@ class _Together:
         self._view.ended(name, "is done" if problem is None else f"could not be run: {explained(problem)}")
 
     def _stops(self) -> bool:
-        return self._by_signal() or self.fault is not None
+        return self._interrupted() or self.fault is not None

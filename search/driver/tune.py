@@ -16,7 +16,7 @@ from search.driver.feature_facts import feature_facts
 from search.driver.locations import default_folder
 from search.driver.options import Options
 from search.driver.planning import prepare
-from search.driver.preflight import check_folder, check_machine, check_resumption, check_weights
+from search.driver.preflight import check_cluster, check_folder, check_machine, check_resumption, check_weights
 from search.driver.protocol_folds import cache_folder, checked_folds
 from search.driver.tracking import asked_destinations
 from search.driver.user_errors import USER_ERRORS, explained
@@ -47,6 +47,10 @@ def asked_batch(options: Options, console: Console) -> tuple[Batch, Path] | None
     Raises:
         ConfigError, CorpusError, SplitError: see `batch_of`, `checked_folds` and `Batch.load`.
     """
+    if options.drivers is not None and not is_batch(options):
+        raise ConfigError(
+            f"--drivers is for several runs, of models or folds; a single one has one. Got {options.drivers}"
+        )
     if options.resume is not None:
         return (Batch.load(options.resume), options.resume) if is_batch(options) else None
     batch = batch_of(options, lambda protocol, own: checked_folds(protocol, own, console))
@@ -77,10 +81,18 @@ def tune_batch(batch: Batch, folder: Path, options: Options, console: Console) -
     if options.dry_run:
         problems = _shown(due, console)
     else:
-        from search.driver.side_by_side import run_together  # Ray takes seconds to load, which a dry run can do without
+        # Ray takes seconds to load, which a dry run can do without
+        from search.driver.divided import run_divided
+        from search.driver.side_by_side import run_together
+
+        def after_each() -> None:
+            write_so_far(batch, folder)
 
         try:
-            problems = run_together(due, folder, tune_one, console, after_each=lambda: write_so_far(batch, folder))
+            if options.drivers in (None, 1):
+                problems = run_together(due, folder, tune_one, console, after_each=after_each)
+            else:
+                problems = run_divided(due, folder, options.drivers, console, after_each=after_each)
         except Interrupted:
             print_as_is(f"Stopped; everything is kept. Go on with:\n  {resume_command(folder)}", console)
             raise
@@ -137,6 +149,7 @@ def tune_one(options: Options, console: Console, means: Means | None = None) -> 
         clips = {part: len(getattr(split, part)) for part in PARTS}
         print_plan(plan, manifest, clips, folder, console, meaning=meaning, facts=facts)
         return folder
+    check_cluster(plan.limits.address)
     print_warm_start(plan, console)
     print_warnings(plan, console)
     from search.driver.one_run import execute, means_of_one  # Ray takes seconds to load; a dry run need not wait

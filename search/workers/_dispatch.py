@@ -13,6 +13,7 @@ from search.jobs import Chunk, Job, Outcome, Wait
 from search.run_folder.paths import checkpoint_file
 from search.run_folder.records import NO_MEMORY, failure_kind
 from search.workers._lanes import Lane, Lanes
+from search.workers._part import Taken
 from search.workers.placement import Demand, Node, Request
 
 _Answer = TypeVar("_Answer")
@@ -30,10 +31,13 @@ class Places:
     Args:
         nodes: the resources of every node that is alive.
         log: gets a line when the cluster grew or shrank.
+        taken: what other drivers leave; None for a driver that has the cluster to itself.
     """
 
-    def __init__(self, nodes: Callable[[], Sequence[Node]], log: Callable[[str], None]) -> None:
-        self._ask, self._log = nodes, log
+    def __init__(
+        self, nodes: Callable[[], Sequence[Node]], log: Callable[[str], None], taken: Taken | None = None
+    ) -> None:
+        self._ask, self._log, self._taken = nodes, log, taken
         self._nodes = nodes()
         self._asked_at = time.monotonic()
 
@@ -44,7 +48,12 @@ class Places:
             before, self._nodes, self._asked_at = demand.fits(self._nodes), self._ask(), now
             if (fits := demand.fits(self._nodes)) != before:
                 self._log(f"The cluster changed: {fits} trials fit at once ({before} before)")
-        return demand.next(self._nodes, at_work, others)
+            if self._taken is not None:
+                self._taken.refresh()
+        found = demand.next(self._nodes, at_work, others)
+        if found is None or self._taken is None or self._taken.allows(found, demand, self._nodes, at_work, others):
+            return found
+        return None
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,29 @@ from search.jobs import Chain
 from search.run_folder.limits import Limits
 from search.run_folder.paths import CHECKPOINTS_FOLDER
 from search.workers._lanes import Lane, Lanes
+from search.workers._part import WHOLE
+from search.workers._part import Part as Part
 from search.workers._remote_calls import on_gpus
 from search.workers.computed_features import compute_on_workers, worth_spreading
 from search.workers.context import WorkerContext
 from search.workers.gpu_shares import measure, share_requests
 from search.workers.placement import Demand, Request, gpu_kinds
-from search.workers.ray_session import check_fits, gpus_available, live_nodes, ray_session, trials_at_once
+from search.workers.ray_session import (
+    check_fits,
+    gpus_available,
+    live_nodes,
+    ray_session,
+    session_address,
+    trials_at_once,
+)
 from search.workers.run_jobs import lane_of, work_through
-from search.workers.shared_features import clear_stores, local_store_bytes, share_maker, share_stores
+from search.workers.shared_features import (
+    clear_stores,
+    local_room_bytes,
+    local_store_bytes,
+    share_maker,
+    share_stores,
+)
 from ser_core.architectures import fits_itself
 from ser_core.config import ConfigError, FeatureConfig
 from ser_core.features.computing import Compute, compute_in_threads
@@ -146,6 +161,8 @@ class SharedWorkers:
         on_death: see `OwnWorkers`.
         log: gets a line when the cluster grew or shrank.
         idle: around the time that a run waits while its jobs are done.
+        address: of the Ray that this driver shares with others; None for that of the runs' limits.
+        part: of its places, that are for these runs.
     """
 
     def __init__(
@@ -155,8 +172,11 @@ class SharedWorkers:
         on_death: Callable[[str], object],
         log: Log,
         idle: Callable[[], AbstractContextManager[None]],
+        address: str | None = None,
+        part: Callable[[], Part] = lambda: WHOLE,
     ) -> None:
         self._runs, self._on_death, self._log, self._idle = runs, on_death, log, idle
+        self._address, self._part = address, part
         self._lanes = Lanes()
         self._asked, self._answered = threading.Event(), threading.Event()
         self._first: tuple[str | None, int] | None = None  # address and bytes of the object store
@@ -168,7 +188,10 @@ class SharedWorkers:
     ) -> Iterator[WorkerPool]:
         """See `Workers.pool`; of runs with the same limits."""
         if not self._asked.is_set():
-            self._first = (limits.address, self._runs * local_store_bytes(training.stores, training.development))
+            self._first = (
+                self._address or limits.address,
+                self._runs * local_store_bytes(training.stores, training.development),
+            )
             self._asked.set()
         self._answered.wait()
         if self._refusal is not None:
@@ -184,7 +207,7 @@ class SharedWorkers:
                 with ray_session(address, object_store_bytes=size, on_death=self._on_death):
                     self._answered.set()
                     while self._lanes.wait():
-                        work_through(self._lanes, log=self._log)
+                        work_through(self._lanes, log=self._log, part=self._part)
         except Exception as error:
             self._refusal = error
         finally:
@@ -200,6 +223,22 @@ class SharedWorkers:
         self._lanes.add(lane)
         with self._idle():
             lane.done.wait()
+
+
+@contextmanager
+def ray_for_drivers(on_death: Callable[[str], object]) -> Iterator[str]:
+    """Ray on this machine for several drivers while the block lasts: its address.
+
+    Its object store is as large as may be, since no features are known yet.
+
+    Args:
+        on_death: see `OwnWorkers`.
+
+    Raises:
+        ConnectionError: Ray cannot be started.
+    """
+    with ray_session(None, object_store_bytes=local_room_bytes(), on_death=on_death):
+        yield session_address()
 
 
 def default_gpus(training: Training, available: bool) -> float:

@@ -29,6 +29,18 @@ def live_nodes() -> list[Node]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def free_resources() -> dict[str, float]:
+    """What no driver has taken, over all nodes."""
+    free: dict[str, float] = ray.available_resources()
+    return free
+
+
+def session_address() -> str:
+    """Where other drivers find the present session."""
+    address: str = ray.get_runtime_context().gcs_address
+    return address
+
+
 def check_fits(demand: Demand) -> None:
     """Refuse jobs that the cluster has no place for, unless it may grow and knows to which size.
 

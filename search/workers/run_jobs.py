@@ -17,11 +17,12 @@ from search.jobs import JobSource
 from search.workers._dispatch import Dispatcher, Places
 from search.workers._handed import Handed
 from search.workers._lanes import Lane, Lanes
+from search.workers._part import WHOLE, Part, Taken
 from search.workers._scratch import scratch_folder
 from search.workers._tune_parts import Asker, Judge, Watch
 from search.workers.lost_workers import MOST_LOST_WORKERS, LostWorkers
 from search.workers.placement import Demand
-from search.workers.ray_session import live_nodes
+from search.workers.ray_session import free_resources, live_nodes
 from search.workers.training_actor import TrainingActor
 
 
@@ -76,7 +77,11 @@ def run_jobs(
 
 
 def work_through(
-    lanes: Lanes, *, actor: type[Trainable] = TrainingActor, log: Callable[[str], None] = lambda text: None
+    lanes: Lanes,
+    *,
+    actor: type[Trainable] = TrainingActor,
+    log: Callable[[str], None] = lambda text: None,
+    part: Callable[[], Part] = lambda: WHOLE,
 ) -> None:
     """Run the jobs of all lanes, until there are none and none will come, or all that are there are to stop.
 
@@ -84,8 +89,9 @@ def work_through(
         actor: what works on the jobs; gets `{"job": Job, "share": float, "context": Handed}`, the share being that of a
             GPU and the context that of the job's run, and reports `{"chunk": Chunk}`.
         log: gets a line when the cluster grew or shrank.
+        part: that of the cluster which is for these jobs, beside those of other drivers.
     """
-    dispatcher = Dispatcher(lanes, Places(live_nodes, log))
+    dispatcher = Dispatcher(lanes, Places(live_nodes, log, Taken(part, free_resources)))
     lost = LostWorkers()
     with scratch_folder() as scratch:
         tune.run(

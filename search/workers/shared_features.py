@@ -127,10 +127,15 @@ def local_store_bytes(stores: Mapping[str, FeatureStore], rows: np.ndarray) -> i
     """The size of an object store on this machine that holds the features, as far as memory allows."""
     needed = sum(selected_bytes(store, rows) for store in stores.values())
     wanted = int((needed if needed <= MOST_COPIED_BYTES else 0) / USABLE_SHARE) + SPARE_BYTES
+    return max(SPARE_BYTES, min(wanted, local_room_bytes()))
+
+
+def local_room_bytes() -> int:
+    """The largest object store that is made on this machine. It takes memory only as it is filled."""
     free = ray._private.utils.estimate_available_memory()
     shared = Path("/dev/shm")
     room = shutil.disk_usage(shared).free if shared.exists() else free  # beyond it Ray would put the store on a disk
-    return max(SPARE_BYTES, min(wanted, int(MOST_LOCAL_SHARE * free), int(0.95 * room)))
+    return max(SPARE_BYTES, min(int(MOST_LOCAL_SHARE * free), int(0.95 * room)))
 
 
 def usable_bytes(nodes: Sequence[Mapping[str, float]]) -> int:

@@ -399,21 +399,24 @@ def test_when_rays_head_dies_the_run_says_so_and_how_to_go_on(tmp_path: Path, ca
 
 
 @pytest.mark.slow
-def test_a_batch_that_is_killed_and_stopped_equals_the_one_that_was_not(tmp_path: Path, cache: Path) -> None:
+def test_a_batch_that_is_killed_and_stopped_ten_times_equals_the_one_that_was_not(tmp_path: Path, cache: Path) -> None:
     """Up to what is left to chance with one worker: nothing."""
 
     def batch(name: str) -> list[object]:
-        options = demo(cache, tmp_path / name, trials=4, epochs=300)
+        options = demo(cache, tmp_path / name, trials=6, epochs=300)
         return [*options, "--split", "kfold:2", "--concurrency", 1]
 
     run(*batch("unbroken"))
     folder = tmp_path / "broken"
     chance = random.Random(0)
-    for number, kind in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL)):
+    kinds = [signal.SIGKILL] * 6 + [signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGINT]
+    chance.shuffle(kinds)
+    for number, kind in enumerate(kinds):
         driver = Driver(*(["--resume", folder, "--cache-dir", cache] if number else batch("broken")))
-        lines = chance.randint(3, 12)
+        lines = chance.randint(2, 6)
         begun = sum(len(events(fold)) for fold in folder.glob("fold-*"))
         driver.wait_for(lambda: sum(len(events(fold)) for fold in folder.glob("fold-*")) >= begun + lines)  # noqa: B023
+        time.sleep(chance.random())
         out, code = driver.end(kind, to_group=kind is not signal.SIGKILL)
         assert code in (130, -signal.SIGKILL), out
         assert "GCS" not in out
