@@ -19,7 +19,7 @@ from _scale_real import Arrival, Metered
 from _scale_simulated import CHUNK_SECONDS, EPOCH_SECONDS, MB, SearchFolder, memory_mb, scale_to
 from _sleepers import SleepContext, Sleeper
 
-from search.jobs import Chain, Chunk, Job, JobSource, Outcome, Wait
+from search.jobs import Chain, Chunk, Job, Link, Outcome, Wait
 from search.simulation.curve_tables import Curve, CurveTable
 from search.simulation.simulate import SimulatedClock, simulate
 from search.workers._dispatch import Assignment, Dispatcher, Places
@@ -85,16 +85,18 @@ class Tail:
 
 
 def whole_run(home: SearchFolder, table: CurveTable) -> Chain:
-    """A search, and what comes after it."""
+    """A search, and what comes after it; nothing of that begins before the search has ended."""
     epochs = table.header.epochs
 
-    def stages() -> Iterator[JobSource]:
-        yield home.search
-        best = max(home.writer.records.trials.values(), key=lambda trial: trial.value)
-        yield Tail("repeat", [dict(best.params)] * REPEATS, epochs)
-        yield Tail("refit", [dict(best.params)] * REFITS, epochs)
+    def best() -> dict[str, Value]:
+        return dict(max(home.writer.records.trials.values(), key=lambda trial: trial.value).params)
 
-    return Chain(stages())
+    def links() -> Iterator[Link]:
+        yield Link(home.search)
+        yield Link(Tail("repeat", [best()] * REPEATS, epochs))
+        yield Link(Tail("refit", [best()] * REFITS, epochs))
+
+    return Chain(links())
 
 
 @contextmanager

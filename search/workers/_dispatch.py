@@ -77,6 +77,8 @@ class Dispatcher:
     def __init__(self, lanes: Lanes, places: Places) -> None:
         self._lanes, self._places = lanes, places
         self._at_work: dict[str, Assignment] = {}  # by key, at work or waiting for a worker
+        self._held: list[tuple[Demand, Counter[Request]]] = []  # what they asked for, counted: there may be thousands
+        self._of_lane = Counter[int]()  # how many of them, by the identity of their lane
         self._again: deque[Assignment] = deque()  # to be done anew, with a larger share of a GPU
         self._waits: dict[str, Callable[[], bool]] = {}  # of those that are done anew: is it waiting for a worker?
         self._saved: set[str] = set()  # of those that were stopped in their midst, and go on in a later session
@@ -87,6 +89,7 @@ class Dispatcher:
         found = self._next()
         if isinstance(found, Assignment):
             self._at_work[key] = found
+            self._count(found, 1)
         return found
 
     def assigned(self, key: str) -> Assignment:
@@ -134,6 +137,7 @@ class Dispatcher:
             lost: why it failed that lost its workers.
         """
         assignment = self._at_work.pop(key)
+        self._count(assignment, -1)
         lane, job = assignment.lane, assignment.job
         self._waits.pop(key, None)
         goes_on = key in self._saved
@@ -151,8 +155,7 @@ class Dispatcher:
         self._saving = [(lane, saving) for lane, saving in self._saving if saving()]
         for lane in self._lanes.present():
             lane.tick()
-            busy = (*(each.lane for each in self._at_work.values()), *(each for each, _ in self._saving))
-            if lane.ends and not any(each is lane for each in busy):
+            if lane.ends and not self._of_lane[id(lane)] and not any(each is lane for each, _ in self._saving):
                 self._forget(lane)
         lanes = self._lanes.present()
         if not self._at_work and not self._lanes.over:
@@ -167,8 +170,9 @@ class Dispatcher:
             if not again.lane.ends:
                 return again
         waiting: list[tuple[Lane, Request, Wait]] = []
+        rooms: list[tuple[Demand, Request | None]] = []  # of runs whose jobs ask for the same there is one answer
         for lane in sorted(self._lanes.present(), key=lambda lane: -lane.stage()):
-            if lane.ends or (request := self._room(lane)) is None:
+            if lane.ends or (request := self._room(lane.demand, rooms)) is None:
                 continue
             job = self._ask(lane, lane.source.next_job)
             if isinstance(job, Job):
@@ -190,15 +194,31 @@ class Dispatcher:
             lane.fail(error)
             return None
 
-    def _room(self, lane: Lane) -> Request | None:
-        """What a job of a lane may ask for now; None while there is no room for one."""
-        requests = Counter[Request](), Counter[Request]()  # of jobs like its own, and of others
-        for each in self._at_work.values():
-            requests[each.lane.demand != lane.demand][each.request] += 1
-        return self._places.next(lane.demand, *requests)
+    def _room(self, wanted: Demand, known: list[tuple[Demand, Request | None]]) -> Request | None:
+        """What a job may ask for now; None while there is no room for one. `known` is told, and asked first."""
+        for demand, request in known:
+            if demand == wanted:
+                return request
+        like, others = Counter[Request](), Counter[Request]()  # of jobs like its own, and of others
+        for demand, held in self._held:
+            (like if demand == wanted else others).update(held)
+        known.append((wanted, self._places.next(wanted, like, others)))
+        return known[-1][1]
+
+    def _count(self, assignment: Assignment, change: int) -> None:
+        """Keep count of what is at work."""
+        lane, request = assignment.lane, assignment.request
+        held = next((held for demand, held in self._held if demand == lane.demand), None)
+        if held is None:
+            held = Counter[Request]()
+            self._held.append((lane.demand, held))
+        held[request] += change
+        self._of_lane[id(lane)] += change
+        if not self._of_lane[id(lane)]:
+            del self._of_lane[id(lane)]
 
     def _jobs_of(self, lane: Lane) -> bool:
-        return any(each.lane is lane for each in (*self._at_work.values(), *self._again))
+        return bool(self._of_lane[id(lane)]) or any(each.lane is lane for each in self._again)
 
     def _forget(self, lane: Lane) -> None:
         self._again = deque(each for each in self._again if each.lane is not lane)
