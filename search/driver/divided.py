@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -73,10 +74,10 @@ def run_divided(
         _drivers(due, folder, drivers, address, console) as started,
     ):
         interrupted = Interruption(folder, by_signal)
-        together = _Divided(started, view, after_each)
-        while together.listen():
-            if interrupted() or together.fault:
-                together.stop()
+        with _Divided(started, view, after_each) as together:
+            while together.listen():
+                if interrupted() or together.fault:
+                    together.stop()
         if interrupted():
             raise Interrupted
     if together.fault:
@@ -124,9 +125,16 @@ class _Divided:
 
     def __init__(self, drivers: Sequence[_Driver], view: BatchProgress, after_each: Callable[[], object]) -> None:
         self._alive, self._view, self._after_each = list(drivers), view, after_each
+        self._beside = ThreadPoolExecutor(1)  # pages take seconds, and drivers would wait to be heard
         self._stopped = False
         self.problems: dict[str, str] = {}
         self.fault = ""
+
+    def __enter__(self) -> _Divided:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._beside.shutdown(cancel_futures=True)
 
     def listen(self) -> bool:
         """Hear what there is to hear for a moment; False when all drivers have ended."""
@@ -154,18 +162,18 @@ class _Divided:
             case Printed(text):
                 self._view.console.print(Text.from_ansi(text), soft_wrap=True)
             case Ended(name, how):
-                self._ended(name, how)
+                self._view.ended(name, how)
+                self._beside.submit(self._write)
             case Over(problems, fault):
                 self.problems |= problems
                 self.fault = self.fault or fault
                 self._gone(driver)
 
-    def _ended(self, name: str, how: str) -> None:
+    def _write(self) -> None:
         try:
             self._after_each()
         except Exception as error:  # what it makes is made again at the end, and no run may be lost for it
             self._view.message(f"what the runs say together so far could not be written: {explained(error)}")
-        self._view.ended(name, how)
 
     def _gone(self, driver: _Driver) -> None:
         """The others get its part of the cluster."""

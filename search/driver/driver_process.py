@@ -21,7 +21,7 @@ from search.driver.driver_messages import Ended, Over, Printed, Row, Stop, Work
 from search.driver.side_by_side import Together
 from search.driver.tune import tune_one
 from search.driver.user_errors import USER_ERRORS, explained
-from search.interruption import end_process, interrupts
+from search.interruption import Interrupted, end_process, interrupts
 from search.terminal.batch_progress import BatchProgress
 from search.terminal.progress import FRAME_SECONDS, LINE_SECONDS
 from search.workers.pool import Part
@@ -121,6 +121,8 @@ def drive(work: Work, line: Line) -> None:
 
 def _fault(error: BaseException | None) -> str:
     """What the user is told of it; of a fault of this program, that and where."""
+    if isinstance(error, Interrupted):
+        return "A driver was told to stop at once."
     if error is None or isinstance(error, (*USER_ERRORS, OSError)):
         return explained(error) if error else ""
     return "".join(traceback.format_exception(error))

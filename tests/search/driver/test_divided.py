@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -9,19 +10,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
 from search.driver.batch import Member
-from search.driver.divided import divided
+from search.driver.divided import _Divided, divided
+from search.driver.driver_messages import Ended, Over, Printed, Row, Stop
 from search.driver.driver_process import _Sent
 from search.driver.options import Options
 from search.interruption import request_stop
 from search.run_folder.paths import PLAN_FILE, RECORDS_FILE, RESULT_FILE
 from search.run_folder.records_reader import read_records
 from search.run_folder.run_view import read_run
+from search.terminal.batch_progress import BatchProgress
+from search.workers.pool import Part
 
 REPOSITORY = Path(__file__).parents[3]
 PATIENCE_SECONDS = 900.0
@@ -55,6 +62,58 @@ def test_what_a_driver_prints_is_sent_by_whole_lines() -> None:
     console.print("[red]two[/]")
     console.print("three\nfour")
     assert sent == ["one \x1b[31mtwo\x1b[0m", "three\nfour"]
+
+
+class Stand:
+    """A driver of which only what it says is there."""
+
+    def __init__(self) -> None:
+        self.line, self.its = Pipe()
+        self.heard: list[object] = []
+        self.process = SimpleNamespace(wait=lambda: -9)
+
+    def send(self, message: object) -> None:
+        self.heard.append(message)
+
+
+def test_what_drivers_say_is_shown_and_who_ends_leaves_its_part_to_the_others() -> None:
+    one, two = Stand(), Stand()
+    out = io.StringIO()
+    view = BatchProgress(["a", "b"], Console(file=out, width=100))
+
+    def after_each() -> None:
+        raise ValueError("the folds are of different corpora")
+
+    with _Divided(cast(Any, [one, two]), view, after_each) as together:
+        for message in (
+            Row("a", ("search",), "[search] 1 of 4"),
+            Printed("a word"),
+            Ended("a", "is done"),
+            Over({"c": "no"}),
+        ):
+            one.its.send(message)
+        while len(together._alive) == 2:
+            assert together.listen()
+        assert two.heard == [Part(0, 1)]
+        assert together.fault == ""
+        two.its.close()
+        assert not together.listen()
+    assert together.problems == {"c": "no"}
+    assert "ended without a word, with status -9" in together.fault
+    text = out.getvalue()
+    assert "a [search] 1 of 4" in text
+    assert "a word" in text
+    assert "a is done | 1 of 2 runs ended" in text
+    assert "could not be written: the folds are of different corpora" in text
+
+
+def test_a_stop_is_passed_on_once() -> None:
+    one, two = Stand(), Stand()
+    view = BatchProgress(["a", "b"], Console(file=io.StringIO()))
+    with _Divided(cast(Any, [one, two]), view, lambda: None) as together:
+        together.stop()
+        together.stop()
+    assert one.heard == two.heard == [Stop()]
 
 
 # -- for real ----------------------------------------------------------------------------------------------------------
