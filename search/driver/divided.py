@@ -1,7 +1,7 @@
 """Runs of a batch divided over drivers, which are processes of their own on one Ray.
 
-One driver takes in some 250 results a second at most, which is too little for a thousand workers whose epochs take
-seconds. This process starts Ray, where no address says that it is elsewhere, and the drivers, shows what they say, and
+One driver takes in some 250 reports a second at most, which is too little for a thousand workers whose epochs take one
+second. This process starts Ray, where no address says that it is elsewhere, and the drivers, shows what they say, and
 passes on requests to stop. Each run is one driver's alone, and of the cluster each driver has an equal part, and what
 the others leave.
 """

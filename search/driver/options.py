@@ -260,8 +260,8 @@ class Options:
     drivers: int | None = option(
         Kind.CALL,
         MACHINES,
-        "Of a batch: processes that its runs are divided over, for more than some 200 workers; all on one Ray, and on "
-        "equal parts of --concurrency.",
+        "Of a batch: processes that its runs are divided over, where one cannot feed the workers: beyond some 250 "
+        "epochs a second. All on one Ray, with equal parts of --concurrency.",
         default=1,
         least=1,
     )
