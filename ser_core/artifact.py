@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ser_core.architectures import build_model, without_pretrained
 from ser_core.config import BY_SPEAKER, Config
 from ser_core.features.device_clips import DeviceClips
-from ser_core.features.frames import Frames
+from ser_core.features.frames import Frames, end_to_end
 from ser_core.features.normalisation import Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
@@ -159,10 +159,10 @@ class Predictor:
 
     def feature_probabilities(self, features: Sequence[np.ndarray]) -> np.ndarray:
         """The same of clips whose features are there, each (frames, bins) as `extract` gives them."""
-        frames, offsets = np.concatenate(features), np.cumsum([0, *map(len, features)])
+        frames, bounds = np.concatenate(features), end_to_end(np.cumsum([0, *map(len, features)]))
         if self.transductive:
-            frames = np.concatenate(list(by_speaker(frames, offsets, np.full(len(features), ""))))
-        return self._predict(frames, offsets)
+            frames = np.concatenate(list(by_speaker(frames, bounds, np.full(len(features), ""))))
+        return self._predict(frames, bounds)
 
     def predict_store(self, store: FeatureStore, rows: np.ndarray | None = None) -> np.ndarray:
         """Class probabilities (clips, classes) float32 of every clip of a store, or of the clips `rows` in that order.
@@ -171,7 +171,7 @@ class Predictor:
             ValueError: a store of other features than the model was trained on.
         """
         self._check(store)
-        return self._predict(store.frames, store.offsets, rows)
+        return self._predict(store.frames, store.bounds, rows)
 
     def inputs(self, store: FeatureStore) -> tuple[Tensor, Tensor]:
         """What the module is given for every clip of a store: features (clips, frames, bins), lengths (clips,).
@@ -181,7 +181,7 @@ class Predictor:
         """
         self._check(store)
         rows = torch.arange(len(store.clip_ids), device=self.device)
-        return self._clips(store.frames, store.offsets).batch(rows)
+        return self._clips(store.frames, store.bounds).batch(rows)
 
     def _check(self, store: FeatureStore) -> None:
         if settings_key(store.settings) != settings_key(self.config.features):
@@ -189,17 +189,17 @@ class Predictor:
                 f"the store holds features of {store.settings}, but the model needs {self.config.features}"
             )
 
-    def _predict(self, frames: Frames, offsets: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """(total_frames, bins), (clips + 1,) -> (clips, classes)."""
-        chosen = torch.arange(len(offsets) - 1) if rows is None else torch.from_numpy(rows)
-        outputs = evaluate(self.model, self._clips(frames, offsets), chosen.to(self.device))
+    def _predict(self, frames: Frames, bounds: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """(total_frames, bins), (clips, 2) -> (clips, classes)."""
+        chosen = torch.arange(len(bounds)) if rows is None else torch.from_numpy(rows)
+        outputs = evaluate(self.model, self._clips(frames, bounds), chosen.to(self.device))
         told: np.ndarray = self.meaning(outputs).cpu().numpy()
         return told
 
-    def _clips(self, frames: Frames, offsets: np.ndarray) -> DeviceClips:
+    def _clips(self, frames: Frames, bounds: np.ndarray) -> DeviceClips:
         return DeviceClips(
             frames,
-            offsets,
+            bounds,
             self.normalisation,
             view_frames=clip_frames(self.config.features),
             crop=self.config.features.crop,

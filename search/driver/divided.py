@@ -30,7 +30,7 @@ from search.interruption import Interrupted, Interruption, interrupts
 from search.run_folder.plan import SearchPlan
 from search.terminal.batch_progress import BatchProgress
 from search.wording import resume_command
-from search.workers.pool import Part, ray_for_drivers
+from search.workers.pool import Part, clear_leftovers, ray_for_drivers
 from ser_core.errors import UserError
 
 LISTEN_SECONDS = 0.2
@@ -82,6 +82,7 @@ def run_divided(
             raise Interrupted
     if together.fault:
         raise DriverFailed(f"{together.fault.strip()} Go on with:\n  {resume_command(folder)}")
+    clear_leftovers(folder)
     return {name: NotRun(together.problems[name]) for name in names if name in together.problems}
 
 

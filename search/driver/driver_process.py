@@ -106,6 +106,7 @@ def drive(work: Work, line: Line) -> None:
     with interrupts("") as by_signal:
         together = Together(
             work.due,
+            work.folder,
             tune_one,
             lambda: None,
             view,

@@ -175,7 +175,7 @@ def execute(
 
 
 def train(run: Run, data: Data, study: optuna.Study, flush: Callable[[], None], heartbeat: Heartbeat) -> FinalChoice:
-    """Search, finals and refit; only development clips go to the workers.
+    """Search, finals and refit; no job knows of any but development clips.
 
     Raises:
         Interrupted: somebody asked to stop; the workers have saved what they had.

@@ -21,7 +21,7 @@ from search.driver.turns import Turns
 from search.driver.user_errors import USER_ERRORS, explained
 from search.interruption import Interrupted, Interruption, interrupts
 from search.terminal.batch_progress import BatchProgress
-from search.workers.pool import Part, SharedWorkers
+from search.workers.pool import Part, SharedWorkers, clear_leftovers
 from ser_core.errors import UserError
 
 
@@ -57,12 +57,13 @@ def run_together(
     names = [member.folder for member, _ in due]
     with interrupts(stopped_at_once(folder)) as by_signal, BatchProgress(names, console) as view:
         interrupted = Interruption(folder, by_signal)
-        together = Together(due, run_one, after_each, view, interrupted, on_death=partial(abandon, folder))
+        together = Together(due, folder, run_one, after_each, view, interrupted, on_death=partial(abandon, folder))
         together.run()
         if interrupted():
             raise Interrupted
     if together.fault is not None:
         raise together.fault
+    clear_leftovers(folder)
     return {name: together.problems[name] for name in names if name in together.problems}
 
 
@@ -83,6 +84,7 @@ class Together:
     def __init__(
         self,
         due: Sequence[tuple[Member, Options]],
+        folder: Path,
         run_one: Callable[[Options, Console, Means], object],
         after_each: Callable[[], object],
         view: BatchProgress,
@@ -97,7 +99,9 @@ class Together:
         self._view, self._interrupted = view, interrupted
         self._turns, self._runs = Turns(), runs or len(due)
         self._workers = SharedWorkers(
-            runs=self._runs,
+            folder=folder,
+            whole=any(member.split for member, _ in due),
+            kinds=len({member.model for member, _ in due}),
             on_death=on_death,
             log=view.message,
             idle=self._turns.away,

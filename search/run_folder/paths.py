@@ -19,6 +19,7 @@
     runs/BATCH/
         batch.json              what was asked for
         RUN/                    run folders
+        features/               as in a run, of all of them; gone with the last job
         protocol.json, protocol.html, ensemble.json, leaderboard.json, comparison.html
 
 The format of a model folder, and `ensemble.json` of several of them, belong to `ser_core.artifact` and

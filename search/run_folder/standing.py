@@ -143,4 +143,12 @@ def best_trial(records: RunRecords) -> TrialRecord | None:
 
 def _better(trials: Iterable[TrialRecord | None]) -> TrialRecord | None:
     scored = [t for t in trials if t is not None and t.state is not TrialState.FAIL and math.isfinite(t.value)]
-    return min(scored, key=lambda trial: (-trial.folds, *trial.rank), default=None)
+    return min(scored, key=standing_order, default=None)
+
+
+def standing_order(trial: TrialRecord) -> tuple[float, ...]:
+    """By which trials with a score are ordered, the best first.
+
+    A score over more folds is not judged by one over fewer, which is mostly luck.
+    """
+    return (-trial.folds, *trial.rank)

@@ -20,6 +20,7 @@ from search.run_folder.paths import BATCH_FILE
 from search.run_folder.records import FinalRun, Phase, TrialRecord, TrialState, Value
 from search.run_folder.run_score import run_score
 from search.run_folder.run_view import RunView
+from search.run_folder.standing import standing_order
 from search.wording import caveats, is_number
 
 OVERVIEW = "run"
@@ -185,11 +186,14 @@ def _best_so_far(run: RunView) -> list[Point]:
     """After each trial that has ended, in the order of their ends: how many there are, and the best score of them."""
     ended = [trial for trial in run.records.trials.values() if trial.ended is not None]
     ended.sort(key=lambda trial: (trial.ended, trial.number))
-    best, points = -math.inf, []
+    best: TrialRecord | None = None
+    points = []
     for step, trial in enumerate(ended, 1):
         if trial.state is not TrialState.FAIL and math.isfinite(trial.value):
-            best = max(best, trial.value)
-        values = _numbers({"best_score": best, "score": trial.value, "trials_ended": step})
+            best = trial if best is None else min(best, trial, key=standing_order)
+        values = _numbers(
+            {"best_score": math.nan if best is None else best.value, "score": trial.value, "trials_ended": step}
+        )
         points.append(Point(step=step, time=trial.ended or 0.0, values=values))
     return points
 

@@ -41,7 +41,7 @@ class WorkerContext:
         run_folder: on storage that all nodes reach.
         model: architecture, of jobs that do not name their own.
         stores: `settings_key` of features that are there from the start -> where they lie.
-        features: makes all others. Every store holds the development clips alone: no worker ever trains on a test clip.
+        features: makes all others. Every store knows of the development clips alone: no job can use a test clip.
         folds: "search", "refit" and `search.jobs.inner_fold` of every inner fold, rows into those stores; a search may
             have several, which are trained side by side.
         device: "cpu" or "cuda".

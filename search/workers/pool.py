@@ -35,6 +35,7 @@ from search.workers.ray_session import (
 )
 from search.workers.run_jobs import lane_of, work_through
 from search.workers.shared_features import (
+    CommonFeatures,
     clear_stores,
     local_room_bytes,
     local_store_bytes,
@@ -62,7 +63,7 @@ class Training:
         space, fixed: from which its configurations come.
         features: of the corpus, for whatever a trial asks for.
         stores: `settings_key` -> those of the whole corpus that are computed already, to be shared.
-        development: the rows that workers may have, in ascending order: no test clip.
+        development: the rows that jobs may know of, in ascending order: no test clip.
         folds: "search", "refit" and `search.jobs.inner_fold` of every inner fold, rows of the corpus; a search may have
             several, which are trained side by side.
         about: facts on the corpus for the model folder.
@@ -146,9 +147,10 @@ class OwnWorkers:
             lanes.close()
             work_through(lanes, log=log)
 
-        size = local_store_bytes(training.stores, training.development)
+        common = CommonFeatures(training.run_folder)
+        size = local_store_bytes(training.stores, training.development, common)
         with ray_session(limits.address, object_store_bytes=size, on_death=self._on_death):
-            yield WorkerPool(*_prepared(training, limits, log, interrupted), log, work)
+            yield WorkerPool(*_prepared(training, limits, log, interrupted, common), log, work)
 
 
 class SharedWorkers:
@@ -157,7 +159,9 @@ class SharedWorkers:
     The thread that serves starts Ray as soon as the first run asks for workers, and does the jobs of all of them.
 
     Args:
-        runs: how many there will be at most, by which Ray's object store is made.
+        folder: of them all, on storage that all nodes reach.
+        whole: they test different clips, see `CommonFeatures`.
+        kinds: how many architectures they are of, by which Ray's object store is made.
         on_death: see `OwnWorkers`.
         log: gets a line when the cluster grew or shrank.
         idle: around the time that a run waits while its jobs are done.
@@ -168,14 +172,17 @@ class SharedWorkers:
     def __init__(
         self,
         *,
-        runs: int,
+        folder: Path,
+        whole: bool,
+        kinds: int,
         on_death: Callable[[str], object],
         log: Log,
         idle: Callable[[], AbstractContextManager[None]],
         address: str | None = None,
         part: Callable[[], Part] = lambda: WHOLE,
     ) -> None:
-        self._runs, self._on_death, self._log, self._idle = runs, on_death, log, idle
+        self._common, self._kinds = CommonFeatures(folder, whole, sharers=part().of), kinds
+        self._on_death, self._log, self._idle = on_death, log, idle
         self._address, self._part = address, part
         self._lanes = Lanes()
         self._asked, self._answered = threading.Event(), threading.Event()
@@ -188,15 +195,13 @@ class SharedWorkers:
     ) -> Iterator[WorkerPool]:
         """See `Workers.pool`; of runs with the same limits."""
         if not self._asked.is_set():
-            self._first = (
-                self._address or limits.address,
-                self._runs * local_store_bytes(training.stores, training.development),
-            )
+            size = local_store_bytes(training.stores, training.development, self._common, kinds=self._kinds)
+            self._first = (self._address or limits.address, size)
             self._asked.set()
         self._answered.wait()
         if self._refusal is not None:
             raise self._refusal
-        yield WorkerPool(*_prepared(training, limits, log, interrupted, runs=self._runs), log, self._work)
+        yield WorkerPool(*_prepared(training, limits, log, interrupted, self._common), log, self._work)
 
     def serve(self) -> None:
         """Do the jobs of all runs until `close`; a Ray that cannot be started, or fails, is for the runs to raise."""
@@ -254,19 +259,20 @@ def feature_compute(clips: int, settings: FeatureConfig, limits: Limits, log: Lo
     return partial(compute_on_workers, address=limits.address, on_gpus=bool(limits.gpus_per_trial), log=log)
 
 
-def clear_leftovers(run_folder: Path) -> None:
-    """Delete what workers left in a run folder all of whose jobs have ended, those of earlier sessions too."""
-    shutil.rmtree(run_folder / CHECKPOINTS_FOLDER, ignore_errors=True)
-    clear_stores(run_folder)
+def clear_leftovers(folder: Path) -> None:
+    """Delete what workers left in the folder of a run, or of a batch, all of whose jobs have ended, those of earlier
+    sessions too."""
+    shutil.rmtree(folder / CHECKPOINTS_FOLDER, ignore_errors=True)
+    clear_stores(folder)
 
 
 def _prepared(
-    training: Training, limits: Limits, log: Log, interrupted: Callable[[], bool], runs: int = 1
+    training: Training, limits: Limits, log: Log, interrupted: Callable[[], bool], common: CommonFeatures
 ) -> tuple[WorkerContext, Demand]:
     """What the workers need for the jobs of a run, and what each job asks of a node."""
     gpus = limits.gpus_per_trial
     gpus = default_gpus(training, gpus_available()) if gpus is None else gpus
-    context = _context(training, limits, device="cuda" if gpus else "cpu", log=log, runs=runs)
+    context = _context(training, limits, device="cuda" if gpus else "cpu", log=log, common=common)
     if isinstance(gpus, str):
         requests = _measured_requests(training, context, limits.cpus_per_trial, log, interrupted)
     else:
@@ -276,7 +282,7 @@ def _prepared(
     return context, demand
 
 
-def _context(training: Training, limits: Limits, *, device: str, log: Log, runs: int) -> WorkerContext:
+def _context(training: Training, limits: Limits, *, device: str, log: Log, common: CommonFeatures) -> WorkerContext:
     rows = training.development
 
     def within(fold: Fold) -> Fold:
@@ -285,8 +291,8 @@ def _context(training: Training, limits: Limits, *, device: str, log: Log, runs:
     return WorkerContext(
         run_folder=str(training.run_folder.resolve()),
         model=training.model,
-        stores=share_stores(training.stores, rows, training.run_folder, log, runs=runs),
-        features=share_maker(training.features, rows),
+        stores=share_stores(training.stores, rows, common, log),
+        features=share_maker(training.features, rows, whole=common.whole),
         folds={name: [within(fold) for fold in folds] for name, folds in training.folds.items()},
         device=device,
         threads=max(1, int(limits.cpus_per_trial)),

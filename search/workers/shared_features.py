@@ -4,13 +4,17 @@ What the driver computed before the search lies in Ray's object store, from whic
 memory without a copy. Where it is too large for that, here or on some node, it is written into the run folder, on
 storage that all nodes reach, and memory-mapped: each node then keeps in its page cache what its workers read. All else
 is made by the worker that asks for it first, and comes memory-mapped from the cache. None of it holds a test clip.
+
+Runs side by side share them (`CommonFeatures`). Where these test different clips, as the folds of a protocol do, every
+clip is one to train on for some of them: the frames of all lie there once, and what a job is given, a view of them,
+knows of the development clips of its run alone.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +26,11 @@ from search.run_folder.paths import FEATURES_FOLDER
 from search.wording import bytes_text
 from search.workers._handed import fetched
 from ser_core.config import FeatureConfig
-from ser_core.features.cache import map_frames, open_arrays, write_arrays
+from ser_core.features.cache import locked, map_frames, open_arrays, write_arrays
 from ser_core.features.computing import compute_in_threads
 from ser_core.features.file_frames import FileFrames
 from ser_core.features.fingerprint import selection_name
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import CorpusFeatures, FeatureStore
 
 MOST_COPIED_BYTES = 2**30
@@ -46,20 +51,17 @@ class SharedStore:
     """Where workers find a `FeatureStore`; small, so that it travels with every job.
 
     Attributes:
-        content: in Ray's object store: the whole `FeatureStore`, or what it has beside its frames.
-        frames: the file that holds them, "" when they are in the object store.
+        content: in Ray's object store: what it has beside its frames.
+        frames: likewise, or the file that holds them.
     """
 
     content: ray.ObjectRef
-    frames: str = ""
+    frames: ray.ObjectRef | str
 
     def open(self) -> FeatureStore:
         """The store, on any node; frames are read-only memory that this process shares with its neighbours."""
-        content = ray.get(self.content)
-        if not self.frames:
-            store: FeatureStore = content
-            return store
-        return FeatureStore(frames=map_frames(Path(self.frames)), **content)
+        frames = map_frames(Path(self.frames)) if isinstance(self.frames, str) else ray.get(self.frames)
+        return FeatureStore(frames=frames, **ray.get(self.content))
 
 
 @dataclass(frozen=True)
@@ -69,24 +71,54 @@ class MadeFeatures:
     Attributes:
         corpus: in Ray's object store: the `CorpusFeatures`.
         rows: likewise: those of the development clips.
+        whole: they are made of all clips, for runs that test others, and this run has a view of them.
     """
 
     corpus: ray.ObjectRef
     rows: ray.ObjectRef
+    whole: bool = False
 
     def store(self, settings: FeatureConfig, threads: int) -> FeatureStore:
-        """See `search.workers.context.FeatureMaker`; frames are memory-mapped, and hold the development clips alone."""
+        """See `search.workers.context.FeatureMaker`; frames are memory-mapped."""
         compute = partial(compute_in_threads, threads=threads)
-        return fetched(self.corpus).store(settings, fetched(self.rows), compute=compute)
+        corpus, rows = fetched(self.corpus), fetched(self.rows)
+        if self.whole:
+            every: FeatureStore = corpus.store(settings, compute=compute)
+            return every.view(rows)
+        selected: FeatureStore = corpus.store(settings, rows, compute=compute)
+        return selected
 
 
-def share_maker(corpus: CorpusFeatures, rows: np.ndarray) -> MadeFeatures:
+@dataclass
+class CommonFeatures:
+    """What runs side by side have laid where all workers can read it; a run by itself has one of its own.
+
+    Attributes:
+        folder: on storage that all nodes reach, for what is too large for memory.
+        whole: the runs test different clips, so that the frames of all clips are laid there.
+        sharers: processes that each lay down their own, and share the room.
+        frames: name of a selection of a store's clips -> where their frames lie.
+        copied_bytes: of those in Ray's object store.
+    """
+
+    folder: Path
+    whole: bool = False
+    sharers: int = 1
+    frames: dict[str, ray.ObjectRef | str] = field(default_factory=dict)
+    copied_bytes: int = 0
+
+    def laid(self, rows: np.ndarray, store: FeatureStore) -> np.ndarray:
+        """The rows of a store whose frames are laid for a run that has the clips `rows`."""
+        return np.arange(len(store.clip_ids)) if self.whole else rows
+
+
+def share_maker(corpus: CorpusFeatures, rows: np.ndarray, *, whole: bool = False) -> MadeFeatures:
     """What every worker needs to make features that `share_stores` did not share."""
-    return MadeFeatures(ray.put(replace(corpus, elsewhere=True)), ray.put(rows))
+    return MadeFeatures(ray.put(replace(corpus, elsewhere=True)), ray.put(rows), whole)
 
 
 def share_stores(
-    stores: Mapping[str, FeatureStore], rows: np.ndarray, folder: Path, log: Callable[[str], None], *, runs: int = 1
+    stores: Mapping[str, FeatureStore], rows: np.ndarray, common: CommonFeatures, log: Callable[[str], None]
 ) -> dict[str, SharedStore]:
     """Put the clips `rows` of every store where all workers can read them; of frames that are left in the audio files,
     where to find them.
@@ -94,39 +126,70 @@ def share_stores(
     Args:
         stores: any keys, which the result has too.
         rows: of the development clips, in every store.
-        folder: of the run, on storage that all nodes reach.
+        common: what is there already, and is not laid there again.
         log: gets a line that says where they went.
-        runs: that have features of their own there, an equal share of the room for each.
 
     Raises:
-        FeatureStoreError: they are too large for memory, and the run folder cannot be written.
+        FeatureStoreError: they are too large for memory, and the folder cannot be written.
     """
-    needed = sum(selected_bytes(store, rows) for store in stores.values())
-    room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]]) // runs
-    size, mapped = f"{bytes_text(needed)} of features", folder / FEATURES_FOLDER
-    copied = needed <= min(room, MOST_COPIED_BYTES)
-    if needed > MOST_COPIED_BYTES:
-        log(f"{size} are memory-mapped from {mapped}, which every node must reach")
-    elif needed > room:
-        log(
-            f"{size} are more than the {bytes_text(room)} that the smallest object store of a node has for them: they "
-            f"are memory-mapped from {mapped}, which every node must reach"
-        )
-    elif needed:
-        log(f"{size} in Ray's object store: one copy per node")
-
-    def shared(store: FeatureStore) -> SharedStore:
+    laid = {key: common.laid(rows, store) for key, store in stores.items()}
+    names = {key: selection_name(store.fingerprint, laid[key]) for key, store in stores.items()}
+    missing = {key: store for key, store in stores.items() if names[key] not in common.frames}
+    needed = sum(selected_bytes(store, laid[key]) for key, store in missing.items())
+    room = usable_bytes([node["Resources"] for node in ray.nodes() if node["Alive"]]) // common.sharers
+    room = max(0, room - common.copied_bytes)
+    copied = needed <= min(room, MOST_COPIED_BYTES - common.copied_bytes)
+    if needed:
+        log(_where(needed, room, common, copied=copied))
+    for key, store in missing.items():
         if copied or isinstance(store.frames, FileFrames):
-            return SharedStore(ray.put(store.select(rows)))
-        return _map(store, rows, mapped)
+            common.copied_bytes += selected_bytes(store, laid[key])
+            common.frames[names[key]] = ray.put(store.select(laid[key]).frames)
+        else:
+            common.frames[names[key]] = _mapped(store, laid[key], common.folder / FEATURES_FOLDER)
+    return {
+        key: SharedStore(ray.put(_beside_frames(store, rows, laid[key])), common.frames[names[key]])
+        for key, store in stores.items()
+    }
 
-    return {key: shared(store) for key, store in stores.items()}
+
+def _where(needed: int, room: int, common: CommonFeatures, *, copied: bool) -> str:
+    """What is said of so many bytes of features."""
+    size, folder = f"{bytes_text(needed)} of features", common.folder / FEATURES_FOLDER
+    if copied:
+        return f"{size} in Ray's object store: one copy per node"
+    if needed > MOST_COPIED_BYTES - common.copied_bytes:
+        return f"{size} are memory-mapped from {folder}, which every node must reach"
+    return (
+        f"{size} are more than the {bytes_text(room)} that the smallest object store of a node has for them: "
+        f"they are memory-mapped from {folder}, which every node must reach"
+    )
 
 
-def local_store_bytes(stores: Mapping[str, FeatureStore], rows: np.ndarray) -> int:
-    """The size of an object store on this machine that holds the features, as far as memory allows."""
-    needed = sum(selected_bytes(store, rows) for store in stores.values())
-    wanted = int((needed if needed <= MOST_COPIED_BYTES else 0) / USABLE_SHARE) + SPARE_BYTES
+def _beside_frames(store: FeatureStore, rows: np.ndarray, laid: np.ndarray) -> dict[str, Any]:
+    """What a store of the clips `rows` has beside its frames, which lie among those of the clips `laid`."""
+    offsets = np.concatenate([[0], np.cumsum(np.diff(store.bounds[laid]))])
+    content: dict[str, Any] = {each.name: getattr(store, each.name) for each in fields(store)}
+    del content["frames"]
+    return content | {
+        "bounds": end_to_end(offsets)[np.searchsorted(laid, rows)],
+        "truth": store.truth[rows],
+        "clip_ids": tuple(store.clip_ids[row] for row in rows),
+    }
+
+
+def local_store_bytes(
+    stores: Mapping[str, FeatureStore], rows: np.ndarray, common: CommonFeatures, *, kinds: int = 1
+) -> int:
+    """The size of an object store on this machine that holds the features, as far as memory allows.
+
+    Args:
+        rows, common: see `share_stores`.
+        kinds: how many times as much is to come, since others have features of other kinds.
+    """
+    needed = sum(selected_bytes(store, common.laid(rows, store)) for store in stores.values())
+    copied = min(kinds * needed, MOST_COPIED_BYTES) if needed <= MOST_COPIED_BYTES else 0
+    wanted = int(copied / USABLE_SHARE) + SPARE_BYTES
     return max(SPARE_BYTES, min(wanted, local_room_bytes()))
 
 
@@ -147,27 +210,19 @@ def selected_bytes(store: FeatureStore, rows: np.ndarray) -> int:
     """Size of the frames of the clips `rows`; 0 where they are left in the audio files."""
     if isinstance(store.frames, FileFrames):
         return 0
-    frames = int((store.offsets[rows + 1] - store.offsets[rows]).sum())
+    frames = int(np.diff(store.bounds[rows]).sum())
     return frames * store.bins * store.frames.dtype.itemsize
 
 
 def clear_stores(folder: Path) -> None:
-    """Delete what `share_stores` left in a run folder, when no worker needs it any more."""
+    """Delete what `share_stores` left in a folder, when no worker needs it any more."""
     shutil.rmtree(folder / FEATURES_FOLDER, ignore_errors=True)
 
 
-def _map(store: FeatureStore, rows: np.ndarray, folder: Path) -> SharedStore:
-    """Write the rows clip by clip, unless an earlier session of the run has: no copy of them is ever in memory."""
+def _mapped(store: FeatureStore, rows: np.ndarray, folder: Path) -> str:
+    """Write the frames of the rows clip by clip, unless an earlier session has: no copy of them is ever in memory."""
     target = folder / selection_name(store.fingerprint, rows)
-    arrays = open_arrays(target)
-    if arrays is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = write_arrays(target, store.clips(rows))
-    content: dict[str, Any] = {field.name: getattr(store, field.name) for field in fields(store)}
-    del content["frames"]
-    content |= {
-        "offsets": arrays[1],
-        "truth": store.truth[rows],
-        "clip_ids": tuple(store.clip_ids[row] for row in rows),
-    }
-    return SharedStore(ray.put(content), str((target / "frames.npy").resolve()))
+    with locked(target):  # another driver may want the same
+        if open_arrays(target) is None:
+            write_arrays(target, store.clips(rows))
+    return str((target / "frames.npy").resolve())

@@ -41,7 +41,7 @@ class DeviceClips:
     def __init__(
         self,
         frames: Frames,
-        offsets: np.ndarray,
+        bounds: np.ndarray,
         normalisation: Normalisation,
         *,
         view_frames: int,
@@ -49,11 +49,11 @@ class DeviceClips:
         device: torch.device,
         room_bytes: int | None = None,
     ) -> None:
-        """`frames` and `offsets` as in `normalisation_of`; `view_frames` is what a model sees of each clip; `crop` says
+        """`frames` and `bounds` as in `normalisation_of`; `view_frames` is what a model sees of each clip; `crop` says
         where a longer clip is cut, "center" or "start"; `room_bytes` as in `clip_source`."""
         self._source = clip_source(frames, device, room_bytes)
-        bounds = torch.from_numpy(np.asarray(offsets, dtype=np.int64)).to(self._source.plans_on)
-        self._firsts, self._counts = bounds[:-1], bounds.diff()
+        placed = torch.from_numpy(np.asarray(bounds, dtype=np.int64)).to(self._source.plans_on)
+        self._firsts, self._counts = placed[:, 0], placed[:, 1] - placed[:, 0]
         self._mean = torch.from_numpy(normalisation.mean).to(device)
         self._scale = torch.from_numpy(1 / normalisation.std).to(device)
         self._view, self._centred, self._device = view_frames, crop == "center", device

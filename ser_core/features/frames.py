@@ -51,10 +51,15 @@ class FrameReader:
                 self._mapping.madvise(mmap.MADV_DONTNEED)
         return found
 
-    def clips(self, offsets: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """The clips `rows`, one after another: clip i is frames offsets[i] up to offsets[i + 1]."""
-        for row in rows.tolist():
-            yield self[int(offsets[row]) : int(offsets[row + 1])]
+    def clips(self, bounds: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """The clips `rows`, one after another: clip i is frames bounds[i, 0] up to bounds[i, 1]."""
+        for begin, end in bounds[rows].tolist():
+            yield self[begin:end]
+
+
+def end_to_end(offsets: np.ndarray) -> np.ndarray:
+    """(clips + 1,), where clips begin that lie end to end -> (clips, 2) int64, where each begins and ends."""
+    return np.stack([offsets[:-1], offsets[1:]], axis=1).astype(np.int64)
 
 
 def mapping_of(frames: Frames) -> mmap.mmap | None:

@@ -32,16 +32,16 @@ class Normalisation:
     std: np.ndarray
 
 
-def normalisation_of(frames: Frames, offsets: np.ndarray, rows: np.ndarray) -> Normalisation:
+def normalisation_of(frames: Frames, bounds: np.ndarray, rows: np.ndarray) -> Normalisation:
     """Statistics per bin over the clips `rows` alone, in double precision.
 
     Args:
-        frames: (total_frames, bins), the clips one after another.
-        offsets: (clips + 1,): clip i is `frames[offsets[i]:offsets[i + 1]]`.
+        frames: (total_frames, bins).
+        bounds: (clips, 2): clip i is `frames[bounds[i, 0]:bounds[i, 1]]`.
         rows: (rows,) clips to use.
     """
     count, total, squares = 0, np.zeros(frames.shape[1]), np.zeros(frames.shape[1])
-    for stored in FrameReader(frames).clips(offsets, rows):
+    for stored in FrameReader(frames).clips(bounds, rows):
         clip = as_float(stored).astype(np.float64)
         count, total, squares = count + len(clip), total + clip.sum(axis=0), squares + np.square(clip).sum(axis=0)
     mean = total / count

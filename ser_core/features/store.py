@@ -32,7 +32,7 @@ from ser_core.features.fingerprint import (
     lengths_name,
     selection_name,
 )
-from ser_core.features.frames import FrameReader, Frames
+from ser_core.features.frames import FrameReader, Frames, end_to_end
 from ser_core.features.normalisation import Normalisation, as_float, normalisation_of
 from ser_core.features.precision import as_stored
 from ser_core.features.size import is_left_in_files, known_bins, known_type
@@ -45,13 +45,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureStore:
-    """Features of clips of different lengths, end to end, with what is to be predicted of them.
+    """Features of clips of different lengths, with what is to be predicted of them.
 
     Attributes:
-        frames: (total_frames, bins); clip i holds rows offsets[i] to offsets[i + 1]. float32, float16, or int16
-            samples, see `ser_core.features.normalisation.as_float`. A C-contiguous ndarray, which may be read-only, or
-            what stands for one.
-        offsets: (clips + 1,) int64, from 0, increasing.
+        frames: (total_frames, bins). float32, float16, or int16 samples, see
+            `ser_core.features.normalisation.as_float`. A C-contiguous ndarray, which may be read-only, or what stands
+            for one.
+        bounds: (clips, 2) int64: clip i is frames bounds[i, 0] up to bounds[i, 1]. They lie end to end, unless the
+            store is a `view` of a larger one.
         truth: of every clip: (clips,) int64, positions in the target's names, or (clips, names) float64.
         clip_ids: as in the manifest.
         target: what is to be predicted.
@@ -63,7 +64,7 @@ class FeatureStore:
     """
 
     frames: Frames
-    offsets: np.ndarray
+    bounds: np.ndarray
     truth: np.ndarray
     clip_ids: tuple[str, ...]
     target: Target
@@ -72,24 +73,26 @@ class FeatureStore:
 
     def __post_init__(self) -> None:
         clips = len(self.clip_ids)
-        if self.offsets.shape != (clips + 1,) or self.truth.shape[:1] != (clips,):
+        if self.bounds.shape != (clips, 2) or self.truth.shape[:1] != (clips,):
             raise ValueError(
-                f"{clips} clips need {clips + 1} offsets and {clips} labels; "
-                f"got shapes {self.offsets.shape} and {self.truth.shape}"
+                f"{clips} clips need bounds of shape ({clips}, 2) and {clips} labels; "
+                f"got shapes {self.bounds.shape} and {self.truth.shape}"
             )
-        if len(self.frames.shape) != 2 or self.offsets[0] != 0 or self.offsets[-1] != self.frames.shape[0]:
+        if len(self.frames.shape) != 2 or (
+            clips and not 0 <= self.bounds.min() < self.bounds.max() <= self.frames.shape[0]
+        ):
             raise ValueError(
-                f"offsets must run from 0 to the number of frames; got {self.offsets[0]} to {self.offsets[-1]} "
-                f"for frames of shape {self.frames.shape}"
+                f"clips must lie within the frames; they lie from {self.bounds.min(initial=0)} to "
+                f"{self.bounds.max(initial=0)} of frames of shape {self.frames.shape}"
             )
-        if (np.diff(self.offsets) <= 0).any():
-            raise ValueError("every clip must have at least one frame; the offsets do not increase everywhere")
+        if (np.diff(self.bounds) <= 0).any():
+            raise ValueError("every clip must have at least one frame; some end where they begin, or before")
 
     def normalisation(self, rows: np.ndarray) -> Normalisation:
         """Mean and deviation of every bin over the clips `rows` alone; computed once for the same rows."""
         key = hashlib.sha256(np.asarray(rows, dtype=np.int64).tobytes()).digest()
         if key not in self._normalisations:
-            self._normalisations[key] = normalisation_of(self.frames, self.offsets, rows)
+            self._normalisations[key] = normalisation_of(self.frames, self.bounds, rows)
         return self._normalisations[key]
 
     @cached_property
@@ -108,7 +111,7 @@ class FeatureStore:
             IndexError: a row that is not there (negative ones are not).
         """
         rows = self._checked(rows)
-        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[rows])])
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.bounds[rows]))])
         if isinstance(self.frames, FileFrames):
             frames: Frames = self.frames.select(rows)
         else:
@@ -116,11 +119,23 @@ class FeatureStore:
             for start, stop, clip in zip(offsets, offsets[1:], self.clips(rows), strict=False):
                 frames[start:stop] = clip
         clip_ids = tuple(self.clip_ids[row] for row in rows)
-        return replace(self, frames=frames, offsets=offsets, truth=self.truth[rows], clip_ids=clip_ids)
+        return replace(self, frames=frames, bounds=end_to_end(offsets), truth=self.truth[rows], clip_ids=clip_ids)
+
+    def view(self, rows: Sequence[int] | np.ndarray) -> FeatureStore:
+        """A store that knows of the clips in `rows` alone, in that order, and shares the frames of this one.
+
+        Raises:
+            IndexError: as of `select`.
+        """
+        rows = self._checked(rows)
+        if isinstance(self.frames, FileFrames):
+            return self.select(rows)
+        clip_ids = tuple(self.clip_ids[row] for row in rows)
+        return replace(self, bounds=self.bounds[rows], truth=self.truth[rows], clip_ids=clip_ids)
 
     def clips(self, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """The features (frames, bins) of every clip, or of the clips `rows`, one after another, to be used at once."""
-        return FrameReader(self.frames).clips(self.offsets, np.arange(len(self.clip_ids)) if rows is None else rows)
+        return FrameReader(self.frames).clips(self.bounds, np.arange(len(self.clip_ids)) if rows is None else rows)
 
     def _checked(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         rows = np.asarray(rows, dtype=np.int64)
@@ -188,13 +203,13 @@ class CorpusFeatures:
             def clips() -> Clips:
                 whole = None if rows is None else open_arrays(cache_folder(self.cache_dir, fingerprint))
                 if whole is not None:
-                    return (clip for clip in FrameReader(whole[0]).clips(whole[1], chosen))
+                    return (clip for clip in FrameReader(whole[0]).clips(end_to_end(whole[1]), chosen))
                 return self._made(settings, rows, compute, progress)
 
             frames, offsets = self._cached(name, clips)
         return FeatureStore(
             frames=frames,
-            offsets=offsets,
+            bounds=end_to_end(offsets),
             truth=self.manifest.truth[chosen],
             clip_ids=tuple(self.manifest.clips[row].clip_id for row in chosen),
             target=self.manifest.target,
@@ -231,7 +246,7 @@ class CorpusFeatures:
         """The clips' features, made of another store where there can be one, else of their audio."""
         if settings.normalisation == BY_SPEAKER:
             plain = self.store(replace(settings, normalisation="corpus"), compute=compute, progress=progress)
-            return by_speaker(plain.frames, plain.offsets, self.manifest.speakers, rows)
+            return by_speaker(plain.frames, plain.bounds, self.manifest.speakers, rows)
         base = base_settings(settings)
         if settings_key(base) == settings_key(settings):
             return self._of_audio(settings, rows, compute, progress)
@@ -296,20 +311,20 @@ def _derived(base: FeatureStore, settings: FeatureConfig) -> Clips:
         yield as_stored(derive(torch.tensor(as_float(clip))).numpy(), settings)
 
 
-def by_speaker(frames: Frames, offsets: np.ndarray, speakers: np.ndarray, rows: np.ndarray | None = None) -> Clips:
+def by_speaker(frames: Frames, bounds: np.ndarray, speakers: np.ndarray, rows: np.ndarray | None = None) -> Clips:
     """Every clip (frames, bins), or the clips `rows` alone, less its speaker's mean and over its speaker's deviation,
     both over all frames of the speaker; of the type of the frames.
 
     Args:
-        frames: (total_frames, bins), the clips one after another.
-        offsets: (clips + 1,): clip i is `frames[offsets[i]:offsets[i + 1]]`.
+        frames: (total_frames, bins).
+        bounds: (clips, 2): clip i is `frames[bounds[i, 0]:bounds[i, 1]]`.
         speakers: (clips,) names.
     """
     chosen = np.arange(len(speakers)) if rows is None else rows
     scales = {
-        name: normalisation_of(frames, offsets, np.flatnonzero(speakers == name))
+        name: normalisation_of(frames, bounds, np.flatnonzero(speakers == name))
         for name in set(speakers[chosen].tolist())
     }
-    for row, clip in zip(chosen, FrameReader(frames).clips(offsets, chosen), strict=True):
+    for row, clip in zip(chosen, FrameReader(frames).clips(bounds, chosen), strict=True):
         scale = scales[str(speakers[row])]
         yield ((as_float(clip) - scale.mean) / scale.std).astype(frames.dtype)

@@ -141,7 +141,7 @@ class TrainingRun(Iterator[EpochReport]):
             self.normalisation = store.normalisation(fold.fit)
         self._clips = DeviceClips(
             store.frames,
-            store.offsets,
+            store.bounds,
             self.normalisation,
             view_frames=clip_frames(features),
             crop=features.crop,

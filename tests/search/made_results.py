@@ -19,6 +19,7 @@ from ser_core.architectures import build_model, default_config
 from ser_core.artifact import Predictor
 from ser_core.clips import Clip, Manifest
 from ser_core.config import ENCODER_KINDS
+from ser_core.features.frames import end_to_end
 from ser_core.features.normalisation import normalisation_of
 from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
@@ -133,7 +134,7 @@ def untrained(
     lengths = [frames if index % 2 == 0 else max(1, frames * 3 // 4) for index in range(len(emotions))]
     store = FeatureStore(
         frames=rng.normal(size=(sum(lengths), bins)).cumsum(axis=1).astype(np.float32),
-        offsets=np.cumsum([0, *lengths]),
+        bounds=end_to_end(np.cumsum([0, *lengths])),
         truth=np.array([list(classes).index(word) for word in emotions]),
         clip_ids=tuple(f"clip-{index}" for index in range(len(emotions))),
         target=Emotions(tuple(classes)),
@@ -146,7 +147,7 @@ def untrained(
         config=config,
         target=Emotions(tuple(classes)),
         meaning=Probabilities(),
-        normalisation=normalisation_of(store.frames, store.offsets, np.arange(len(emotions))),
+        normalisation=normalisation_of(store.frames, store.bounds, np.arange(len(emotions))),
         model=model,
         device=torch.device("cpu"),
         extract=extractor(config.features) if config.features.kind not in ENCODER_KINDS else lambda clips: [],

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from ser_core.architectures import default_config
 from ser_core.artifact import ArtifactError, load_model, save_model
 from ser_core.config import Config
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import extractor
 from ser_core.modules.pretrained import PretrainedError
@@ -44,7 +45,7 @@ def store_of(config: Config, clips: int = 18) -> FeatureStore:
     parts = extractor(config.features)([clip(index) for index in range(clips)])
     return FeatureStore(
         frames=np.concatenate(parts),
-        offsets=np.concatenate([[0], np.cumsum([len(part) for part in parts])]),
+        bounds=end_to_end(np.concatenate([[0], np.cumsum([len(part) for part in parts])])),
         truth=np.arange(clips) % 3,
         clip_ids=tuple(map(str, range(clips))),
         target=Emotions(CLASSES),
@@ -275,8 +276,8 @@ def test_a_model_that_normalises_by_speaker_wants_several_clips_of_one(tmp_path:
     plain = extractor(config.features)(clips)
     offsets = np.cumsum([0, *map(len, plain)])
     speakers = np.repeat(["a", "b"], 9)
-    frames = np.concatenate(list(by_speaker(np.concatenate(plain), offsets, speakers)))
-    store = replace(store_of(config), frames=frames, offsets=offsets)
+    frames = np.concatenate(list(by_speaker(np.concatenate(plain), end_to_end(offsets), speakers)))
+    store = replace(store_of(config), frames=frames, bounds=end_to_end(offsets))
     run = train(config, Fold(fit=np.arange(12), evaluate=np.arange(12, 18)), store, device="cpu")
     list(run)
     save_model(tmp_path, run, about={})

@@ -18,6 +18,7 @@ import ser_core
 from ser_core.architectures import default_config
 from ser_core.artifact import Predictor, save_model
 from ser_core.features.audio import read_audio
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import extractor
 from ser_core.predict import (
@@ -59,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parts = extractor(config.features)([clip.astype(np.float32) for clip in clips])
     store = FeatureStore(
         frames=np.concatenate(parts),
-        offsets=np.concatenate([[0], np.cumsum([len(part) for part in parts])]),
+        bounds=end_to_end(np.concatenate([[0], np.cumsum([len(part) for part in parts])])),
         truth=np.arange(24) % 2,
         clip_ids=tuple(map(str, range(24))),
         target=Emotions(CLASSES),

@@ -16,6 +16,7 @@ from ser_core.architectures import architectures, default_config, fits_itself
 from ser_core.artifact import ArtifactError, load_model, save_model
 from ser_core.config import Config, ConfigError
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames
 from ser_core.modules.trained_state import trained_state
@@ -45,7 +46,7 @@ def started(small: Any, name: str, classes: tuple[str, ...] = CLASSES, **setting
     integer = config.features.kind == "encoder_input"
     store = FeatureStore(
         frames=(3_000 * values).astype(np.int16) if integer else values.astype(np.float32),
-        offsets=np.arange(7) * frames,
+        bounds=end_to_end(np.arange(7) * frames),
         truth=np.arange(6) % len(classes),
         clip_ids=tuple(map(str, range(6))),
         target=Emotions(classes),

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from ser_core.architectures import default_config
 from ser_core.artifact import ArtifactError, load_model, save_model
 from ser_core.export import app
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import extractor
 from ser_core.splits import Fold
@@ -36,7 +37,7 @@ def saved(folder: Path, model: str, encoder: Path, **settings: Any) -> Path:
     config = default_config(model, params)
     parts = extractor(config.features)([clip(index)[: round(SECONDS * RATE_HZ)] for index in range(12)])
     store = FeatureStore(
-        frames=np.concatenate(parts), offsets=np.concatenate([[0], np.cumsum([len(part) for part in parts])]),
+        frames=np.concatenate(parts), bounds=end_to_end(np.cumsum([0, *map(len, parts)])),
         truth=np.arange(12) % 3, clip_ids=tuple(map(str, range(12))), target=Emotions(CLASSES),
         settings=config.features, fingerprint="toy",
     )  # fmt: skip

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from search.pages.figures._style import FATES, INK, MUTED, ORANGE, SURFACE, blank
 from search.run_folder.records import TrialState, Value
 from search.run_folder.run_view import RunView
+from search.run_folder.standing import standing_order
 from search.wording import count
 from ser_core.named_scores import Score
 
@@ -20,13 +21,14 @@ EMPTY = "No trial has finished an epoch yet."
 
 @dataclass(frozen=True)
 class Point:
-    """One trial: its score and the epoch of its best validation."""
+    """One trial: its score, the epoch of its best validation, and its `standing_order`."""
 
     number: int
     value: float
     epoch: int
     state: TrialState
     origin: str
+    order: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,28 +44,29 @@ class HistoryInfo:
     @property
     def best(self) -> Point | None:
         counted = (point for point in self.points if point.state is not TrialState.FAIL)
-        return max(counted, key=lambda point: point.value, default=None)  # of equals the first, as they are in order
+        return min(counted, key=lambda point: point.order, default=None)
 
 
 def info(run: RunView) -> HistoryInfo | None:
     """Scores by trial number. A failed trial is shown with what it had reached, but never counts as the best."""
     trials = [run.records.trials[number] for number in sorted(run.records.trials)]
+    scored = [trial for trial in trials if math.isfinite(trial.value)]
     points = tuple(
-        Point(trial.number, trial.value, trial.best_epoch, trial.state, trial.origin)
-        for trial in trials
-        if math.isfinite(trial.value)
+        Point(trial.number, trial.value, trial.best_epoch, trial.state, trial.origin, standing_order(trial))
+        for trial in scored
     )
     if not points:
         return None
-    best_so_far, best = [], -math.inf
+    best_so_far, best = [], None
     for point in points:
-        best = best if point.state is TrialState.FAIL else max(best, point.value)
-        best_so_far.append(best if math.isfinite(best) else math.nan)
+        if point.state is not TrialState.FAIL:
+            best = point if best is None else min(best, point, key=lambda each: each.order)
+        best_so_far.append(math.nan if best is None else best.value)
     recipes = [point for point in points if point.origin == "first" and point.state is not TrialState.FAIL]
     return HistoryInfo(
         points=points,
         best_so_far=tuple(best_so_far),
-        recipe=max(recipes, key=lambda point: point.value, default=None),
+        recipe=min(recipes, key=lambda point: point.order, default=None),
         without_score=len(trials) - len(points),
         score=run.plan.headline,
     )

@@ -47,6 +47,7 @@ from search.study.defaults import settings_of
 from ser_core.architectures import default_config
 from ser_core.artifact import save_model
 from ser_core.clips import Clip, Manifest
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.metrics.scores import Interval
 from ser_core.splits import Split
@@ -394,7 +395,7 @@ def trained(tmp_path: Path) -> tuple[Path, Manifest, Split, FeatureStore]:
     )
     manifest = Manifest(corpus="made", clips=clips, classes=("happy", "sad"))
     store = FeatureStore(
-        frames=frames.astype(np.float32), offsets=np.arange(49), truth=manifest.labels,
+        frames=frames.astype(np.float32), bounds=end_to_end(np.arange(49)), truth=manifest.labels,
         clip_ids=tuple(c.clip_id for c in clips), target=Emotions(manifest.classes), settings=config.features,
         fingerprint="x",
     )  # fmt: skip

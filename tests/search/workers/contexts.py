@@ -14,6 +14,7 @@ from search.workers.context import FeatureMaker, StoreHandle, WorkerContext
 from ser_core.architectures import default_config
 from ser_core.config import FeatureConfig
 from ser_core.features.cache import FeatureStoreError
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import settings_key
 from ser_core.splits import Fold
@@ -49,7 +50,7 @@ def store_of(frames: np.ndarray, labels: np.ndarray, settings: FeatureConfig) ->
     clips = len(labels)
     return FeatureStore(
         frames=frames.astype(np.float32),
-        offsets=np.arange(clips + 1) * (len(frames) // clips),
+        bounds=end_to_end(np.arange(clips + 1) * (len(frames) // clips)),
         truth=labels.astype(np.int64),
         clip_ids=tuple(map(str, range(clips))),
         target=Emotions(("calm", "happy")),

@@ -108,7 +108,7 @@ def test_workers_compute_what_the_driver_would(
             progress=lambda ready, clips: done.append((ready, clips)),
         )
         np.testing.assert_array_equal(spread.frames, alone.frames)
-        np.testing.assert_array_equal(spread.offsets, alone.offsets)
+        np.testing.assert_array_equal(spread.bounds, alone.bounds)
         assert spread.fingerprint == alone.fingerprint
     assert log == ["The workers compute the features of 24 clips."]
     assert done == [(ready, 24) for ready in range(3, 25, 3)]

@@ -43,6 +43,16 @@ def corpus(cache: Path, tmp_path: Path) -> CorpusFeatures:
     return corpus_features(manifest, tmp_path / "cache")
 
 
+def test_workers_of_runs_with_other_test_speakers_compute_every_clip_once(corpus: CorpusFeatures) -> None:
+    manifest = corpus.manifest
+    runs = [make_split(manifest, f"kfold:2:{fold}", 0).development for fold in (1, 2)]
+    answers = ray.get([asked.remote(share_maker(corpus, rows, whole=True)) for rows in (*runs, *runs)])
+    heard = Counter(name for _, _, read in answers for name in read)
+    assert heard == Counter(clip.path.stem for clip in manifest.clips)
+    for (ids, _, _), rows in zip(answers, (*runs, *runs), strict=True):
+        assert ids == tuple(manifest.clips[row].clip_id for row in rows)
+
+
 def test_of_workers_that_ask_at_once_one_computes_and_none_hears_a_test_clip(corpus: CorpusFeatures) -> None:
     rows = make_split(corpus.manifest, "speaker", 0).development
     maker = share_maker(corpus, rows)

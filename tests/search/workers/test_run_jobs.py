@@ -21,7 +21,7 @@ from search.workers.context import WorkerContext
 from search.workers.placement import Demand, Request
 from search.workers.ray_session import check_fits
 from search.workers.run_jobs import lane_of, run_jobs, work_through
-from search.workers.shared_features import share_stores
+from search.workers.shared_features import CommonFeatures, share_stores
 from ser_core.artifact import load_model
 from ser_core.features.transforms import settings_key
 from tests.search.workers.contexts import make_context, two_classes
@@ -70,7 +70,9 @@ def run(source: Any, folder: Path, concurrency: int = 1, device: str = "cpu") ->
 
 def context_in(folder: Path, device: str = "cpu") -> WorkerContext:
     store = two_classes(apart=2.0)
-    shared = share_stores({settings_key(store.settings): store}, np.arange(len(store.truth)), folder, print)
+    shared = share_stores(
+        {settings_key(store.settings): store}, np.arange(len(store.truth)), CommonFeatures(folder), print
+    )
     return make_context(folder, store, device=device, about={"corpus": "test"}, shared=shared)
 
 

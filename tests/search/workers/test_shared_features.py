@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,16 @@ import ray
 from ray import cloudpickle
 
 from search.workers import shared_features as shared_stores
-from search.workers.shared_features import SharedStore, clear_stores, local_store_bytes, share_stores, usable_bytes
+from search.workers.shared_features import (
+    CommonFeatures,
+    SharedStore,
+    clear_stores,
+    local_store_bytes,
+    share_stores,
+    usable_bytes,
+)
 from ser_core.config import FeatureConfig
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.targets import Emotions
 
@@ -32,7 +41,7 @@ def make_store(megabytes: int) -> FeatureStore:
     clips = len(lengths)
     return FeatureStore(
         frames=np.repeat(np.arange(clips, dtype=np.float32), lengths)[:, None] * np.ones(256, np.float32),
-        offsets=offsets,
+        bounds=end_to_end(offsets),
         truth=np.arange(clips) % 8,
         clip_ids=tuple(f"clip-{row}" for row in range(clips)),
         target=Emotions(tuple("abcdefgh")),
@@ -66,7 +75,7 @@ class Reader:
             "total": total,
             "ends": [store.clip_ids[0], store.clip_ids[-1]],
             "labels": store.truth.tolist(),
-            "first": store.frames[store.offsets[5]].tolist()[:2],
+            "first": store.frames[store.bounds[5, 0]].tolist()[:2],
         }
 
 
@@ -80,10 +89,10 @@ class Reader:
 def test_all_workers_of_a_node_read_the_same_memory(megabytes: int, where: str, tmp_path: Path) -> None:
     store, log = make_store(megabytes), list[str]()
     rows = np.arange(1, len(store.clip_ids))  # all but a test clip
-    [shared] = share_stores({"key": store}, rows, tmp_path, log.append).values()
+    [shared] = share_stores({"key": store}, rows, CommonFeatures(tmp_path), log.append).values()
     assert len(log) == 1
     assert where in log[0]
-    assert bool(shared.frames) == (where == "memory-mapped from")
+    assert isinstance(shared.frames, str) == (where == "memory-mapped from")
     readers = [Reader.remote() for _ in range(2)]
     found = ray.get([reader.read.remote(shared) for reader in readers])
     assert len({each["process"] for each in found}) == 2
@@ -104,31 +113,70 @@ def test_what_is_mapped_is_written_once_and_deleted_at_the_end(tmp_path: Path) -
     store = make_store(80)
     rows = np.arange(0, len(store.clip_ids), 2)
     log = list[str]()
-    small = share_stores({"key": store}, rows[:100], tmp_path, log.append)["key"]
-    assert not small.frames  # few rows of a large store fit
-    assert share_stores({"key": store}, rows[:100], tmp_path, log.append, runs=1_000)["key"].frames  # not so often
-    clear_stores(tmp_path)
+    small = share_stores({"key": store}, rows[:100], CommonFeatures(tmp_path), log.append)["key"]
+    assert isinstance(small.frames, ray.ObjectRef)  # few rows of a large store fit
     all_rows = np.arange(len(store.clip_ids))
-    first = share_stores({"key": store}, all_rows, tmp_path, log.append)["key"]
+    first = share_stores({"key": store}, all_rows, CommonFeatures(tmp_path), log.append)["key"]
     written = os.stat(first.frames)
-    again = share_stores({"key": store}, all_rows, tmp_path, log.append)["key"]
+    again = share_stores({"key": store}, all_rows, CommonFeatures(tmp_path), log.append)["key"]
     assert os.stat(again.frames).st_mtime_ns == written.st_mtime_ns
     assert "80 MiB of features are more than the 64 MiB that the smallest object store" in log[-1]
-    other = share_stores({"key": store}, all_rows[1:], tmp_path, log.append)["key"]
+    other = share_stores({"key": store}, all_rows[1:], CommonFeatures(tmp_path), log.append)["key"]
     assert other.frames != first.frames
     assert not (other.open().frames == 0).any()  # the clip that was left out is in no file of the workers
     clear_stores(tmp_path)
     assert not any(tmp_path.iterdir())
 
 
-def test_a_store_that_is_made_here_leaves_memory_for_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_other_speakers_share_the_frames_and_know_of_their_own_clips_alone(tmp_path: Path) -> None:
+    store, log, common = make_store(16), list[str](), CommonFeatures(tmp_path, whole=True)
+    folds = [np.flatnonzero(np.arange(len(store.clip_ids)) % 3 != tested) for tested in range(3)]
+    shared = [share_stores({"key": store}, rows, common, log.append)["key"] for rows in folds]
+    assert log == ["16 MiB of features in Ray's object store: one copy per node"]
+    assert len({each.frames for each in shared}) == 1
+    for rows, each in zip(folds, shared, strict=True):
+        found, own = each.open(), store.select(rows)
+        assert found.clip_ids == own.clip_ids
+        assert found.truth.tolist() == own.truth.tolist()
+        assert all(np.array_equal(*clips) for clips in zip(found.clips(), own.clips(), strict=True))
+    assert common.copied_bytes == store.frames.nbytes
+
+
+def test_runs_of_the_same_speakers_share_what_holds_no_test_clip(tmp_path: Path) -> None:
+    store, log, common = make_store(16), list[str](), CommonFeatures(tmp_path)
+    rows = np.arange(1, len(store.clip_ids))
+    shared = [share_stores({"key": store}, rows, common, log.append)["key"] for _ in range(2)]
+    assert len(log) == len({each.frames for each in shared}) == 1
+    assert not (shared[0].open().frames == 0).any()
+
+
+def test_what_is_common_and_too_large_is_mapped_once_and_counts_what_others_have_taken(tmp_path: Path) -> None:
+    first, second, log, common = make_store(40), make_store(32), list[str](), CommonFeatures(tmp_path, whole=True)
+    second = replace(second, fingerprint="another")
+    rows = np.arange(1, len(second.clip_ids))
+    laid = [share_stores({"key": store}, rows, common, log.append)["key"] for store in (first, second, second)]
+    assert isinstance(laid[0].frames, ray.ObjectRef)
+    assert laid[1].frames == laid[2].frames == str(next(tmp_path.glob("features/*/frames.npy")).resolve())
+    assert "32 MiB of features are more than the 24 MiB that the smallest object store" in log[-1]
+    assert len(log) == 2
+    assert laid[1].open().clip_ids == second.clip_ids[1:]
+
+
+def test_a_store_that_is_made_here_leaves_memory_for_trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     store = make_store(32)
     stores, rows = {"key": store}, np.arange(len(store.clip_ids))
-    assert local_store_bytes(stores, rows) == int(store.frames.nbytes / 0.8) + shared_stores.SPARE_BYTES
+    common = CommonFeatures(tmp_path)
+    whole = CommonFeatures(tmp_path, whole=True)
+    assert local_store_bytes(stores, rows, common) == int(store.frames.nbytes / 0.8) + shared_stores.SPARE_BYTES
+    assert local_store_bytes(stores, rows[:9], whole) == local_store_bytes(stores, rows, common)
+    assert (
+        local_store_bytes(stores, rows, common, kinds=3)
+        == int(3 * store.frames.nbytes / 0.8) + shared_stores.SPARE_BYTES
+    )
     monkeypatch.setattr(ray._private.utils, "estimate_available_memory", lambda: 700 * MB)
-    assert local_store_bytes(stores, rows) == 280 * MB
+    assert local_store_bytes(stores, rows, common) == 280 * MB
     monkeypatch.setattr(ray._private.utils, "estimate_available_memory", lambda: 0)
-    assert local_store_bytes(stores, rows) == shared_stores.SPARE_BYTES
+    assert local_store_bytes(stores, rows, common) == shared_stores.SPARE_BYTES
 
 
 def test_the_smallest_node_decides() -> None:

@@ -187,7 +187,7 @@ def test_a_clip_is_a_file_and_a_span_where_recordings_are_compared(dialogue: Man
 def test_a_clip_is_a_file_and_a_span_where_features_are_computed_and_kept(dialogue: Manifest, tmp_path: Path) -> None:
     settings = FeatureConfig(kind="mfcc", sample_rate_hz=RATE_HZ)
     store = corpus_features(dialogue, tmp_path / "cache").store(settings)
-    parts = [store.frames[store.offsets[row] : store.offsets[row + 1]] for row in range(4)]
+    parts = [store.frames[slice(*store.bounds[row])] for row in range(4)]
     np.testing.assert_array_equal(parts[0], parts[3])
     np.testing.assert_array_equal(parts[0], parts[2])
     assert len(parts[1]) == len(parts[0])

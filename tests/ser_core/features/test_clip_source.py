@@ -21,7 +21,7 @@ from ser_core.features.clip_source import READ_BYTES, clip_source
 from ser_core.features.device_clips import DeviceClips, Wanted
 from ser_core.features.file_frames import FileFrames
 from ser_core.features.fingerprint import audio_digests
-from ser_core.features.frames import Frames, mapping_of
+from ser_core.features.frames import Frames, end_to_end, mapping_of
 from ser_core.features.normalisation import Normalisation
 from ser_core.features.placement import Where
 from ser_core.features.store import feature_store
@@ -37,26 +37,26 @@ class Case:
     """Frames that come from where a test says.
 
     Attributes:
-        frames, offsets: as in a store.
+        frames, bounds: as in a store.
         plain: the same frames as an array.
         room_bytes: what they may take, so that they come from there.
     """
 
     where: Where
     frames: Frames
-    offsets: np.ndarray
+    bounds: np.ndarray
     plain: np.ndarray
     room_bytes: int
 
     @property
     def clips(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.bounds)
 
     def placed(self, crop: str = "center") -> DeviceClips:
         """All clips, with a mean and a scale that are easily told."""
         scale = Normalisation(self.means, np.full(len(self.means), 3.0, dtype=np.float32))
         return DeviceClips(
-            self.frames, self.offsets, scale, view_frames=VIEW, crop=crop, device=CPU, room_bytes=self.room_bytes
+            self.frames, self.bounds, scale, view_frames=VIEW, crop=crop, device=CPU, room_bytes=self.room_bytes
         )
 
     @property
@@ -65,7 +65,7 @@ class Case:
 
     def reference(self, row: int, shift: int, view: int, crop: str) -> tuple[np.ndarray, int]:
         """What a batch shows of one clip, frame by frame, and the length that it gives."""
-        first, count = int(self.offsets[row]), int(self.offsets[row + 1] - self.offsets[row])
+        first, count = int(self.bounds[row, 0]), int(np.diff(self.bounds[row])[0])
         slack = count - view
         start = (max(slack, 0) // 2 if crop == "center" else 0) + shift
         start = min(max(start, min(slack, 0)), max(slack, 0))
@@ -79,20 +79,21 @@ class Case:
 
 
 def in_memory(dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """Noise, in which no two frames are equal, and its offsets."""
+    """Noise, in which no two frames are equal, and where its clips begin."""
     values = np.random.default_rng(0).normal(0, 1000, (sum(COUNTS), 3))
     return values.astype(dtype), np.concatenate([[0], np.cumsum(COUNTS)])
 
 
 def from_memory(dtype: str, folder: Path, encoder: Path) -> Case:
     frames, offsets = in_memory(dtype)
-    return Case(Where.RESIDENT, frames, offsets, frames, frames.nbytes)
+    return Case(Where.RESIDENT, frames, end_to_end(offsets), frames, frames.nbytes)
 
 
 def from_map(dtype: str, folder: Path, encoder: Path) -> Case:
     frames, offsets = in_memory(dtype)
     write_arrays(folder / dtype, np.split(frames, offsets[1:-1]))
-    return Case(Where.MAPPED, map_frames(folder / dtype / "frames.npy"), offsets, frames, frames.nbytes - 1)
+    mapped = map_frames(folder / dtype / "frames.npy")
+    return Case(Where.MAPPED, mapped, end_to_end(offsets), frames, frames.nbytes - 1)
 
 
 KINDS = {
@@ -107,11 +108,10 @@ def from_files(dtype: str, folder: Path, encoder: Path) -> Case:
     manifest = noisy_corpus(folder / "audio")
     stored = feature_store(manifest, settings, cache_dir=folder / "cache")
     digests = audio_digests(manifest.clips)
-    frames = FileFrames(
-        manifest.clips, digests, settings, stored.offsets, stored.bins, np.dtype(dtype)
-    )  # fmt: skip
+    offsets = np.append(stored.bounds[:, 0], stored.bounds[-1, 1])
+    frames = FileFrames(manifest.clips, digests, settings, offsets, stored.bins, np.dtype(dtype))
     plain = np.concatenate(list(stored.clips()))
-    return Case(Where.FILES, frames, stored.offsets, plain, 0)
+    return Case(Where.FILES, frames, stored.bounds, plain, 0)
 
 
 def noisy_corpus(folder: Path) -> Manifest:
@@ -193,7 +193,7 @@ def test_a_clip_that_is_not_there_is_refused(made: Callable[[str], Case]) -> Non
 def test_frames_seen_are_those_of_the_clip_as_far_as_the_view_goes(made: Callable[[str], Case]) -> None:
     case = made("float16")
     seen = case.placed().seen_frames(torch.arange(case.clips))
-    assert seen.tolist() == [min(count, VIEW) for count in np.diff(case.offsets).tolist()]
+    assert seen.tolist() == [min(count, VIEW) for count in np.diff(case.bounds).ravel().tolist()]
 
 
 # -- where they are put ------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_a_file_that_is_gone_is_named(in_files: Case, tmp_path: Path) -> None:
 
 
 def test_frames_in_files_are_had_clip_by_clip(in_files: Case) -> None:
-    begin, end = in_files.offsets[4:6].tolist()
+    begin, end = in_files.bounds[4].tolist()
     np.testing.assert_array_equal(in_files.frames[begin:end], in_files.plain[begin:end])
     with pytest.raises(ValueError, match="frames must be those of one clip"):
         in_files.frames[begin : end + 1]
@@ -250,8 +250,8 @@ def test_another_process_gets_some_clips_alone(in_files: Case) -> None:
     assert isinstance(in_files.frames, FileFrames)
     rows = np.array([7, 2])
     few = pickle.loads(pickle.dumps(in_files.frames.select(rows)))
-    sizes = np.diff(in_files.offsets)[rows]
+    sizes = np.diff(in_files.bounds[rows]).ravel()
     assert few.shape == (sizes.sum(), 1)
-    first = in_files.offsets[7]
+    first = in_files.bounds[7, 0]
     np.testing.assert_array_equal(few[0 : int(sizes[0])], in_files.plain[first : first + sizes[0]])
     assert b"3.wav" not in pickle.dumps(few)

@@ -67,7 +67,7 @@ def test_a_store_made_of_log_mel_is_what_the_audio_gives_and_reads_none(
     assert store.settings == settings
     tolerance = 2e-2 if store.frames.dtype == np.float16 else 1e-6  # values reach 16, where steps are 2^-6
     for index in range(9):
-        own = store.frames[store.offsets[index] : store.offsets[index + 1]]
+        own = store.frames[slice(*store.bounds[index])]
         np.testing.assert_allclose(own, features_of(noise(index), settings), rtol=1e-6, atol=tolerance)
 
 
@@ -123,7 +123,7 @@ def test_some_clips_alone_have_the_values_of_the_whole_store(
     store = features.store(settings, rows)
     expected = whole.select(rows)
     np.testing.assert_array_equal(store.frames, expected.frames)
-    np.testing.assert_array_equal(store.offsets, expected.offsets)
+    np.testing.assert_array_equal(store.bounds, expected.bounds)
     assert (store.clip_ids, store.fingerprint) == (expected.clip_ids, expected.fingerprint)
     assert store.truth.tolist() == expected.truth.tolist()
     if whole_is_there:

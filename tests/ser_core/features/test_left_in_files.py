@@ -67,7 +67,7 @@ def test_frames_are_those_of_the_store_and_only_their_lengths_are_kept(
     assert kept < 2_000 < stored.frames.nbytes
     monkeypatch.setattr(computing, "read_audio", None)
     again = left(manifest, tmp_path / "left").store(config.features)  # without a look at the audio
-    np.testing.assert_array_equal(again.offsets, stored.offsets)
+    np.testing.assert_array_equal(again.bounds, stored.bounds)
 
 
 def test_some_clips_alone_can_be_left_in_files(manifest: Manifest, config: Config, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_some_clips_alone_can_be_left_in_files(manifest: Manifest, config: Confi
     few = left(manifest, tmp_path).store(config.features, rows)
     whole = left(manifest, tmp_path).store(config.features).select(rows)
     assert few.clip_ids == whole.clip_ids == ("1", "4", "5")
-    np.testing.assert_array_equal(few.offsets, whole.offsets)
+    np.testing.assert_array_equal(few.bounds, whole.bounds)
     for ours, theirs in zip(few.clips(), whole.clips(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -6,7 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from ser_core.config import FeatureConfig
 from ser_core.features import computing as module
 from ser_core.features.audio import AudioError
 from ser_core.features.cache import FeatureStoreError
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore, feature_store
 from ser_core.features.transforms import settings_key
 from ser_core.targets import Emotions
@@ -63,7 +64,7 @@ def store_of_lengths(lengths: list[int], **settings) -> FeatureStore:
     frames = np.concatenate([1000 * (i + 1) + np.arange(n) for i, n in enumerate(lengths)]).astype(np.float32)
     return FeatureStore(
         frames=np.stack([frames, frames], axis=1),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        bounds=end_to_end(np.concatenate([[0], np.cumsum(lengths)])),
         truth=np.zeros(len(lengths), dtype=np.int64),
         clip_ids=tuple(f"clip{i}" for i in range(len(lengths))),
         target=Emotions(("happy", "sad")),
@@ -78,7 +79,7 @@ def test_each_clip_has_its_own_features_and_label(manifest, tmp_path):
     assert store.truth.tolist() == [0, 1] * 5 + [0]
     assert store.bins == 16
     for index in range(11):
-        ours = store.frames[store.offsets[index] : store.offsets[index + 1]]
+        ours = store.frames[slice(*store.bounds[index])]
         np.testing.assert_array_equal(ours, stored_features_of(noise(index, 0.3 + 0.05 * index), LOG_MEL))
 
 
@@ -107,7 +108,7 @@ def test_a_changed_file_is_noticed_whatever_its_size_and_time_say(manifest, tmp_
     assert path.stat().st_size == status.st_size
     after = feature_store(manifest, LOG_MEL, cache_dir=tmp_path / "cache")
     assert after.fingerprint != before.fingerprint
-    start, stop = after.offsets[4:6]
+    start, stop = after.bounds[4]
     np.testing.assert_array_equal(after.frames[start:stop], stored_features_of(noise(99, 0.5), LOG_MEL))
 
 
@@ -177,7 +178,7 @@ def child(folder: Path, statement: str) -> subprocess.Popen[str]:
     """Another process that runs `statement` with the corpus of fixture `manifest`; `arguments` ask for its store."""
     program = f"""
 import functools, os, resource
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from ser_core.features import store as module
 from ser_core.clips import Clip, Manifest
@@ -238,18 +239,35 @@ def test_a_selection_holds_nothing_of_other_clips():
     store = store_of_lengths([5, 3, 4])
     part = store.select([2, 0])
     assert part.clip_ids == ("clip2", "clip0")
-    assert part.offsets.tolist() == [0, 4, 9]
+    assert part.bounds.tolist() == [[0, 4], [4, 9]]
     assert part.frames[:, 0].tolist() == [3000, 3001, 3002, 3003, 1000, 1001, 1002, 1003, 1004]
     assert part.frames.base is None
     with pytest.raises(IndexError, match=r"rows must lie in \[0, 2\]; got -1 to 1"):
         store.select([1, -1])
 
 
+def test_a_view_knows_of_its_clips_alone_and_copies_nothing():
+    store = store_of_lengths([5, 3, 4])
+    part = store.view([0, 2])
+    assert part.clip_ids == ("clip0", "clip2")
+    assert part.bounds.tolist() == [[0, 5], [8, 12]]
+    assert part.frames is store.frames
+    assert [clip[0, 0] for clip in part.clips()] == [1000, 3000]
+    alone = store.select([0, 2])
+    rows = np.arange(2)
+    for ours, theirs in zip(*(astuple(each.normalisation(rows)) for each in (part, alone)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(part.select(rows).frames, alone.frames)
+    np.testing.assert_array_equal(part.view([1]).truth, store.truth[[2]])
+    with pytest.raises(IndexError, match=r"rows must lie in \[0, 2\]; got 3 to 3"):
+        store.view([3])
+
+
 def test_clip_statistics_are_one_frame(manifest, tmp_path):
     settings = FeatureConfig(kind="mfcc_stats", n_mels=16, n_mfcc=8)
     store = feature_store(manifest, settings, cache_dir=tmp_path / "cache")
     assert store.frames.shape == (11, 32)
-    assert store.offsets.tolist() == list(range(12))
+    assert store.bounds.tolist() == [[row, row + 1] for row in range(11)]
 
 
 def test_other_encoder_weights_in_the_same_folder_are_noticed(manifest, tmp_path):
@@ -266,12 +284,13 @@ def test_other_encoder_weights_in_the_same_folder_are_noticed(manifest, tmp_path
 def test_arrays_that_do_not_fit_are_refused():
     store = store_of_lengths([3, 2])
     parts = {name: getattr(store, name) for name in store.__dataclass_fields__}
-    with pytest.raises(ValueError, match="2 clips need 3 offsets and 2 labels"):
+    with pytest.raises(ValueError, match=r"2 clips need bounds of shape \(2, 2\) and 2 labels"):
         FeatureStore(**{**parts, "truth": np.zeros(3, dtype=np.int64)})
-    with pytest.raises(ValueError, match="offsets must run from 0 to the number of frames"):
-        FeatureStore(**{**parts, "offsets": np.array([0, 3, 4])})
+    for outside in ([[0, 3], [3, 6]], [[-1, 3], [3, 5]]):
+        with pytest.raises(ValueError, match="clips must lie within the frames; they lie from"):
+            FeatureStore(**{**parts, "bounds": np.array(outside)})
     with pytest.raises(ValueError, match="every clip must have at least one frame"):
-        FeatureStore(**{**parts, "offsets": np.array([0, 5, 5])})
+        FeatureStore(**{**parts, "bounds": np.array([[0, 5], [5, 5]])})
 
 
 def test_the_description_on_disk_is_json(manifest, tmp_path):
@@ -288,7 +307,7 @@ def test_speaker_normalisation_gives_every_speaker_mean_0_and_deviation_1(manife
     assert store.settings == settings
     assert settings_key(settings) != settings_key(LOG_MEL)
     assert store.fingerprint != plain.fingerprint
-    owner = np.repeat(manifest.speakers, np.diff(store.offsets))
+    owner = np.repeat(manifest.speakers, np.diff(store.bounds).ravel())
     assert len(set(owner)) > 1
     for name in set(owner):
         own, raw = store.frames[owner == name], plain.frames[owner == name].astype(float)

@@ -12,6 +12,7 @@ import torch
 from ser_core.architectures import build_model, default_config, feature_maps
 from ser_core.artifact import load_model, save_model
 from ser_core.config import Config, ConfigError
+from ser_core.features.frames import end_to_end
 from ser_core.features.normalisation import as_float
 from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
@@ -63,7 +64,7 @@ def test_it_is_trained_kept_and_predicts_from_samples(tiny_encoder: Callable[...
     parts = extractor(config.features)([clip(index) for index in range(CLIPS)])
     store = FeatureStore(
         frames=np.concatenate(parts),
-        offsets=np.cumsum([0, *map(len, parts)]),
+        bounds=end_to_end(np.cumsum([0, *map(len, parts)])),
         truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
         target=Emotions(("low", "middle", "high")),

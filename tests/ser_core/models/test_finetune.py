@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from ser_core.architectures import build_model, default_config
 from ser_core.artifact import ArtifactError, load_model, save_model
 from ser_core.config import Config, ConfigError
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.features.transforms import clip_frames, extractor
 from ser_core.modules.encoder_families import encoder_facts
@@ -47,7 +48,7 @@ def store_of(config: Config) -> FeatureStore:
     parts = extractor(config.features)([clip(index) for index in range(CLIPS)])
     return FeatureStore(
         frames=np.concatenate(parts),
-        offsets=np.cumsum([0, *map(len, parts)]),
+        bounds=end_to_end(np.cumsum([0, *map(len, parts)])),
         truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
         target=Emotions(("low", "middle", "high")),

@@ -14,6 +14,7 @@ from ser_core.architectures import build_model, default_config, feature_maps
 from ser_core.artifact import load_model, save_model
 from ser_core.config import Config, ConfigError
 from ser_core.features.derivation import base_settings
+from ser_core.features.frames import end_to_end
 from ser_core.features.normalisation import as_float, normalisation_of
 from ser_core.features.size import known_bins
 from ser_core.features.store import FeatureStore
@@ -46,7 +47,7 @@ def store_of(config: Config) -> FeatureStore:
     frames = np.concatenate(extractor(config.features)([clip(index) for index in range(CLIPS)]))
     return FeatureStore(
         frames=frames,
-        offsets=np.arange(CLIPS + 1),
+        bounds=end_to_end(np.arange(CLIPS + 1)),
         truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
         target=Emotions(("low", "middle", "high")),
@@ -111,7 +112,7 @@ def test_half_precision_loses_nothing(normalisation: str, tiny_encoder: Callable
 
 def test_what_half_precision_cannot_tell_from_rounding_is_not_blown_up() -> None:
     steps = np.array([[100.0, 0.001], [100.0625, 0.002]], dtype=np.float16)  # neighbours at 100, but not at 0.001
-    scale = normalisation_of(steps, np.arange(3), np.arange(2))
+    scale = normalisation_of(steps, end_to_end(np.arange(3)), np.arange(2))
     assert scale.std[0] == 1
     assert scale.std[1] == pytest.approx(0.0005, rel=0.01)
 

@@ -13,6 +13,7 @@ import torch
 from ser_core.architectures import default_config
 from ser_core.artifact import load_model, save_model
 from ser_core.config import Config
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.targets import Emotions
@@ -39,7 +40,7 @@ def store_of(config: Config) -> FeatureStore:
     frames = 40 + 7 * (rng.normal(size=(CLIPS, BINS)) + 1.5 * np.eye(3, BINS)[labels])
     return FeatureStore(
         frames=frames.astype(np.float32),
-        offsets=np.arange(CLIPS + 1),
+        bounds=end_to_end(np.arange(CLIPS + 1)),
         truth=labels,
         clip_ids=tuple(map(str, range(CLIPS))),
         target=Emotions(CLASSES),

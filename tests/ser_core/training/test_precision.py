@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from ser_core.architectures import architectures, default_config
 from ser_core.config import Config
+from ser_core.features.frames import end_to_end
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
 from ser_core.targets import Emotions
@@ -49,7 +50,7 @@ def store() -> FeatureStore:
     config = config_with("fp32")
     return FeatureStore(
         frames=np.random.default_rng(0).normal(5, 2, (CLIPS * 30, 16)).astype(np.float32),
-        offsets=np.arange(0, CLIPS * 30 + 1, 30),
+        bounds=end_to_end(np.arange(0, CLIPS * 30 + 1, 30)),
         truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
         target=Emotions(("neutral", "happy", "sad")),

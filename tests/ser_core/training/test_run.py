@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ser_core.architectures import default_config
 from ser_core.config import Config
 from ser_core.features.device_clips import DeviceClips
+from ser_core.features.frames import end_to_end
 from ser_core.features.normalisation import no_normalisation, normalisation_of
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
@@ -61,7 +62,7 @@ def toy_store(config: Config, seed: int = 0) -> FeatureStore:
     frames += 2 * np.repeat(np.eye(3)[labels], counts, axis=0) @ np.kron(np.eye(3), np.ones(6))[:, :16]
     return FeatureStore(
         frames=frames.astype(np.float32),
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        bounds=end_to_end(np.concatenate([[0], np.cumsum(counts)])),
         truth=labels,
         clip_ids=tuple(f"clip{index}" for index in range(CLIPS)),
         target=Emotions(CLASSES),
@@ -174,17 +175,19 @@ def test_normalisation_comes_from_fit_rows_alone() -> None:
     config = config_with()
     store = toy_store(config)
     normalisation = train(config, FOLD, store, device="cpu").normalisation
-    fit = store.frames[: store.offsets[FIT]]
+    fit = store.frames[: store.bounds[FIT, 0]]
     np.testing.assert_allclose(normalisation.mean, fit.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(normalisation.std, fit.std(axis=0), rtol=1e-4)
     frames = store.frames.copy()
-    frames[store.offsets[FIT] :] = 1e3
+    frames[store.bounds[FIT, 0] :] = 1e3
     again = train(config, FOLD, replace(store, frames=frames), device="cpu").normalisation
     np.testing.assert_array_equal(again.mean, normalisation.mean)
 
 
 def test_a_bin_that_never_moves_is_only_centred() -> None:
-    normalisation = normalisation_of(np.full((10, 2), -13.8, dtype=np.float32), np.array([0, 4, 10]), np.arange(2))
+    normalisation = normalisation_of(
+        np.full((10, 2), -13.8, dtype=np.float32), end_to_end(np.array([0, 4, 10])), np.arange(2)
+    )
     assert normalisation.std.tolist() == [1, 1]
     np.testing.assert_allclose(normalisation.mean, -13.8, rtol=1e-6)
 
@@ -193,14 +196,16 @@ def clips_of(lengths: list[int], view: int, crop: str) -> DeviceClips:
     """Clips whose frames hold 1, 2, 3 …, so that a batch shows which frames it took."""
     frames = np.concatenate([np.arange(1, n + 1, dtype=np.float32) for n in lengths])[:, None]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return DeviceClips(frames, offsets, no_normalisation(1), view_frames=view, crop=crop, device=torch.device("cpu"))
+    return DeviceClips(
+        frames, end_to_end(offsets), no_normalisation(1), view_frames=view, crop=crop, device=torch.device("cpu")
+    )
 
 
 def test_who_trains_at_once_on_the_same_frames_shares_one_copy_on_the_device() -> None:
     """The device without memory stands for a GPU: it cannot hold the array's own."""
     frames, elsewhere = np.ones((6, 2), dtype=np.float32), torch.device("meta")
     first, second = (
-        DeviceClips(frames, np.array([0, 6]), no_normalisation(2), view_frames=4, crop="start", device=elsewhere)
+        DeviceClips(frames, np.array([[0, 6]]), no_normalisation(2), view_frames=4, crop="start", device=elsewhere)
         for _ in range(2)
     )
     assert first._source._placed.tensor is second._source._placed.tensor

@@ -12,6 +12,7 @@ import torch
 from ser_core.architectures import default_config
 from ser_core.config import Config
 from ser_core.features.cache import map_frames, write_arrays
+from ser_core.features.frames import end_to_end
 from ser_core.features.placement import Where
 from ser_core.features.store import FeatureStore
 from ser_core.splits import Fold
@@ -57,7 +58,7 @@ def mapped_store(folder: Path, config: Config) -> FeatureStore:
         write_arrays(folder, np.split(frames, offsets[1:-1]))
     return FeatureStore(
         frames=map_frames(folder / "frames.npy"),
-        offsets=offsets,
+        bounds=end_to_end(offsets),
         truth=np.arange(CLIPS) % 3,
         clip_ids=tuple(map(str, range(CLIPS))),
         target=Emotions(("a", "b", "c")),

@@ -89,7 +89,7 @@ def test_pictures_know_validation_clips_alone(
     manifest, split = corpus
     frames, labels = store.frames.copy(), store.truth.copy()
     for row in np.concatenate([split.train, split.test]):
-        frames[store.offsets[row] : store.offsets[row + 1]] = np.nan
+        frames[slice(*store.bounds[row])] = np.nan
         labels[row] = 1 - labels[row]
     predictor, _ = untrained_model("shallow_cnn", CLASSES, CLASSES)
     poisoned = insight.make_insight(predictor, manifest, split, replace(store, frames=frames, truth=labels))

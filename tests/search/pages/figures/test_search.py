@@ -375,6 +375,24 @@ def test_history_shows_where_configurations_come_from(run_maker: Callable[..., A
     assert marks["warm start"] == ([1], "diamond")
 
 
+def test_history_does_not_judge_a_score_over_folds_by_a_lucky_one_over_a_single_fold(
+    run_maker: Callable[..., Any],
+) -> None:
+    maker = run_maker("run", max_epochs=2, folds="auto")
+    for number, (scores, end) in enumerate(
+        [([0.5, 0.5, 0.6, 0.6], "COMPLETE"), ([0.9, 0.9], "PRUNED"), ([0.7, 0.7, 0.65, 0.65], "COMPLETE")]
+    ):
+        maker.start(number)
+        maker.epochs(number, scores)
+        maker.end(number, end)
+    info = history.info(view(maker))
+    assert info is not None
+    assert [round(point.value, 2) for point in info.points] == [0.6, 0.9, 0.65]
+    assert [round(best, 2) for best in info.best_so_far] == [0.6, 0.6, 0.65]
+    assert info.best is not None
+    assert info.best.number == 2
+
+
 def test_survival_estimates_the_hours_saved_from_each_trials_own_epochs(run_maker: Callable[..., Any]) -> None:
     maker = run_maker("run", max_epochs=10)
     for number, (epochs, seconds, end) in enumerate([(10, 600, "COMPLETE"), (2, 1800, "PRUNED"), (4, 60, "PRUNED")]):
