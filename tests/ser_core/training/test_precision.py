@@ -126,10 +126,13 @@ def test_validation_scores_what_is_predicted(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", architectures())
 def test_rounding_is_no_fault_of_any_architecture(name: str, small: Any) -> None:
+    """By PyTorch's own kernels: oneDNN's for AMX give nonsense for a convolution of two groups of eight channels, which
+    the tiny encoder has and no real one, and the check finds it."""
     features, lengths, _ = small.batch(name)
     model = small.build(name).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    assert bf16_fault(model, features, lengths) == ""
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert bf16_fault(model, features, lengths) == ""
     assert model.training
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key]), key  # statistics of batch norms, too
