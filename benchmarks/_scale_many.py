@@ -136,8 +136,10 @@ def measure_many(
                 demand = Demand(requests=[Request(cpus=1, gpus=0)])
                 lanes.add(lane_of(sources[-1], context, demand, lambda text: None, lambda chain=chain: chain.stage))
             lanes.close()
-            began = time.monotonic()
+            opened, began = lanes.present(), time.monotonic()
             work_through(lanes, actor=Sleeper)
+            for lane in opened:
+                lane.raise_error()
             arrivals = sorted((each for source in sources for each in source.arrivals), key=lambda each: each.at)
             memory = memory_mb(os.getpid())[0]
     finally:
@@ -303,8 +305,8 @@ def _simulated_driver(
                 )
             )
         lanes.close()
-        dispatched = Dispatched(lanes, workers, clock, ray_ms / 1e3)
+        opened, dispatched = lanes.present(), Dispatched(lanes, workers, clock, ray_ms / 1e3)
         simulate(dispatched, slowed, workers=workers, clock=clock, chunk_seconds=CHUNK_SECONDS)
-        for lane in lanes.present():
+        for lane in opened:
             lane.raise_error()
         return dispatched, memory_mb(os.getpid())[0]

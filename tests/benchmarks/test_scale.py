@@ -99,7 +99,8 @@ def test_runs_side_by_side_by_the_command(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.slow
-def test_runs_side_by_side_on_ray() -> None:
+def test_runs_side_by_side_on_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(scale.__file__).parent))  # of the workers, which no script has started
     row = measure_many(2, 3, 2, CurveTable.read(scale.TABLE), epoch_seconds=0.1)
     assert (row.kind, row.runs, row.workers, row.drivers) == ("Ray", 2, 2, 1)
     assert 0.3 < row.utilisation <= 1.001
