@@ -221,6 +221,8 @@ class SearchPlan:
         }
         if not self.limits.all_trials:
             del values["limits"]["all_trials"]
+        if not self.corpus.mapped:
+            del values["corpus"]["mapped"]
         write_whole(folder / PLAN_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod

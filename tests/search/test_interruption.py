@@ -20,12 +20,16 @@ PROGRAM = """
 import ctypes, pathlib, signal, sys, time
 from search.interruption import interrupts
 
+def wait():
+    while not asked():
+        time.sleep(0.01)
+
 with interrupts("last words") as asked:
     print("ready", flush=True)
     {body}
 print("left", flush=True)
 """
-WAIT = "while not asked(): time.sleep(0.01)"
+WAIT = "wait()"
 STUCK = "c, lock = ctypes.CDLL(None), bytes(64); c.pthread_mutex_lock(lock); c.pthread_mutex_lock(lock)"
 """A call from which no signal brings the main thread back to Python, as some of Ray's."""
 
@@ -86,7 +90,9 @@ process = subprocess.Popen(
     preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
 )
 os.close(terminal)
-assert os.read(ours, 64).startswith(b"ready")
+seen = b""
+while not seen.endswith(b"ready\\r\\n"):  # closed any sooner, it would fail the rest of that line
+    seen += os.read(ours, 64)
 os.close(ours)
 print("ended with", process.wait())
 """
