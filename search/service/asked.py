@@ -13,7 +13,9 @@ from ser_core.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8080
-MOST_CROPS, WINDOW_MS = 32, 4.0
+MOST_CROPS, WINDOW_MS = 8, 4.0
+"""On two CPU cores 8 crops at once served 50 clients best; with 32 few batches were full, and the slowest answers took
+several times as long (docs/serve.md)."""
 NEEDED = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client")
 """Modules of the extra `serve`."""
 
