@@ -155,12 +155,7 @@ def make_split(manifest: Manifest, kind: str, seed: int) -> Split:
     if split.speaker_independent:
         check_speakers(f"split {kind}", rows, manifest)
     check_recordings(f"split {kind}", rows, manifest)
-    pooled = name in (
-        KFOLD,
-        LOSO,
-        LOGO,
-        PAIRS,
-    )  # clips of all folds are scored together, so a single one may lack a class
+    pooled = name in (KFOLD, LOSO, LOGO, PAIRS)  # clips of all folds are scored together: one may lack a class
     check_classes(f"split {kind}", {part: rows[part] for part in PARTS if part != "test" or not pooled}, manifest)
     return split
 

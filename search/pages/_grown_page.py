@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ BUILD_SHARE = 0.1
 """A page is built at most this often, and for at most this share of one core's time: the search wants the rest."""
 
 
-class GrownPage:
+class GrownPage(ABC):
     """The newest page about some files. Who derives from it says which, and how it is built."""
 
     policy = SERVED_POLICY
@@ -37,12 +38,13 @@ class GrownPage:
                 self._due = began + max(BUILD_SECONDS, (time.thread_time() - worked) / BUILD_SHARE)
             return self._page, self._version
 
+    @abstractmethod
     def _files(self) -> Iterable[Path]:
         """All that the page shows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _build(self) -> bytes:
-        raise NotImplementedError
+        """The page as the files say it now."""
 
     def _show_at_once(self) -> None:
         """The next page is built whenever it is asked for."""
