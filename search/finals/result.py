@@ -14,10 +14,8 @@ from search.finals.test_scores import score_test
 from search.run_folder.architectures import configuration_of, fixed_of, trial_epochs
 from search.run_folder.plan import NORMALISATION, SearchPlan
 from search.run_folder.predictions import Predictions
-from search.run_folder.prospect import prospect
 from search.run_folder.records import RunRecords, Session, TrialRecord, TrialState, epochs_trained
 from search.run_folder.standing import best_trial
-from search.run_folder.verdict import prospect_sentence
 from ser_core.config import BY_SPEAKER
 from spaces.several import for_choice
 
@@ -103,7 +101,7 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
             "failed": states[TrialState.FAIL],
         },
         "trials_asked": plan.limits.trials,
-        "nothing_to_gain": _gave_up(plan, records),
+        "nothing_to_gain": records.gave_up,
         "score": plan.score,
         "asha": {"grace_epochs": plan.first_rung, "reduction": plan.reduction, "found": _grace_numbers(records)},
         "epochs_trained": epochs_trained(records.trials),
@@ -114,14 +112,6 @@ def search_numbers(plan: SearchPlan, records: RunRecords) -> dict[str, Any]:
         "clips": dict(Counter(trial.placement.where for trial in trials if trial.placement is not None)),
         "best": None if best is None else {"trial": best.number, "params": best.params, validation: best.value},
     }
-
-
-def _gave_up(plan: SearchPlan, records: RunRecords) -> str:
-    """Why no further trial was started; "" where all were, or another limit ended the search."""
-    found, started, asked = prospect(records), len(records.trials), plan.limits.trials
-    if found is None or not found.nothing_to_gain or started >= asked or plan.limits.all_trials:
-        return ""
-    return prospect_sentence(found, started, asked, plan.headline)
 
 
 def _grace_numbers(records: RunRecords) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ _KEYS: Mapping[str, Mapping[str, Any]] = {
     "trial_start": {"trial": int, "params": dict, "origin": str},
     "epochs": {"trial": int, **_TRAINED},
     "trial_end": {"trial": int, "state": str, "reason": str},
+    "gave_up": {"reason": str},
     "grace": {"epochs": int, "spearman": _OR_NULL, "trials": list},
     "final_start": _FINAL,
     "final_epochs": {**_FINAL, **_TRAINED},

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from search.run_folder.finals_rule import recipe_trial
-from search.run_folder.records import RunRecords, TrialState
+from search.run_folder.records import RunRecords, TrialRecord, TrialState
+from spaces.several import choice_of
 
 ENOUGH_TRIALS = 20
 """Trials beside the recipe after whose end a search may be given up."""
@@ -70,33 +71,32 @@ class Prospect:
         return self.trials >= ENOUGH_TRIALS and self.lead <= LUCK * self.luck
 
 
-def prospect(records: RunRecords) -> Prospect | None:
-    """What there is to say; None where `fold_leads` says nothing."""
-    leads = fold_leads(records)
+def prospect(records: RunRecords, architecture: str = "") -> Prospect | None:
+    """What there is to say, of one architecture where trials choose one; None where `fold_leads` says nothing."""
+    leads = fold_leads(records, architecture)
     if not leads:
         return None
-    recipe = recipe_trial(records)
-    tried = [each for each in records.trials.values() if each is not recipe and each.state is not TrialState.FAIL]
+    tried = _beside_recipe(records, architecture)
     running = sum(trial.state is TrialState.RUNNING for trial in tried)
     best = max(leads, key=lambda lead: lead.against_luck)
     return Prospect(trials=len(tried) - running, running=running, best=best.trial, lead=best.lead, luck=best.luck)
 
 
-def fold_leads(records: RunRecords) -> list[FoldLead]:
-    """Of every other trial with a complete fold, in the order of their numbers.
+def fold_leads(records: RunRecords, architecture: str = "") -> list[FoldLead]:
+    """Of every other trial of the recipe's architecture with a complete fold, in the order of their numbers.
 
     Empty before the recipe has completed all folds, without folds one after another, and before enough trials share two
     folds with it. The standard error of a lead over k folds is s / sqrt(k), with s the pooled standard deviation of a
     trial's leads over its own folds, as in an analysis of variance with the trials as groups.
     """
-    recipe = recipe_trial(records)
+    recipe = recipe_trial(records, architecture)
     if recipe is None or recipe.state is not TrialState.COMPLETE or recipe.folds < 2:
         return []
     standard = recipe.fold_scores
     leads = {
         trial.number: [own - its for own, its in zip(trial.fold_scores, standard, strict=False)]
-        for trial in records.trials.values()
-        if trial is not recipe and trial.folds and trial.state is not TrialState.FAIL
+        for trial in _beside_recipe(records, architecture)
+        if trial.folds
     }
     means = {number: fmean(own) for number, own in leads.items()}
     squares = sum((lead - means[number]) ** 2 for number, own in leads.items() for lead in own)
@@ -108,3 +108,10 @@ def fold_leads(records: RunRecords) -> list[FoldLead]:
         FoldLead(trial=number, folds=len(own), lead=means[number], luck=spread / math.sqrt(len(own)))
         for number, own in leads.items()
     ]
+
+
+def _beside_recipe(records: RunRecords, architecture: str) -> list[TrialRecord]:
+    """The trials of an architecture that have not failed, but for its recipe."""
+    recipe = recipe_trial(records, architecture)
+    own = (trial for trial in records.trials.values() if choice_of(trial.params) == architecture)
+    return [trial for trial in own if trial is not recipe and trial.state is not TrialState.FAIL]

@@ -173,7 +173,8 @@ class GraceChoice:
 class RunRecords:
     """All that records.jsonl says: trials by number, runs of the finals and sessions of the driver by their start.
 
-    `grace` is what `--grace-epochs auto` found, None before or without it. `arrivals` says in which order the trials
+    `grace` is what `--grace-epochs auto` found, None before or without it. `gave_up` says why the search left trials
+    unstarted because there was nothing to gain, "" where it did not. `arrivals` says in which order the trials
     trained: (trial number, epochs that it had then), one for every report.
     """
 
@@ -181,6 +182,7 @@ class RunRecords:
     finals: list[FinalRun] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     grace: GraceChoice | None = None
+    gave_up: str = ""
     arrivals: list[tuple[int, int]] = field(default_factory=list)
 
     @property

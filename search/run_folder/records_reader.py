@@ -79,6 +79,7 @@ def apply_event(records: RunRecords, event: Mapping[str, Any]) -> None:
     if kind == "session":
         records.sessions.append(Session(event["time"], event["time"]))
     elif kind == "trial_start":
+        records.gave_up = ""  # all trials were asked for after all
         records.trials[event["trial"]] = TrialRecord(
             number=event["trial"],
             params=present_settings(event["params"]),
@@ -96,6 +97,8 @@ def apply_event(records: RunRecords, event: Mapping[str, Any]) -> None:
     elif kind == "trial_end":
         trial = records.trials[event["trial"]]
         trial.state, trial.reason, trial.ended = TrialState(event["state"]), event["reason"], event["time"]
+    elif kind == "gave_up":
+        records.gave_up = event["reason"]
     elif kind == "grace":
         agreement = math.nan if event["spearman"] is None else event["spearman"]
         records.grace = GraceChoice(event["epochs"], agreement, tuple(event["trials"]))

@@ -81,6 +81,10 @@ class RecordWriter:
         """The search found the first rung of ASHA."""
         self._append("grace", epochs=choice.epochs, spearman=choice.spearman, trials=choice.trials, sync=True)
 
+    def gave_up(self, reason: str) -> None:
+        """The search starts no more trials, since there is nothing to gain."""
+        self._append("gave_up", reason=reason, sync=True)
+
     def final_started(self, phase: Phase, trial: int, seed: int) -> None:
         """A run of the finals begins, or begins again after a failure or a death of the driver."""
         own = replace(self.scoring_of(self.records.trials[trial].params), fold_epochs=0)

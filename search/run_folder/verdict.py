@@ -38,13 +38,25 @@ def tuning_sentence(result: Mapping[str, Any]) -> str:
     return f"Tuning was worth {lead} {score.points} over the recipe{of} {where}.{failed}"
 
 
-def prospect_sentence(found: Prospect, started: int, asked: int, score: Score) -> str:
-    """Why a search ends before all of its trials; `score` is what the run is judged by."""
-    lead, luck = score.signed(found.lead), score.digits(LUCK * found.luck)
+def prospect_sentence(found: Mapping[str, Prospect], started: int, asked: int, score: Score) -> str:
+    """Why a search ends before all of its trials.
+
+    Args:
+        found: by architecture, of those that could still win; by "" where trials choose none.
+        score: what the run is judged by.
+    """
+    recipe = "the recipe" if "" in found else "the recipe of its architecture"
     return (
-        f"The search ends after {started} of {count(asked, 'trial')}: none leads the recipe by more than luck "
-        f"explains. Trial {found.best} comes closest, with {lead} {score.points} over the folds that both trained; "
-        f"luck alone makes up to {luck}. --all-trials starts them all."
+        f"The search ends after {started} of {count(asked, 'trial')}: none leads {recipe} by more than luck explains. "
+        f"{' '.join(_closest(name, own, score) for name, own in found.items())} --all-trials starts them all."
+    )
+
+
+def _closest(architecture: str, found: Prospect, score: Score) -> str:
+    of = f" of {architecture}" if architecture else ""
+    return (
+        f"Trial {found.best}{of} comes closest, with {score.signed(found.lead)} {score.points} over the folds that "
+        f"both trained; luck alone makes up to {score.digits(LUCK * found.luck)}."
     )
 
 

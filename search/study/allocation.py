@@ -8,7 +8,7 @@ alone, so that a run that is resumed decides what it would have decided.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search.run_folder.records import TrialRecord, TrialState
@@ -119,10 +119,19 @@ class Allocation:
         self._known: set[int] = set()  # trials that have ended and are in the accounts
         self._given_up: set[str] = set()  # of which the log knows
 
-    def next(self, limit: int) -> Configuration:
-        """What the next trial is to try, of at most `limit` trials in all."""
+    def contenders(self) -> list[str]:
+        """Architectures that can still win; all of them where every one has failed."""
         self._look()
-        architecture = self._next_architecture(limit)
+        return self._contenders()
+
+    def next(self, limit: int, *, hopeless: Collection[str] = ()) -> Configuration:
+        """What the next trial is to try, of at most `limit` trials in all.
+
+        Args:
+            hopeless: contenders in which there is nothing left to find; not all of them.
+        """
+        self._look()
+        architecture = self._next_architecture(limit, hopeless)
         own, started = self._first[architecture], self._accounts[architecture].started
         return own[started] if started < len(own) else ({ARCHITECTURE: architecture}, "sampler")
 
@@ -141,7 +150,7 @@ class Allocation:
                 account.take(trial)
                 self._known.add(number)
 
-    def _next_architecture(self, limit: int) -> str:
+    def _next_architecture(self, limit: int, hopeless: Collection[str]) -> str:
         """Every recipe first; then the contender with the fewest seconds, of those that have trials left.
 
         A limit of trials is divided evenly among those that can still win: otherwise the cheapest, which has most
@@ -150,7 +159,7 @@ class Allocation:
         accounts = self._accounts
         if untried := [name for name, account in accounts.items() if not account.started]:
             return untried[0]
-        contenders = self._contenders()
+        contenders = [name for name in self._contenders() if name not in hopeless]
         left = limit - sum(account.started for name, account in accounts.items() if name not in contenders)
         below = [name for name in contenders if accounts[name].started < left / len(contenders)]
         return min(below or contenders, key=lambda name: (accounts[name].committed, accounts[name].started))

@@ -16,7 +16,7 @@ from search.run_folder.records import RunRecords, TrialRecord
 from search.run_folder.rungs import fold_rungs, rung_epochs
 from search.run_folder.scoring import Scoring
 from ser_core.training.report import EpochReport
-from spaces.several import for_choice
+from spaces.several import choice_of, for_choice
 
 
 @dataclass
@@ -128,10 +128,11 @@ def verdict(
 ) -> int:
     """Put a trial with these epochs on the rungs that it has reached -> the rung that ends it, 0 for none.
 
-    None ends the recipe where folds follow one another: all of them are needed to tell what others are worth.
+    None ends an architecture's recipe where folds follow one another: all are needed to tell what others are worth.
 
     Args:
         asha: the rungs, or those of each architecture.
     """
     stopped = for_choice(asha, trial.params).judge(trial.number, epochs, trial.scoring)
-    return 0 if stopped and trial.scoring.fold_epochs and trial is recipe_trial(records) else stopped
+    needed = trial.scoring.fold_epochs and trial is recipe_trial(records, choice_of(trial.params))
+    return 0 if needed else stopped

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import optuna
 
 from search.jobs import Chunk, Job, Outcome, derived_seed, inner_fold, new_reports
-from search.run_folder.prospect import ENOUGH_TRIALS, prospect
+from search.run_folder.prospect import ENOUGH_TRIALS, Prospect, prospect
 from search.run_folder.records import GraceChoice, TrialRecord, TrialState, epochs_trained, failure_kind
 from search.run_folder.records_writer import RecordWriter
 from search.run_folder.rungs import GRACE_TRIALS, find_grace_epochs
@@ -85,7 +85,7 @@ class Search:
         self._writer, self._asha = writer, asha
         self._seed, self._fixed = seed, fixed
         self._trials, self._epochs_total, self._time_left = trials, epochs_total, time_left
-        self._all_trials, self._log, self._told = all_trials, log, False
+        self._all_trials, self._log, self._given_up = all_trials, log, set[str]()
         self._interrupted, self._placed = interrupted, set[Where]()
         self._first = [*((params, "first") for params in space.first), *((params, "warm") for params in warm)]
         self._allocation: Allocation | None = None
@@ -114,14 +114,17 @@ class Search:
         self._check_storm()
         if self._unfinished:
             return self._job(self._records[self._unfinished.pop(0)])
-        if len(self._records) >= self._trials or self._budget_end() or self._nothing_to_gain():
+        if len(self._records) >= self._trials or self._budget_end():
             return None
-        return self._job(self._propose())
+        hopeless = self._hopeless()
+        if self._gives_up(hopeless):
+            return None
+        return self._job(self._propose(hopeless))
 
-    def _propose(self) -> TrialRecord:
+    def _propose(self, hopeless: Collection[str]) -> TrialRecord:
         number = len(self._records)
         if self._allocation is not None:
-            return self._open.propose(*self._allocation.next(self._trials))
+            return self._open.propose(*self._allocation.next(self._trials, hopeless=hopeless))
         wanted, origin = self._first[number] if number < len(self._first) else ({}, "sampler")
         return self._open.propose(wanted, origin)
 
@@ -231,16 +234,34 @@ class Search:
     def _epochs_are_used(self) -> bool:
         return self._epochs_total is not None and self._epochs >= self._epochs_total
 
-    def _nothing_to_gain(self) -> bool:
-        """True while the trials so far say so. Those at work may still prove it wrong."""
-        if self._all_trials or len(self._records) <= ENOUGH_TRIALS:
+    def _gives_up(self, hopeless: Mapping[str, Prospect]) -> bool:
+        """True while nothing is to be gained in any architecture that can still win.
+
+        Trials at work may still prove it wrong; so it is told, once, when there are none.
+        """
+        if not hopeless or len(hopeless) < len(self._contenders()):
             return False
-        found = prospect(self._writer.records)
-        hopeless = found is not None and found.nothing_to_gain
-        if found is not None and hopeless and not found.running and not self._told:
-            self._told = True
-            score = SCORES[self._records[found.best].scoring.objective]
-            self._log(prospect_sentence(found, len(self._records), self._trials, score))
+        if not self._writer.records.gave_up and not any(found.running for found in hopeless.values()):
+            score = SCORES[next(iter(self._records.values())).scoring.objective]
+            reason = prospect_sentence(hopeless, len(self._records), self._trials, score)
+            self._writer.gave_up(reason)
+            self._log(reason)
+        return True
+
+    def _contenders(self) -> Sequence[str]:
+        """Architectures that can still win, or "" where trials choose none."""
+        return ("",) if self._allocation is None else self._allocation.contenders()
+
+    def _hopeless(self) -> dict[str, Prospect]:
+        """The contenders none of whose trials leads the recipe by more than luck, with what says so."""
+        if self._all_trials or len(self._records) <= ENOUGH_TRIALS:
+            return {}
+        found = {name: prospect(self._writer.records, name) for name in self._contenders()}
+        hopeless = {name: own for name, own in found.items() if own is not None and own.nothing_to_gain}
+        ended = {name for name, own in hopeless.items() if name and not own.running}
+        for name in sorted(ended - self._given_up):
+            self._log(f"No more trials of {name}: none leads its recipe by more than luck explains")
+        self._given_up |= ended
         return hopeless
 
     def _check_storm(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from search.run_folder.scoring import Scoring
 from search.run_folder.verdict import prospect_sentence
 from ser_core.named_scores import UAR
 from ser_core.training.report import EpochReport
+from spaces.several import ARCHITECTURE
 
 EPOCHS = 3
 
@@ -68,6 +70,19 @@ def test_without_a_recipe_on_all_folds_or_enough_pairs_there_is_nothing_to_say()
     assert prospect(RunRecords()) is None
 
 
+def test_trials_are_held_against_the_recipe_of_their_own_architecture() -> None:
+    own = [recipe(0.5, 0.5), *(trial(number, 0.5, 0.4) for number in range(1, 7))]
+    others = [replace(each, number=10 + each.number, params={ARCHITECTURE: "other"}) for each in own]
+    others[0] = replace(others[0], epochs=recipe(0.9, 0.9).epochs)
+    records = records_of([*(replace(each, params={ARCHITECTURE: "one"}) for each in own), *others])
+    one, other = prospect(records, "one"), prospect(records, "other")
+    assert one is not None
+    assert other is not None
+    assert (one.trials, one.lead) == (6, pytest.approx(-0.05))
+    assert (other.trials, other.lead) == (6, pytest.approx(-0.45))
+    assert prospect(records) is None
+
+
 def test_a_search_is_given_up_after_enough_trials_without_a_lead_beyond_luck() -> None:
     def given_up(trials: int, lead: float) -> bool:
         return Prospect(trials=trials, running=0, best=1, lead=lead, luck=0.01).nothing_to_gain
@@ -78,8 +93,16 @@ def test_a_search_is_given_up_after_enough_trials_without_a_lead_beyond_luck() -
 
 
 def test_why_a_search_ends_is_said_in_points() -> None:
-    assert prospect_sentence(Prospect(trials=20, running=0, best=7, lead=0.0061, luck=0.011), 21, 50, UAR) == (
+    found = Prospect(trials=20, running=0, best=7, lead=0.0061, luck=0.011)
+    assert prospect_sentence({"": found}, 21, 50, UAR) == (
         "The search ends after 21 of 50 trials: none leads the recipe by more than luck explains. Trial 7 comes "
         "closest, with +0.6 points UAR over the folds that both trained; luck alone makes up to 2.2. --all-trials "
         "starts them all."
+    )
+    other = Prospect(trials=22, running=0, best=9, lead=-0.004, luck=0.01)
+    assert prospect_sentence({"mlp": found, "svm": other}, 44, 50, UAR) == (
+        "The search ends after 44 of 50 trials: none leads the recipe of its architecture by more than luck explains. "
+        "Trial 7 of mlp comes closest, with +0.6 points UAR over the folds that both trained; luck alone makes up to "
+        "2.2. Trial 9 of svm comes closest, with -0.4 points UAR over the folds that both trained; luck alone makes up "
+        "to 2.0. --all-trials starts them all."
     )

@@ -330,3 +330,14 @@ def test_what_has_ended_is_on_the_disk_before_anything_is_built_on_it(
     writer = RecordWriter(path)
     writer.grace_found(GraceChoice(epochs=9, spearman=0.7, trials=(0, 1)))
     assert json.loads(on_disk[-1])["event"] == "grace"
+    writer.gave_up("nothing to gain")
+    assert json.loads(on_disk[-1])["event"] == "gave_up"
+
+
+def test_a_search_that_gave_up_and_goes_on_after_all_has_not_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    writer = RecordWriter(path)
+    writer.gave_up("nothing to gain")
+    assert read_records(path).gave_up == "nothing to gain"
+    writer.trial_started(0, {}, "sampler")
+    assert read_records(path).gave_up == writer.records.gave_up == ""

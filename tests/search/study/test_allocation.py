@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import pytest
 
+from search.run_folder.prospect import ENOUGH_TRIALS
 from search.run_folder.records import RunRecords, TrialRecord, TrialState
 from search.run_folder.records_reader import read_records
 from search.run_folder.scoring import Scoring
@@ -261,3 +262,69 @@ def test_a_lost_study_of_several_architectures_is_rebuilt_from_the_records(tmp_p
     check_agreement(tmp_path / "run", 16)
     study, _ = open_study(tmp_path / "run", "", is_new=False)
     assert set(study.best_trial.params) >= {ARCHITECTURE}
+
+
+FOLDS = 3
+
+
+def is_recipe(settings: Mapping[str, Value]) -> bool:
+    """Whether a job has the settings of its architecture's recipe."""
+    recipe = {"cheap": CHEAP, "dear": DEAR}[str(settings[ARCHITECTURE])].first[0]
+    return all(settings[name] == value for name, value in recipe.items())
+
+
+def uneven(params: Mapping[str, Value]) -> Curve:
+    """Recipes are the best there is: scores of three folds that differ, others a little below."""
+    draw = Random(repr(sorted(params.items())))
+    below = 0.0 if is_recipe(params) else 0.03
+    folds = [base - below + 0.01 * draw.random() for base in (0.5, 0.6, 0.55)]
+    cost = 10.0 if params[ARCHITECTURE] == "dear" else 1.0
+    epochs = EPOCHS[str(params[ARCHITECTURE])]
+    return Curve(params=params, val_uar=[value for value in folds for _ in range(epochs)], seconds=cost)
+
+
+def over_folds(folder: Path, curve_of: Callable[[Mapping[str, Value]], Curve], **options: Any) -> RunRecords:
+    asha = {name: Asha(epochs, epochs // 3, 3, FOLDS) for name, epochs in EPOCHS.items()}
+    scoring = {name: Scoring("best", epochs) for name, epochs in EPOCHS.items()}
+    folder.mkdir(exist_ok=True)
+    given: dict[str, Any] = {"workers": 2, "trials": 80, "seed": 3, "luck": LUCK, "scoring": scoring, **options}
+    return simulated_search(folder, SPACE, curve_of, asha, **given)  # type: ignore[arg-type]
+
+
+def test_a_search_ends_early_when_no_architecture_has_anything_to_gain(tmp_path: Path) -> None:
+    lines: list[str] = []
+    records = over_folds(tmp_path / "run", uneven, log=lines.append, workers=1)
+    assert all(ENOUGH_TRIALS < started < 30 for started in counts(records).values())
+    assert sorted(line.partition(":")[0] for line in lines) == [
+        "No more trials of cheap",
+        "No more trials of dear",
+        f"The search ends after {len(records.trials)} of 80 trials",
+    ]
+    assert records.gave_up == lines[-1]
+    assert "Trial " in records.gave_up
+    assert len(over_folds(tmp_path / "all", uneven, all_trials=True).trials) == 80
+
+
+def test_where_one_architecture_has_nothing_to_gain_the_other_has_the_rest(tmp_path: Path) -> None:
+    """Of the dear one, every other trial beats the recipe."""
+
+    def curve_of(params: Mapping[str, Value]) -> Curve:
+        curve = uneven(params)
+        better = 0.05 if params[ARCHITECTURE] == "dear" and not is_recipe(params) else 0.0
+        return Curve(params=params, val_uar=[value + better for value in curve.val_uar], seconds=curve.seconds)
+
+    records = over_folds(tmp_path / "run", curve_of, workers=1)
+    assert ENOUGH_TRIALS < counts(records)["cheap"] < 30
+    assert len(records.trials) == 80
+    assert records.gave_up == ""
+
+
+def test_no_rung_ends_the_recipe_of_an_architecture_where_folds_follow_one_another(tmp_path: Path) -> None:
+    def curve_of(params: Mapping[str, Value]) -> Curve:
+        curve = uneven(params)
+        worse = 0.2 if is_recipe(params) else 0.0
+        return Curve(params=params, val_uar=[value - worse for value in curve.val_uar], seconds=curve.seconds)
+
+    trials = over_folds(tmp_path / "run", curve_of, trials=30, luck=Luck(clips=20)).trials
+    assert [trials[number].folds for number in (0, 1)] == [FOLDS, FOLDS]
+    assert TrialState.PRUNED in {trial.state for trial in trials.values()}
