@@ -130,6 +130,11 @@ def kind_of_weights(config: Config) -> str:
     return str(module.kind_of_weights(config.model)) if hasattr(module, "kind_of_weights") else ""
 
 
+def trained_from_start(config: Config) -> Config:
+    """The configuration whose first epoch trains all that any epoch of `config` does, and so needs as much memory."""
+    return config.with_params(getattr(architecture(config.architecture), "FROM_START", {}))
+
+
 def without_pretrained(config: Config) -> Config:
     """The configuration of the same module with nothing fetched, for callers who load saved weights into it."""
     module = architecture(config.architecture)

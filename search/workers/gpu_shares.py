@@ -15,7 +15,8 @@ import torch
 
 from search.workers.context import WorkerContext, full_config
 from search.workers.placement import Node, Request, gpu_kinds, jobs_per_gpu
-from ser_core.config import ConfigError
+from ser_core.architectures import trained_from_start
+from ser_core.config import Config, ConfigError
 from ser_core.splits import Fold
 from ser_core.training.folds import train_folds
 from ser_core.training.steps import full_clips_per_step
@@ -143,9 +144,14 @@ def _ends(knob: Knob) -> Sequence[Value]:
     return knob.values if isinstance(knob, Choice) else (knob.low, knob.high)
 
 
+def measured_config(model: str, params: Mapping[str, Value]) -> Config:
+    """The configuration of an epoch that needs as much memory as any of a trial with these settings."""
+    return trained_from_start(full_config(model, {**params, "optim.epochs": 1}))
+
+
 def peak_bytes(context: WorkerContext, params: Mapping[str, Value]) -> float:
     """Memory of this GPU at the peak of training and validating, CUDA's own included; infinite when it is too small."""
-    config = full_config(context.model, {**params, "optim.epochs": 1})
+    config = measured_config(context.model, params)
     store = context.open_store(config.features)
     rows = MEASURED_STEPS * full_clips_per_step(config)
     folds = [

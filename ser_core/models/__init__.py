@@ -22,6 +22,8 @@ A module `ser_core/models/x.py` makes architecture `x`. It holds:
 - optionally, as methods of the module: `learning_rate_scale(name) -> float`, the learning rate of a parameter as a
   share of `optim.learning_rate`, and `begin_epoch(epoch)`, called before each epoch is trained. Parameters that need no
   gradient are frozen: checkpoints and model folders do not hold them, `build` must bring them;
+- with a `begin_epoch` that leaves something out at first, `FROM_START`: the settings (dotted name -> value) under which
+  the first epoch trains all that any epoch does. What a trial needs of a GPU is measured with them;
 - optionally `READS`, of an architecture whose module is fitted by a solver and not by gradient steps
   (`ser_core.training.at_once.FitsItself`): the settings of optimiser, augmentation and precision that it reads. All
   others of these stay at their defaults, and asking for another value is an error;

@@ -29,6 +29,7 @@ TRAINING_ONLY = (
     "head_epochs", "encoder_rate", "layer_decay", "lora_dropout", "dropout", "mask_frames", "mask_units",
     "checkpointing",
 )  # fmt: skip
+FROM_START = {"model.head_epochs": 0}
 DEFAULTS = {
     "features.kind": "encoder_input",
     "optim.learning_rate": 1e-3,

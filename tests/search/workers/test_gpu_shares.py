@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 import torch
 
 from search.workers.context import WorkerContext
-from search.workers.gpu_shares import hold_to_share, is_out_of_memory, measure, peak_bytes
-from ser_core.architectures import default_config
+from search.workers.gpu_shares import hold_to_share, is_out_of_memory, measure, measured_config, peak_bytes
+from ser_core.architectures import build_model, default_config
 from ser_core.features.transforms import clip_frames, settings_key
 from spaces import space_for
 from tests.search.workers.contexts import make_context, store_of
@@ -55,6 +56,19 @@ def test_a_process_without_a_gpu_measures_nothing(tmp_path: Path) -> None:
         pytest.skip("needs a machine without a GPU")
     with pytest.raises(RuntimeError, match="sees one; give a number instead of auto"):
         measure(cuda_context(tmp_path), space_for(MODEL), {})
+
+
+def test_what_is_measured_of_a_fine_tuned_encoder_trains_all_layers_that_it_will_train(
+    tiny_encoder: Callable[..., Path],
+) -> None:
+    encoder = tiny_encoder("hubert")
+    config = measured_config("finetune", {"model.pretrained": str(encoder), "model.head_epochs": 3})
+    model = build_model(config, frames=4_800, bins=1, classes=2)
+    model.begin_epoch(1)
+    model.train()(torch.randn(2, 4_800, 1), torch.full((2,), 4_800)).sum().backward()
+    tuned = [weight for weight in model.encoder.parameters() if weight.requires_grad]
+    assert tuned
+    assert all(weight.grad is not None for weight in tuned)
 
 
 def test_what_counts_as_a_lack_of_memory() -> None:
