@@ -22,8 +22,9 @@ from search.run_folder.run_score import headline_of, run_score, scores_of_result
 from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import tuning_note, tuning_sentence
 from search.wording import Bounds, caveats, count, interval, is_number, points, printable, spread, times
-from ser_core.config import BY_SPEAKER
+from ser_core.config import BY_SPEAKER, CLIP_VECTORS, ENCODER_KINDS
 from ser_core.licences import terms_of
+from ser_core.modules.encoder_families import NO_WEIGHTS
 from ser_core.named_scores import UAR, Score
 from ser_core.targets import DIMENSIONS
 from ser_core.whole_file import write_whole
@@ -145,11 +146,25 @@ def _description(result: Mapping[str, Any], config: Mapping[str, Any], seed: int
         what = f"a rating of {count(len(config['classes']), 'dimension')} for"
     return (
         f"It gives {what} a clip of speech: "
-        f"{markdown(', '.join(config['classes']))}. Input: {settings['features.kind']} features of "
-        f"{settings['features.clip_seconds']:g} s of mono audio at {settings['features.sample_rate_hz']:,} Hz. "
-        f"{config['parameters']:,} parameters. It is {one}trained for "
-        f"{count(config['epochs'], 'epoch')} on the training and validation speakers together.{ensemble}"
-        f"{_began(result)}"
+        f"{markdown(', '.join(config['classes']))}. Input: {_input(settings)}. {config['parameters']:,} parameters"
+        f"{_whose_parameters(settings)}. It is {one}trained for {count(config['epochs'], 'epoch')} on the training and "
+        f"validation speakers together.{ensemble}{_began(result)}"
+    )
+
+
+def _input(settings: Mapping[str, Any]) -> str:
+    kind = settings["features.kind"]
+    part = "a whole clip" if kind in CLIP_VECTORS else f"{settings['features.clip_seconds']:g} s"
+    return f"{kind} features of {part} of mono audio at {settings['features.sample_rate_hz']:,} Hz"
+
+
+def _whose_parameters(settings: Mapping[str, Any]) -> str:
+    """Whether a count of parameters has those of a speech encoder in it; "" without one."""
+    kind = settings["features.kind"]
+    if kind not in ENCODER_KINDS:
+        return ""
+    return (
+        ", those of its speech encoder included" if kind == "encoder_input" else " beside those of its speech encoder"
     )
 
 
@@ -232,10 +247,22 @@ def _corpus(corpus: Mapping[str, Any]) -> str:
 def _usage(config: Mapping[str, Any]) -> str:
     speaker = " --one-speaker" if config["settings"]["features.normalisation"] == BY_SPEAKER else ""
     return (
-        f"    ser predict FOLDER clip.wav{speaker}\n\n"
+        f"    ser predict FOLDER clip.wav{speaker}\n\n{_encoder(config['settings'])}"
         "The weights are `model.safetensors`, all else `config.json`; neither holds code. The model was trained on the "
         "speech of one corpus: on other languages, microphones, or emotions that nobody acted, expect less. It must "
         "not be used to judge people."
+    )
+
+
+def _encoder(settings: Mapping[str, Any]) -> str:
+    """What else is needed of a speech encoder, as a paragraph; "" without one, or for one with random weights."""
+    name = settings["features.encoder"]
+    if settings["features.kind"] not in ENCODER_KINDS or name == NO_WEIGHTS:
+        return ""
+    changed = " but for what training changed of it" if settings["features.kind"] == "encoder_input" else ""
+    return (
+        f"It needs the speech encoder `{printable(name)}`, which is not in its folder{changed}: a model of the hub, or "
+        f"a folder on the machine where it is used. That encoder's licence holds beside the corpus's.\n\n"
     )
 
 

@@ -23,7 +23,7 @@ CONFIG = {
     "epochs": 9,
     "settings": {
         "features.kind": "log_mel", "features.clip_seconds": 3.0, "features.sample_rate_hz": 16_000,
-        "features.normalisation": "corpus",
+        "features.normalisation": "corpus", "features.encoder": "none",
     },
 }  # fmt: skip
 
@@ -160,3 +160,27 @@ def test_no_letter_of_a_class_becomes_a_box(word: str, result: dict[str, Any], t
 def test_letters_that_no_font_has_are_known_before_drawing() -> None:
     assert fonts_with("Ärger") != ()
     assert fonts_with("\U000f0001") == ()  # for private use: no font gives it a meaning
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "needs"),
+    [
+        ("log_mel", "log_mel features of 3 s of mono audio at 16,000 Hz. 12,345 parameters. It is", None),
+        ("functionals", "functionals features of a whole clip of mono audio at 16,000 Hz. 12,345 parameters. It", None),
+        ("encoder_stats", "of a whole clip of mono audio at 16,000 Hz. 12,345 parameters beside those of its", ""),
+        ("encoder", "encoder features of 3 s of mono audio at 16,000 Hz. 12,345 parameters beside those of its", ""),
+        ("encoder_input", "12,345 parameters, those of its speech encoder included. It", " but for what training "),
+    ],
+)
+def test_the_card_says_what_the_model_hears_and_which_encoder_it_needs(
+    kind: str, wanted: str, needs: str | None, result: dict[str, Any]
+) -> None:
+    settings = {**CONFIG["settings"], "features.kind": kind, "features.encoder": "microsoft/wavlm-base"}
+    text = model_card(result, {**CONFIG, "settings": settings}, seed=1)
+    assert wanted in text
+    own = "It needs the speech encoder `microsoft/wavlm-base`, which is not in its folder"
+    assert (own in text) is (needs is not None)
+    assert needs is None or own + needs in text
+    assert "speech encoder `" not in model_card(
+        result, {**CONFIG, "settings": {**settings, "features.encoder": "none"}}, seed=1
+    )
