@@ -12,7 +12,7 @@ from rich.console import Console
 
 from search.driver.batch import Batch, Member, asks_for_batch, batch_of, default_batch_folder, due_runs
 from search.driver.batch_summary import sum_up, write_so_far
-from search.driver.feature_facts import feature_facts
+from search.driver.feature_facts import encoder_facts_text, feature_facts
 from search.driver.locations import default_folder
 from search.driver.options import Options
 from search.driver.planning import prepare
@@ -145,7 +145,8 @@ def tune_one(options: Options, console: Console, means: Means | None = None) -> 
         check_weights(plan)
     if options.dry_run:
         meaning = knob_meanings(plan)
-        facts = {"features": feature_facts(plan, manifest, cache_dir, cache_bytes, sample_bytes)}
+        encoder = {"encoder": text} if (text := encoder_facts_text(plan)) else {}
+        facts = {**encoder, "features": feature_facts(plan, manifest, cache_dir, cache_bytes, sample_bytes)}
         clips = {part: len(getattr(split, part)) for part in PARTS}
         print_plan(plan, manifest, clips, folder, console, meaning=meaning, facts=facts)
         return folder

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import search
-from search.driver.feature_facts import feature_facts
+from search.driver.feature_facts import encoder_facts_text, feature_facts
 from search.run_folder.paths import RECORDS_FILE
 from search.run_folder.records import TrialState
 from search.run_folder.records_reader import read_records
@@ -66,6 +67,18 @@ def test_a_dry_run_says_when_samples_are_left_in_their_files(tmp_path: Path, cac
         said == f"a store of samples would take about {size}, more than 1.0 MiB: trials read the audio files each time"
     )
     assert feature_facts(plan, manifest, tmp_path, limit_bytes=3 * 2**30).startswith("1 kind computed before")
+
+
+def test_a_dry_run_says_which_encoder_a_run_works_with(tiny_encoder: Callable[..., Path], cache: Path) -> None:
+    manifest = load_corpus("demo", skip_bad=False, classes=None, cache_dir=cache)
+    plain = replace(plan_for(manifest), first=(), space={})
+    assert encoder_facts_text(plain) == ""
+    said = {}
+    for name in (str(tiny_encoder("wavlm")), "none"):
+        plan = replace(plan_for(manifest, "probe"), first=(), space={}, fixed={"model.pretrained": name})
+        said[name == "none"] = encoder_facts_text(plan)
+    assert said[False] == "WavLM, 2 layers of 16 units, a frame every 20 ms, 16,000 Hz"
+    assert said[True].startswith("wav2vec 2.0 and XLS-R with random weights, 12 layers of 768 units, ")
 
 
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc", "kaldi_fbank", "functionals", "mfcc_stats"])
