@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from transformers import BertConfig, BertModel
 
 from ser_core.artifact import Predictor, load_model
 from ser_core.ensemble import load_predictor
@@ -88,6 +89,15 @@ def test_a_truncated_checkpoint_of_any_family_costs_no_work(
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(PretrainedError, match="cut' cannot be loaded"):
         tune_here(cache, **SMALL, model=model, pretrained=str(tmp_path / "cut"), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["probe", "finetune", "attn_crnn"])
+def test_a_model_that_is_no_speech_encoder_costs_no_work(model: str, cache: Path, tmp_path: Path) -> None:
+    text = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    BertModel(text).save_pretrained(tmp_path / "text")
+    with pytest.raises(PretrainedError, match="no speech encoder that can be used: its model_type is 'bert'"):
+        tune_here(cache, **SMALL, model=model, pretrained=str(tmp_path / "text"), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -156,6 +156,25 @@ def test_a_truncated_checkpoint_is_refused(family, tiny_encoder, tmp_path):
         load_encoder(str(tmp_path))
 
 
+@EVERY
+def test_weights_of_another_family_are_refused(family, tiny_encoder, tmp_path):
+    other = "hubert" if family in ("whisper", "audio-spectrogram-transformer") else "whisper"
+    shutil.copytree(tiny_encoder(family), tmp_path, dirs_exist_ok=True)
+    shutil.copy(tiny_encoder(other) / "model.safetensors", tmp_path)
+    with pytest.raises(PretrainedError, match=r"lacks \d+ weights, such as .*: use a whole checkpoint"):
+        load_encoder(str(tmp_path))
+
+
+@EVERY
+def test_a_checkpoint_in_half_precision_is_computed_in_single(family, tiny_encoder, tmp_path):
+    shutil.copytree(tiny_encoder(family), tmp_path, dirs_exist_ok=True)
+    weights = {name: tensor.half() for name, tensor in load_file(tmp_path / "model.safetensors").items()}
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))
+    assert {weight.dtype for weight in load_encoder(str(tmp_path)).parameters()} == {torch.float32}
+
+
 def test_a_checkpoint_that_lacks_weights_is_never_filled_up_with_random_ones(checkpoint):
     weights = load_file(checkpoint / "model.safetensors")
     del weights["encoder.layers.1.attention.q_proj.weight"]
