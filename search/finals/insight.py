@@ -235,7 +235,8 @@ def _axes(settings: FeatureConfig, *, rows: int, columns: int) -> dict[str, Any]
             "ticks": list(enumerate(STATISTICS)),
         }
     if settings.kind in CLIP_VECTORS:
-        return axes | {"x": "whole clip", "column_step": 1, "y": "functional"}
+        of_encoder = settings.kind == "encoder_stats"
+        return axes | {"x": "whole clip", "column_step": 1, "y": "encoder statistic" if of_encoder else "functional"}
     axes |= {"x": "time, s", "column_step": clip_frames(settings) * frame_seconds(settings) / columns}
     if settings.kind in SPECTROGRAMS:
         return axes | {"y": "frequency, Hz", "ticks": _frequency_ticks(settings, rows)}

@@ -153,7 +153,7 @@ def grid(panels: Sequence[Panel], axes: Axes, *, columns: int, row_pixels: int, 
             drawn.add_trace(trace, row=row + 1, col=column + 1)
     drawn.update_annotations(font={"size": 11 if narrow else 13, "color": INK})
     drawn.update_layout(template=TEMPLATE, margin={"t": 36})
-    drawn.update_xaxes(showgrid=False, nticks=4, range=axes.x_range)
+    drawn.update_xaxes(showgrid=False, nticks=4, range=axes.x_range, showticklabels=axes.columns > 1)
     drawn.update_xaxes(title_text=plain(axes.x), row=rows)
     drawn.update_yaxes(showgrid=False, range=[-0.5, axes.rows - 0.5])
     if axes.ticks:

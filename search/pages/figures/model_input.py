@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -12,7 +12,7 @@ from search.pages.figures._insight import Axes, ClipPictures, Panel, clip_pictur
 from search.pages.figures._style import plain
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
-from search.wording import clip_text, count, in_percent
+from search.wording import clip_text, count, in_percent, percent
 
 TITLE = "What the model is given, and what training makes of it"
 SECTION, ORDER, WIDE = "Data and model", 30, True
@@ -31,6 +31,16 @@ KINDS = {
     "encoder_stats": "statistics of a speech encoder's layers, of which some are drawn and which have no time axis",
     "encoder_input": "what a speech encoder takes",
 }
+
+CHANGES: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "speed_change": ("speed changed by {}", percent),
+    "reverb_seconds": ("reverberation of up to {} s", "{:.2g}".format),
+    "background_noise": ("background noise of up to {} of the clip's level", percent),
+    "gain_db": ("a gain of up to {} dB", "{:.2g}".format),
+    "freq_warp": ("the mel axis stretched by up to {}", percent),
+    "tempo_change": ("the rate of speech changed by up to {}", percent),
+}
+"""Changes of samples and of spectrograms as wholes -> what is said of each, and how its size is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +89,10 @@ def _number(value: float) -> str:
 
 
 def _alterations(info: ModelInputInfo) -> str:
-    """The winner's augmentation in words; mixup is not drawn."""
+    """The winner's augmentation in words; mixup is not drawn. Runs of earlier versions lack what there was not yet."""
     settings = info.augment
-    words = [
+    words = [text.format(shown(settings[name])) for name, (text, shown) in CHANGES.items() if settings.get(name)]
+    words += [
         f"{count(int(settings[masks]), f'{name} mask')} of up to {settings[widest]:g} {unit}"
         for name, masks, widest, unit in (
             ("frequency", "freq_masks", "freq_mask_bins", "bins"),
@@ -91,7 +102,8 @@ def _alterations(info: ModelInputInfo) -> str:
     ]
     if settings["noise_std"]:
         words.append(f"noise of {settings['noise_std']:.2g} standard deviations")
-    return " and ".join(words) + " (mixup is not drawn)" * bool(settings["mixup_alpha"])
+    listed = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return listed + " (mixup is not drawn)" * bool(settings["mixup_alpha"])
 
 
 def table(info: ModelInputInfo) -> list[dict[str, Value | None]]:

@@ -16,7 +16,7 @@ import torch
 
 from search.finals import insight
 from search.pages.figures import durations, explained, model_input, parts
-from search.pages.figures._insight import full_rows
+from search.pages.figures._insight import Axes, full_rows, grid
 from search.run_folder.run_view import RunFolderError, RunView, read_run
 from ser_core.architectures import architectures, default_config
 from ser_core.clips import Clip, Manifest
@@ -185,6 +185,9 @@ def test_functionals_are_drawn_as_some_of_their_values(untrained_model: Any) -> 
     ]
     pictures = insight.draw_pictures(predictor, clips, store)
     assert (pictures["rows"], pictures["columns"], pictures["x"]) == (insight.MOST_ROWS, 1, "whole clip")
+    axes = Axes.of(pictures)
+    drawn = grid([("", [])], axes, columns=1, row_pixels=100, narrow=False)
+    assert not drawn.layout.xaxis.showticklabels  # one column has no place of its own on an axis
     features, _ = predictor.inputs(store)
     assert insight._plane(features, predictor.config.features)[:, 0, 0].tolist() == features[:, 0, 0].tolist()
 
@@ -288,6 +291,9 @@ def test_input_is_drawn_beside_its_alteration_without_padding(shown: RunView) ->
         info
     )
     assert "(faintest) to " in model_input.reading(info)
+    earlier = {"speed_change": 0.1, "gain_db": 6.0, **dict.fromkeys(("noise_std", "mixup_alpha", "time_masks"), 0.0)}
+    said = model_input.reading(replace(info, augment={**earlier, "freq_masks": 0}))
+    assert said.endswith("beside it one draw of speed changed by 10.0 % and a gain of up to 6 dB.")
     drawn = model_input.figure(info)
     assert [note.text for note in drawn.layout.annotations][:4] == ["angry", "angry, altered", "calm", "calm, altered"]
     pictures = shown.insight["pictures"]  # type: ignore[index]
