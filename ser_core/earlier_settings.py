@@ -28,7 +28,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Value]] = {
         "model.width": 80,
         "model.dropout": 0.2,
     },
-    "shallow_cnn": {"features.deltas": 0},
+    "shallow_cnn": {"features.deltas": 0, "model.pooling": "mean"},
     "cnn_lstm": {"features.deltas": 0},
 }
 """Architecture -> its defaults until 0.2, as far as they are others today."""
