@@ -28,7 +28,7 @@ def command(
     data: Annotated[str, typer.Option(help="Labelled speech, as for a search.")],
     classes: Annotated[str | None, typer.Option(help="Emotions to keep or merge, as for a search.")] = None,
     groups: Annotated[str, typer.Option(help="Further columns by which clips are scored: age,accent.")] = "",
-    scale: Annotated[str, typer.Option(help="Scales of ratings of several corpora, as for a search.")] = "",
+    scale: Annotated[str, typer.Option(help="Scales of ratings, as for a search: other=0:100.")] = "",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unusable files out.")] = False,
     skip_trained: Annotated[
         bool, typer.Option("--skip-trained", help="Leave out clips that the model was trained on.")

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
@@ -67,6 +67,17 @@ def interval(bounds: Bounds | None, *, speakers: int | None = None, score: Score
     if bounds is None or speakers is None:
         return NONE
     return "no interval: one test speaker" if speakers == 1 else "no interval: all speakers score alike"
+
+
+def rating_scales(names: Sequence[str], scales: Mapping[str, Sequence[float]]) -> str:
+    """On which scales ratings are, as a sentence: "Rated are arousal from 1 to 5, valence from -3 to 3."
+
+    Args:
+        scales: dimension -> the lowest and the highest rating, as far as they are known.
+    """
+    known = {name: f"from {scales[name][0]:g} to {scales[name][1]:g}" for name in names if name in scales}
+    parts = [f"{name} {known.get(name, 'on a scale that the data do not say')}" for name in names]
+    return f"Rated are {', '.join(parts)}."
 
 
 def spread(mean: float | None, std: float | None, *, score: Score = UAR, unit: str | None = None) -> str:

@@ -26,6 +26,7 @@ from ser_core.features.normalisation import Normalisation
 from ser_core.features.store import FeatureStore, by_speaker
 from ser_core.features.transforms import Extractor, clip_frames, extractor, settings_key
 from ser_core.inference import evaluate
+from ser_core.json_document import typed
 from ser_core.model_document import (
     CONFIG_FILE,
     FORMAT,
@@ -122,6 +123,13 @@ class Predictor:
     def transductive(self) -> bool:
         """True when it normalises by all clips of a speaker, and one clip alone cannot be predicted."""
         return self.config.features.normalisation == BY_SPEAKER
+
+    @property
+    def scales(self) -> Mapping[str, tuple[float, float]]:
+        """Dimension -> the lowest and the highest rating of the data it was trained on, as far as it says them."""
+        corpus = self.about.get("corpus")
+        known: Mapping[str, Sequence[float]] = corpus.get("scales", {}) if isinstance(corpus, dict) else {}
+        return {name: (low, high) for name, (low, high) in known.items()}
 
     @property
     def synthetic(self) -> bool:
@@ -229,6 +237,7 @@ def load_model(folder: Path, *, device: str | torch.device = "cpu") -> Predictor
         load_trained_state(model, weights)
         normalisation = _normalisation(document)
         target, meaning = _target(document)
+        _check_scales(document["about"])
     except PretrainedError:
         raise
     except (
@@ -271,6 +280,15 @@ def _target(document: Mapping[str, Any]) -> tuple[Target, Meaning]:
     kind = facts.get("kind", EMOTION)
     target = make_target(kind, document["classes"], facts.get("objective", EARLIER_OBJECTIVE))
     return target, meaning_of(kind, facts)
+
+
+def _check_scales(about: Mapping[str, Any]) -> None:
+    """Raise for scales of ratings that are none; early versions kept none."""
+    corpus = about.get("corpus")
+    scales = corpus.get("scales", {}) if isinstance(corpus, dict) else {}
+    for name, (low, high) in typed(Mapping[str, Sequence[float]], scales, "about.corpus.scales").items():
+        if not low < high:
+            raise ValueError(f"the lowest rating of {name} must be below the highest; got {low} and {high}")
 
 
 def _normalisation(document: Mapping[str, Any]) -> Normalisation:

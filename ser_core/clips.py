@@ -128,11 +128,13 @@ class Ratings:
     Attributes:
         kind: of the target, see `ser_core.targets`. names: of classes that were voted for, or of dimensions.
         values: (clips, names) float64: shares of votes, or ratings.
+        scales: dimension -> the lowest and the highest that a listener could give, as far as somebody says it.
     """
 
     kind: str
     names: tuple[str, ...]
     values: np.ndarray
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 OTHER, NO_AGREEMENT = "other", "no_agreement"
@@ -159,7 +161,7 @@ class Manifest:
             where a clip has none.
         ratings: what is predicted where it is not the emotion; the emotions are then the words that most voted for, or
             `RATED`.
-        mapped: what became of the ratings of corpora that are joined (`ser_core.rating_scales`); "" where nothing did.
+        mapped: what became of ratings that were on another scale (`ser_core.rating_scales`); "" where nothing did.
         objective: the score by which models are judged on these clips; None for the usual one of the target.
 
     Raises:

@@ -59,6 +59,11 @@ class EnsemblePredictor:
         return self.members[0].about
 
     @property
+    def scales(self) -> Mapping[str, tuple[float, float]]:
+        """See `Predictor.scales`: what any member says."""
+        return {name: scale for member in self.members for name, scale in member.scales.items()}
+
+    @property
     def synthetic(self) -> bool:
         return self.members[0].synthetic
 
@@ -104,7 +109,17 @@ def load_predictor(folder: Path, *, device: str | torch.device = "cpu") -> Predi
         }
         if len(set(found.values())) > 1:
             raise ArtifactError(f"{path}: its members must have the same {fact}; got {found}")
+    _refuse_other_scales(path, dict(zip(weights, members, strict=True)))
     return EnsemblePredictor(members=tuple(members), weights=np.array(list(weights.values())))
+
+
+def _refuse_other_scales(path: Path, members: Mapping[str, Predictor]) -> None:
+    """Raise `ArtifactError` for ratings whose mean is on no scale; a member that does not say its own is believed."""
+    for dimension in next(iter(members.values())).target.names:
+        said = {name: member.scales[dimension] for name, member in members.items() if dimension in member.scales}
+        if len(set(said.values())) > 1:
+            scales = "; ".join(f"{name}: {low:g} to {high:g}" for name, (low, high) in said.items())
+            raise ArtifactError(f"{path}: its members must rate {dimension} on one scale; got {scales}")
 
 
 def models_of(model: Path) -> Path:

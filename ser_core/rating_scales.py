@@ -1,15 +1,16 @@
-"""Ratings of several corpora on one scale: which each corpus has, and what becomes of its numbers.
+"""Ratings on one scale: which each corpus and each model has, and what becomes of a corpus' numbers on another.
 
 Listeners of IEMOCAP marked 1 to 5, those of MSP-Podcast 1 to 7. Scales differ in their ends and their steps, and both
-ends mean the same; so numbers are mapped linearly, end to end, onto the scale of the first corpus. Numbers alone do not
-say which scale they are on, since few clips lie at its ends: a corpus says it (`SCALE`), or whoever uses it does.
+ends mean the same; so numbers are mapped linearly, end to end: those of several corpora onto the scale of the first,
+those that a model is evaluated on onto the model's. Numbers alone do not say which scale they are on, since few clips
+lie at its ends: a corpus says it (`SCALE`), or whoever uses it does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,6 +64,23 @@ def scales_in(text: str) -> dict[str, Scale]:
     return found
 
 
+def on_own_scale(rated: Manifest, given: Mapping[str, Scale]) -> Manifest:
+    """One corpus whose ratings say on which scales they are, as far as that is known.
+
+    Args:
+        given: see `on_one_scale`.
+
+    Raises:
+        CorpusError: ratings that lie outside, a name that the corpus does not have.
+    """
+    ratings = _ratings(rated)
+    _refuse_other_names([rated], given)
+    scales = {name: scale for name in ratings.names if (scale := _scale_of(rated.corpus, name, given)) is not None}
+    for name, scale in scales.items():
+        _refuse_outside(rated, name, scale)
+    return replace(rated, ratings=replace(ratings, scales={name: (own.low, own.high) for name, own in scales.items()}))
+
+
 def on_one_scale(rated: Sequence[Manifest], given: Mapping[str, Scale]) -> tuple[Ratings, str]:
     """The ratings of several corpora, one corpus after another, on the scales of the first.
 
@@ -76,31 +94,74 @@ def on_one_scale(rated: Sequence[Manifest], given: Mapping[str, Scale]) -> tuple
     Raises:
         CorpusError: a corpus whose scale nobody says, ratings that lie outside, a name that no corpus has.
     """
-    sources = [(corpus, corpus.ratings) for corpus in rated if corpus.ratings is not None]
-    _, first = sources[0]
-    places = {f"{corpus.corpus}/{name}" for corpus, _ in sources for name in first.names}
-    if unknown := [name for name in given if name not in {*places, *(corpus.corpus for corpus, _ in sources)}]:
-        names = ", ".join(corpus.corpus for corpus, _ in sources)
-        raise CorpusError(f"--scale names {', '.join(unknown)}; the corpora are {names}, with {', '.join(first.names)}")
-    scales = [[_scale_of(corpus.corpus, name, given) for name in first.names] for corpus, _ in sources]
-    _refuse_unknown([corpus.corpus for corpus, _ in sources], first.names, scales)
-    values, said = [], []
-    for (corpus, ratings), own in zip(sources, scales, strict=True):
-        columns = []
-        for name, scale, to, column in zip(first.names, own, scales[0], ratings.values.T, strict=True):
-            if scale is None or to is None:
-                continue  # `_refuse_unknown` has refused it
-            if not (inside := scale.holds(column)).all():
-                row = int(np.flatnonzero(~inside)[0])
-                raise CorpusError(
-                    f"{corpus.corpus}: {name} should be {scale}; {corpus.clips[row].shown} has {column[row]:g}. Say "
-                    f"the right one with --scale {corpus.corpus}/{name}=LOW:HIGH"
-                )
-            columns.append(scale.onto(to, column))
-            if scale != to:
-                said.append(f"{corpus.corpus}: {name}, {scale}, as {to}")
-        values.append(np.stack(columns, axis=1))
-    return Ratings(kind=first.kind, names=first.names, values=np.concatenate(values)), "; ".join(said)
+    _refuse_other_names(rated, given)
+    each = [on_own_scale(corpus, _of_corpus(corpus.corpus, given)) for corpus in rated]
+    _refuse_unknown(each)
+    first = _ratings(each[0])
+    mapped = [_onto(corpus, first.scales) for corpus in each]
+    values = np.concatenate([own for own, _ in mapped])
+    return replace(first, values=values), "; ".join(said for _, said in mapped if said)
+
+
+def on_scale_of_model(rated: Manifest, scales: Mapping[str, tuple[float, float]]) -> tuple[Manifest, str]:
+    """A corpus with its ratings on the scales of a model, and what had to be assumed of scales that nobody says.
+
+    Args:
+        rated: see `on_own_scale`. scales: of the model, as `Ratings` has them.
+
+    Returns:
+        The corpus, which says what was mapped; and for every dimension of which one scale is not known a sentence, ""
+        where both always are.
+
+    Raises:
+        CorpusError: ratings of a corpus that does not say its scale lie outside the model's.
+    """
+    ratings = _ratings(rated)
+    values, said = _onto(rated, scales)
+    assumed = []
+    for name in ratings.names:
+        own, models = (Scale(*each[name]) if name in each else None for each in (ratings.scales, scales))
+        if own is None and models is not None:
+            _refuse_outside(rated, name, models)
+            assumed.append(
+                f"{rated.corpus} does not say on which scale its {name} is: taken for the model's, {models}."
+            )
+        elif own is not None and models is None:
+            assumed.append(
+                f"The model does not say on which scale its {name} is: taken for that of {rated.corpus}, {own}."
+            )
+        elif own is None:
+            assumed.append(
+                f"Neither the model nor {rated.corpus} says on which scale its {name} is: taken for the same."
+            )
+    mapped = "; ".join(filter(None, (rated.mapped, said)))
+    known = {**ratings.scales, **{name: scales[name] for name in ratings.names if name in scales}}
+    ratings = replace(ratings, values=values, scales=known)
+    return replace(rated, ratings=ratings, mapped=mapped), " ".join(assumed)
+
+
+def _ratings(rated: Manifest) -> Ratings:
+    if rated.ratings is None:
+        raise ValueError(f"{rated.corpus} was loaded without ratings")
+    return rated.ratings
+
+
+def _onto(rated: Manifest, scales: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, str]:
+    """Ratings (clips, dimensions) on other scales, where both are known, and what was mapped."""
+    ratings, columns, said = _ratings(rated), [], []
+    for name, column in zip(ratings.names, ratings.values.T, strict=True):
+        if name not in ratings.scales or name not in scales:
+            columns.append(column)
+            continue
+        own, to = Scale(*ratings.scales[name]), Scale(*scales[name])
+        columns.append(own.onto(to, column))
+        if own != to:
+            said.append(f"{rated.corpus}: {name}, {own}, as {to}")
+    return np.stack(columns, axis=1), "; ".join(said)
+
+
+def _of_corpus(corpus: str, given: Mapping[str, Scale]) -> dict[str, Scale]:
+    return {name: scale for name, scale in given.items() if name.partition("/")[0] == corpus}
 
 
 def _scale_of(corpus: str, dimension: str, given: Mapping[str, Scale]) -> Scale | None:
@@ -111,12 +172,33 @@ def _scale_of(corpus: str, dimension: str, given: Mapping[str, Scale]) -> Scale 
     return Scale(*known[dimension]) if dimension in known else None
 
 
-def _refuse_unknown(names: Sequence[str], dimensions: Sequence[str], scales: Sequence[Sequence[Scale | None]]) -> None:
+def _refuse_other_names(rated: Sequence[Manifest], given: Iterable[str]) -> None:
+    names, dimensions = [corpus.corpus for corpus in rated], _ratings(rated[0]).names
+    places = {f"{corpus}/{name}" for corpus in names for name in dimensions}
+    if unknown := [name for name in given if name not in places.union(names)]:
+        have = f"corpora are {', '.join(names)}" if len(names) > 1 else f"corpus is {names[0]}"
+        raise CorpusError(f"--scale names {', '.join(unknown)}; the {have}, with {', '.join(dimensions)}")
+
+
+def _refuse_outside(rated: Manifest, dimension: str, scale: Scale) -> None:
+    """Raise `CorpusError` for a rating that no listener can have given."""
+    ratings = _ratings(rated)
+    column = ratings.values[:, ratings.names.index(dimension)]
+    if not (inside := scale.holds(column)).all():
+        row = int(np.flatnonzero(~inside)[0])
+        raise CorpusError(
+            f"{rated.corpus}: {dimension} should be {scale}; {rated.clips[row].shown} has {column[row]:g}. Say the "
+            f"right one with --scale {rated.corpus}/{dimension}=LOW:HIGH"
+        )
+
+
+def _refuse_unknown(rated: Sequence[Manifest]) -> None:
     lacking = {
-        name: [dimension for dimension, scale in zip(dimensions, own, strict=True) if scale is None]
-        for name, own in zip(names, scales, strict=True)
+        corpus.corpus: [name for name in ratings.names if name not in ratings.scales]
+        for corpus in rated
+        for ratings in [_ratings(corpus)]
     }
-    if unsaid := [name for name, own in lacking.items() if own]:
+    if unsaid := [corpus for corpus, own in lacking.items() if own]:
         raise CorpusError(
             f"ratings of several corpora are learnt on one scale, and numbers do not say which they are on: give the "
             f"lowest and the highest rating of {', '.join(unsaid)} ({', '.join(lacking[unsaid[0]])}), as in --scale "

@@ -18,7 +18,7 @@ import numpy as np
 
 from ser_core.clips import CorpusError, Manifest, order_classes
 from ser_core.corpora import Progress, Wanted, load_corpus, read_corpus
-from ser_core.rating_scales import Scale, on_one_scale, scales_in
+from ser_core.rating_scales import Scale, on_one_scale, on_own_scale, scales_in
 from ser_core.ratings import voted, voted_words, with_votes_for
 from ser_core.splits import Fold
 from ser_core.targets import DIMENSIONS, EMOTION, VOTES, kind_of
@@ -64,19 +64,20 @@ def load_corpora(
     """One corpus, or several joined.
 
     Args:
-        scale: of the ratings of corpora that are joined, see `ser_core.rating_scales.scales_in`.
+        scale: of ratings, see `ser_core.rating_scales.scales_in`.
         The others: see `load_corpus`.
 
     Raises:
-        CorpusError: see `load_corpus`, `joined`, `joined_votes` and `joined_ratings`; a scale where no ratings are
-            joined.
+        CorpusError: see `load_corpus`, `joined`, `joined_votes`, `on_own_scale` and `joined_ratings`; a scale where no
+            ratings are predicted.
     """
     means: dict[str, Any] = {"skip_bad": skip_bad, "cache_dir": cache_dir, "progress": progress}
     kind = kind_of(target)
-    if scale and (len(names) == 1 or kind != DIMENSIONS):
-        raise CorpusError(f"--scale {scale} is for ratings of several corpora that are joined; leave it out")
+    if scale and kind != DIMENSIONS:
+        raise CorpusError(f"--scale {scale} is for ratings, as of --target arousal,valence; leave it out")
     if len(names) == 1:
-        return load_corpus(names[0], classes=classes, target=target, **means)
+        corpus = load_corpus(names[0], classes=classes, target=target, **means)
+        return on_own_scale(corpus, scales_in(scale)) if kind == DIMENSIONS else corpus
     if kind == VOTES:
         wanted = Wanted.of(target, classes)
         return joined_votes([read_corpus(name, wanted=wanted, **means) for name in names], classes)

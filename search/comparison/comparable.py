@@ -148,6 +148,7 @@ def sentence(name: str, values: Mapping[str, Sequence[str]]) -> str:
 def evaluation_banners(document: Mapping[str, Any]) -> tuple[Banner, ...]:
     """What readers of an evaluation, `evaluation.json`, must not overlook."""
     data, shared, start = document["data"], document["shared_speakers"], document["start"]
+    assumed = data.get("scale_assumed", "")  # earlier versions did not ask
     rules = [
         (data["synthetic"], Banner(SYNTHETIC.title, SYNTHETIC.long)),
         (document["transductive"], Banner(TRANSDUCTIVE.title, TRANSDUCTIVE.long)),
@@ -167,6 +168,8 @@ def evaluation_banners(document: Mapping[str, Any]) -> tuple[Banner, ...]:
                 "left it; whether clips of this data are among them cannot be told.",
             ),
         ),
+        (bool(data["mapped"]), Banner("Ratings were mapped:", f"{data['mapped']}.")),
+        (bool(assumed), Banner("The scale of ratings was assumed.", assumed)),
         (
             data["trained_on_left_out"] > 0,
             Banner("Left out:", f"{count(data['trained_on_left_out'], 'clip')} that the model was trained on."),

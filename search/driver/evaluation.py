@@ -25,10 +25,12 @@ from search.run_folder.append_file import AppendFile
 from search.run_folder.paths import EVALUATION_FILE, EVALUATION_PAGE_FILE, EVALUATIONS_FILE
 from search.run_folder.predictions import Predictions, write_table
 from search.wording import count
+from ser_core.artifact import Predictor
 from ser_core.clips import Clip, CorpusError, Manifest, order_classes
 from ser_core.config import ConfigError
 from ser_core.ensemble import EnsemblePredictor, load_predictor
 from ser_core.features.store import corpus_features
+from ser_core.rating_scales import on_scale_of_model
 from ser_core.several_corpora import COMMON_WORDS
 from ser_core.split_rules import some
 from ser_core.targets import DIMENSIONS, Target
@@ -65,7 +67,7 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
 
     Raises:
         ConfigError: a folder that holds an evaluation already, clips that the model was trained on.
-        CorpusError: data that cannot be used, or emotions that the model does not know.
+        CorpusError: data that cannot be used, emotions that the model does not know, or ratings outside its scale.
         ArtifactError, PretrainedError: a model that cannot be loaded.
         OSError: a disk that is full or cannot be written.
     """
@@ -73,7 +75,7 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
         raise ConfigError(f"{asked.out} holds an evaluation already; name another --out")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     predictor = load_predictor(asked.models, device=device)
-    manifest = _labelled(asked, predictor.target, console)
+    manifest, assumed = _labelled(asked, predictor, console)
     trained, start = trained_clips(asked.models), predictor.about.get("start")
     manifest, left_out = without_trained(manifest, trained or frozenset(), skip=asked.skip_trained)
     columns = named_columns(asked.groups, manifest)
@@ -102,6 +104,7 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
             "fingerprint": manifest.fingerprint(),
             "synthetic": manifest.synthetic,
             "mapped": manifest.mapped,
+            "scale_assumed": assumed,
             "skipped": [{"path": str(item.path), "reason": item.reason} for item in manifest.skipped],
             "trained_on_left_out": left_out,
         },
@@ -119,13 +122,19 @@ def evaluate_model(asked: Asked, console: Console) -> dict[str, Any]:
     return document
 
 
-def _labelled(asked: Asked, target: Target, console: Console) -> Manifest:
-    """The data with what the model predicts of them: ratings under the model's names, votes, or words that it knows."""
+def _labelled(asked: Asked, model: Predictor | EnsemblePredictor, console: Console) -> tuple[Manifest, str]:
+    """The data with what the model predicts of them: ratings under its names, votes, or words that it knows.
+
+    Ratings are on the model's scale; what had to be assumed for that comes second, see `on_scale_of_model`.
+    """
+    target = model.target
     wanted = ",".join(target.names) if target.kind == DIMENSIONS else target.kind
     manifest = corpus_of(
         asked.data, "", asked.classes, asked.skip_bad, asked.cache_dir, console, target=wanted, scale=asked.scale
     )
-    return manifest if target.kind == DIMENSIONS else in_words_of(manifest, target.names)
+    if target.kind == DIMENSIONS:
+        return on_scale_of_model(manifest, model.scales)
+    return in_words_of(manifest, target.names), ""
 
 
 def truth_for(manifest: Manifest, target: Target) -> np.ndarray:

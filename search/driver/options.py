@@ -75,7 +75,8 @@ class Options:
     scale: str | None = option(
         Kind.PLAN,
         DATA,
-        "Lowest and highest rating of corpora that are joined and do not say so themselves: mine=1:7,other=0:100.",
+        "Lowest and highest rating of corpora that do not say so themselves: mine=1:7,other=0:100. Joining ratings of "
+        "several needs it; a model keeps it.",
         default="",
         means="as the corpora say",
     )

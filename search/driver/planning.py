@@ -306,6 +306,7 @@ def corpus_facts(manifest: Manifest) -> CorpusFacts:
         citation=manifest.citation,
         fingerprint=manifest.fingerprint(),
         mapped=manifest.mapped,
+        scales={} if manifest.ratings is None else manifest.ratings.scales,
     )
 
 

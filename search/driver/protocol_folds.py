@@ -40,7 +40,7 @@ def corpus_of(
     """The corpus, or several as one of which `test_data` is the last, with bars on the console while they are read.
 
     Args:
-        target: what is predicted; scale: of ratings that are joined; both as in a plan.
+        target: what is predicted; scale: of ratings; both as in a plan.
 
     Raises:
         CorpusError: see `load_corpora`.

@@ -21,7 +21,7 @@ from search.run_folder.caveat_facts import facts_of_result
 from search.run_folder.run_score import headline_of, run_score, scores_of_result, validation_score
 from search.run_folder.start_text import start_sentences
 from search.run_folder.verdict import tuning_note, tuning_sentence
-from search.wording import Bounds, caveats, count, interval, is_number, points, printable, spread, times
+from search.wording import Bounds, caveats, count, interval, is_number, points, printable, rating_scales, spread, times
 from ser_core.config import BY_SPEAKER, CLIP_VECTORS, ENCODER_KINDS
 from ser_core.licences import terms_of
 from ser_core.modules.encoder_families import NO_WEIGHTS
@@ -77,7 +77,7 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int |
         _description(result, config, seed),
         f"## Test\n\n{_protocol(result)}\n\n{_score_table(result, seed)}\n\n{result['test']['interval_note']}.",
         _by_output(result),
-        f"## Corpus\n\n{_corpus(corpus)}",
+        f"## Corpus\n\n{_corpus(corpus, _predicts_ratings(result))}",
         f"## Use\n\n{_usage(config)}",
         f"## How it was made\n\n    {printable(result['command'])}\n\n{_search(result)}",
     ]
@@ -237,11 +237,12 @@ def _class_table(result: Mapping[str, Any]) -> str:
     return _table(["%, mean over seeds", "recall", "precision"], rows)
 
 
-def _corpus(corpus: Mapping[str, Any]) -> str:
+def _corpus(corpus: Mapping[str, Any], ratings: bool) -> str:
     facts = f"{markdown(corpus['name'])}: {count(corpus['clips'], 'clip')} of {count(corpus['speakers'], 'speaker')}"
     skipped = f", {count(len(corpus['skipped']), 'unusable file')} left out" if corpus["skipped"] else ""
     licence = f"Licence: {corpus['licence']}." if corpus["licence"] else "Its licence is not known to this program."
-    return f"{facts}{skipped}. {licence} {markdown(corpus['citation'])}".rstrip()
+    scales = f" {markdown(rating_scales(corpus['classes'], corpus.get('scales', {})))}" if ratings else ""
+    return f"{facts}{skipped}.{scales} {licence} {markdown(corpus['citation'])}".rstrip()
 
 
 def _usage(config: Mapping[str, Any]) -> str:

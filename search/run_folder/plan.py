@@ -48,7 +48,8 @@ class SkippedFile:
 class CorpusFacts:
     """What every output says about the corpus; `fingerprint` is "" where an early version kept none.
 
-    `mapped` says what became of the ratings of corpora with other scales, "" where nothing did.
+    `mapped` says what became of the ratings of corpora with other scales, "" where nothing did; `scales` has the lowest
+    and the highest rating of a dimension that a listener could give, as far as that is known.
     """
 
     name: str
@@ -61,6 +62,7 @@ class CorpusFacts:
     citation: str = ""
     fingerprint: str = ""
     mapped: str = ""
+    scales: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ class SearchPlan:
     side by side, or with "auto" one after another for as long as it survives. `score` is a name in
     `search.run_folder.scoring.STATISTICS`. `test_data` is the corpus that is tested, the last of those in `corpus`,
     or ""; `balance` a column whose groups count alike in training, or ""; `groups` columns to score by; `scale` those
-    of ratings of corpora that are joined (`ser_core.rating_scales`), or "". `target` is "emotion", "votes", or
+    of ratings whose corpora do not say them (`ser_core.rating_scales`), or "". `target` is "emotion", "votes", or
     dimensions with commas between, and `objective` the score that the search maximises and the finals decide by, a
     name in `ser_core.named_scores`.
 
@@ -221,8 +223,9 @@ class SearchPlan:
         }
         if not self.limits.all_trials:
             del values["limits"]["all_trials"]
-        if not self.corpus.mapped:
-            del values["corpus"]["mapped"]
+        for name in ("mapped", "scales"):
+            if not values["corpus"][name]:
+                del values["corpus"][name]
         write_whole(folder / PLAN_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod
@@ -282,6 +285,8 @@ class SearchPlan:
     def differences(self, other: SearchPlan) -> list[str]:
         """Where another plan asks for another search, one line each; limits, storage and wording apart."""
         mine, its = asdict(self), asdict(other)
+        for values in (mine, its):
+            del values["corpus"]["scales"]  # earlier versions kept none; `scale` and the fingerprint say what differs
         ignored = {"limits", "command", "versions", "data", "test_data", "storage"}
         lines = []
         for name in mine:

@@ -18,7 +18,7 @@ from search.run_folder.documents import read_result_file
 from search.run_folder.paths import RESULT_FILE
 from search.run_folder.run_score import headline_of, run_score
 from search.run_folder.verdict import tuning_sentence
-from search.wording import NONE, Bounds, Caveat, CaveatFacts, caveats, count, interval, times
+from search.wording import NONE, Bounds, Caveat, CaveatFacts, caveats, count, interval, rating_scales, times
 from ser_core.json_document import DocumentError
 from ser_core.named_scores import SCORES, Score
 from ser_core.targets import Target, headline
@@ -147,8 +147,10 @@ def _from_model(folder: Path, architecture: str, about: Mapping[str, Any], targe
 
 def _corpus(corpus: Mapping[str, Any]) -> dict[str, str]:
     size = f"{count(int(corpus.get('clips', 0)), 'clip')} of {count(int(corpus.get('speakers', 0)), 'speaker')}"
+    scales = corpus.get("scales") or {}
+    rated = f"{rating_scales(list(scales), scales)} " if scales else ""
     return {
-        "corpus": f"{corpus.get('name', 'Not named')}: {size}. {corpus.get('citation', '')}".strip(),
+        "corpus": f"{corpus.get('name', 'Not named')}: {size}. {rated}{corpus.get('citation', '')}".strip(),
         "licence": str(corpus.get("licence") or "Not known to this program."),
     }
 

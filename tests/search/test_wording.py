@@ -21,6 +21,7 @@ from search.wording import (
     percent,
     points,
     printable,
+    rating_scales,
     resume_command,
     spread,
     tags,
@@ -139,3 +140,8 @@ def test_a_run_is_resumed_as_the_program_was_started(
 )
 def test_a_size_says_something_however_small(size: float, text: str) -> None:
     assert bytes_text(size) == text
+
+
+def test_scales_are_said_where_they_are_known() -> None:
+    said = rating_scales(["arousal", "valence"], {"arousal": (1, 5)})
+    assert said == "Rated are arousal from 1 to 5, valence on a scale that the data do not say."

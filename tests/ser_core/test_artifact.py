@@ -208,6 +208,8 @@ def test_a_truncated_config_is_refused(folder: Path) -> None:
         (lambda d: d["settings"].update({"model.width": 3}), "does not describe the weights beside it"),
         (lambda d: d["normalisation"]["std"].pop(), r"normalisation must have 128 bins; got \(128,\) and \(127,\)"),
         (lambda d: d["normalisation"]["std"].__setitem__(0, 0.0), "deviations above 0"),
+        (lambda d: d["about"]["corpus"].update(scales={"arousal": [5, 1]}), "arousal must be below the highest; got 5"),
+        (lambda d: d["about"]["corpus"].update(scales={"arousal": ["1", "5"]}), "must be a number; got text"),
     ],
 )
 def test_an_edited_config_is_refused(folder: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:

@@ -116,5 +116,22 @@ def test_members_of_other_classes_are_refused(folder: Path, tmp_path: Path) -> N
         ser_core.load(path)
 
 
+def test_ratings_on_several_scales_have_no_mean(folder: Path, tmp_path: Path) -> None:
+    """Their members' names are classes, which stand for dimensions here: a scale is a scale."""
+    scales: dict[str, dict[str, list[float]]] = {"cnn": {"happy": [1, 5]}, "lstm": {"happy": [1, 7]}}
+    path = changed(tmp_path, folder, ensemble_document(WEIGHTS))
+    for name, own in scales.items():
+        document = json.loads((folder / name / "config.json").read_text())
+        (path / name).unlink()
+        (path / name).mkdir()
+        (path / name / "model.safetensors").symlink_to(folder / name / "model.safetensors")
+        about = {"corpus": {**ABOUT["corpus"], "scales": own}}
+        (path / name / "config.json").write_text(json.dumps({**document, "about": about}))
+    with pytest.raises(ArtifactError, match=r"must rate happy on one scale; got cnn: 1 to 5; lstm: 1 to 7"):
+        ser_core.load(path)
+    (path / "lstm" / "config.json").write_text((folder / "lstm" / "config.json").read_text())
+    assert ser_core.load(path).scales == {"happy": (1, 5)}
+
+
 def test_a_model_folder_is_loaded_as_before(folder: Path) -> None:
     assert isinstance(ser_core.load(folder / "cnn"), Predictor)

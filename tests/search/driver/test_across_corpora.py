@@ -19,6 +19,7 @@ from search.compare import app as compare
 from search.driver.options import Options
 from search.driver.planning import prepare
 from search.run import app
+from search.run_folder.paths import PLAN_FILE
 from search.run_folder.plan import WarmStart
 from ser_core.clips import CorpusError
 from ser_core.config import ConfigError
@@ -143,8 +144,25 @@ def test_ratings_on_other_scales_are_tested_on_the_first_one(rated: Corpus, cach
     assert again.differences(plan) == []
     with pytest.raises(ConfigError, match=r"--scale: .* in the run, rated_here=1:7,rated_there=0:100 now"):
         prepare(Options(resume=tmp_path, scale="rated_here=1:7,rated_there=0:100"), old, cache, Console(quiet=True))
-    with pytest.raises(CorpusError, match=r"--scale a=1:5 is for ratings of several corpora"):
+    with pytest.raises(CorpusError, match=r"--scale names a; the corpus is rated_here, with arousal"):
         planned(cache, data=here, target="arousal", scale="a=1:5")
+    with pytest.raises(CorpusError, match=r"--scale rated_here=1:5 is for ratings"):
+        planned(cache, data=here, scale="rated_here=1:5")
+
+
+def test_the_scale_of_one_corpus_is_kept_and_runs_of_versions_that_kept_none_go_on(
+    rated: Corpus, cache: Path, tmp_path: Path
+) -> None:
+    plan, _, _ = planned(cache, data=rated("alone", 5, 1, 5), target="arousal", scale="alone=1:7")
+    assert plan.corpus.scales == {"arousal": (1, 7)}
+    plan.save(tmp_path)
+    document = json.loads((tmp_path / PLAN_FILE).read_text())
+    assert document["corpus"].pop("scales") == {"arousal": [1, 7]}
+    (tmp_path / PLAN_FILE).write_text(json.dumps(document))
+    old = type(plan).load(tmp_path)
+    assert old.corpus.scales == {}
+    again, _, _ = prepare(Options(resume=tmp_path), old, cache, Console(quiet=True))
+    assert again.corpus.scales == plan.corpus.scales
 
 
 @pytest.mark.slow  # a whole run

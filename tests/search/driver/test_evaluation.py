@@ -22,6 +22,7 @@ from ser_core.corpora import load_corpus
 from ser_core.ensemble import ENSEMBLE_FILE, ensemble_document
 from ser_core.features.audio import read_audio
 from ser_core.trained_clips import TRAINED_FILE, trained_clips, write_trained_clips
+from tests.search.service.running import save_rating_model
 from tests.ser_core.test_artifact import ABOUT, CLASSES, RATE_HZ, clip, trained
 
 
@@ -131,3 +132,28 @@ def test_speakers_whom_the_model_has_heard_are_named() -> None:
     assert shared_speakers(made("sad", "happy"), about) == ["of happy"]
     assert shared_speakers(made("sad", "happy"), {**about, "corpus": {"name": "other"}}) == []
     assert shared_speakers(made("sad", "happy"), {}) == []
+
+
+def test_ratings_are_evaluated_on_the_scale_of_the_model(data: Path, cache: Path, tmp_path: Path) -> None:
+    """0 to 4 onto 1 to 5 is one more; valence, of which the model does not say its scale, stays."""
+    toy = {"corpus": {"name": "toy", "scales": {"arousal": [1, 5]}}}
+    model = save_rating_model(tmp_path / "model", toy)
+    lines = [f"{data.parent}/{row}.wav,s{row % 4},{row % 5},{45 + row}" for row in range(24)]
+    (tmp_path / "rated.csv").write_text("\n".join(["path,speaker,arousal,valence", *lines]))
+    call = [model, "--data", tmp_path / "rated.csv", "--cache-dir", cache]
+    done = evaluate(*call, "--scale", "rated/arousal=0:4,rated/valence=0:100", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert document["data"]["mapped"] == "rated: arousal, 0 to 4, as 1 to 5"
+    told = [ser_core.load(model).probabilities(clip(row + 100)) for row in range(24)]
+    error = np.array(told) - [[1 + row % 5, 45 + row] for row in range(24)]
+    for place, name in enumerate(("arousal", "valence")):
+        found = document["test"]["per_dimension"][name]["rmse"]["mean"]
+        assert found == pytest.approx(np.sqrt(np.mean(error[:, place] ** 2)), rel=1e-3)
+    page = " ".join((tmp_path / "out" / "evaluation.html").read_text().split())
+    for text in (page, re.sub(r"\s+", " ", done.output)):
+        assert "Ratings were mapped: " in re.sub(r"<[^>]+>", "", text)
+        assert "The model does not say on which scale its valence is: taken for that of rated, 0 to 100." in text
+    refused = evaluate(*call, "--out", tmp_path / "refused")
+    assert refused.exit_code == 2
+    assert "rated: arousal should be 1 to 5; 0.wav has 0." in re.sub(r"\S*/", "", refused.output)

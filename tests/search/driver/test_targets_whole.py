@@ -66,7 +66,7 @@ def rated(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     (folder / "list.csv").write_text("\n".join(lines) + "\n")
     command(
         "run.py", "--model", "mlp", "--data", folder / "list.csv", "--target", "arousal,valence", *QUICK, "--folds", 1,
-        "--cache-dir", cache, "--run-dir", folder / "run",
+        "--scale", "list/arousal=0:7", "--cache-dir", cache, "--run-dir", folder / "run",
     )  # fmt: skip
     return folder / "run"
 
@@ -100,12 +100,14 @@ def test_no_page_of_ratings_speaks_of_classes(rated: Path) -> None:
         assert word not in text
     card = (next((rated / "final").glob("trial-*")) / "README.md").read_text()
     assert "scatter.png" in card
+    assert "Rated are arousal from 0 to 7, valence on a scale that the data do not say." in card
     assert "UAR" not in card
 
 
 @pytest.mark.slow  # a whole search
 def test_a_model_of_ratings_predicts_is_evaluated_and_exported(rated: Path, cache: Path, tmp_path: Path) -> None:
     predictor, row = ser_core.load(rated / "final"), predictions(rated)[0]
+    assert predictor.scales == {"arousal": (0, 7)}
     samples = read_audio(rated.parent / row["clip_id"], predictor.sample_rate_hz)
     told = predictor.probabilities(samples)
     np.testing.assert_allclose(told, [float(row[f"predicted_{name}"]) for name in predictor.classes], atol=1e-3)
@@ -120,6 +122,7 @@ def test_a_model_of_ratings_predicts_is_evaluated_and_exported(rated: Path, cach
     tested = json.loads((rated / "result.json").read_text())["test"]["ensemble"]["ccc"]["value"]
     assert document["test"]["ensemble"]["ccc"]["value"] == pytest.approx(tested, abs=1e-3)
     assert "UAR" not in out
+    assert "list does not say on which scale its arousal is: taken for the model's, 0 to 7." in " ".join(out.split())
     words = [sys.executable, "-m", "ser_core.predict", str(rated), str(rated.parent / row["clip_id"])]
     printed = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
     assert f"\tarousal {told[0]:.2f}\tvalence {told[1]:.2f}" in printed
