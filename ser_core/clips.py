@@ -26,6 +26,7 @@ EMOTION_SYNONYMS: Mapping[str, str] = {
     "disgusted": "disgust", "dis": "disgust",
     "surprise": "surprised", "sur": "surprised", "pleasant_surprise": "surprised",
     "neu": "neutral", "calmness": "calm",
+    "boredem": "boredom",  # as EmoBox spells it in its lists of EMO-DB
     "no agreement": "no_agreement",
 }  # fmt: skip
 """Other corpora's words and codes -> this project's words. Words not named here are kept as they are, in lower case."""

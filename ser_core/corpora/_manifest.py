@@ -6,7 +6,8 @@ Columns `path, speaker, emotion` and optionally `gender` and `split`, in any ord
 - nkululeko's CSV: `file, speaker, gender, emotion`;
 - EmoBox's JSON lines: `key, dataset, wav, emo …` (Ma et al. 2024, arXiv 2406.07162). They name files from the root of
   EmoBox's checkout, somewhere above the manifest, and no speaker: it is taken from the file name where the corpus is
-  known here, else a `spk` must be added.
+  known here, else a `spk` must be added. So are the codes that some of its lists have in place of words: `p` is CaFE's
+  for fear.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ class _ClipReader:
         self._folder, self._known, self._wanted = folder, known, wanted
         self._length = lru_cache(maxsize=64)(file_seconds)  # neighbouring lines name parts of one file
         self._words: dict[str, str] = {}
-        self._emotions: dict[str, str] = {}
+        self._emotions: dict[tuple[str | None, str], str] = {}
 
     def __call__(self, row: Mapping[str, str], *, upwards: bool) -> Clip:
         """The clip of one line.
@@ -258,11 +259,19 @@ class _ClipReader:
             return RATED
         if not text:
             raise BadName("no emotion")
-        if text not in self._emotions:
-            if is_number(text):
+        written = row.get("dataset"), text
+        if written not in self._emotions:
+            word = self._codes(row.get("dataset")).get(text.lower())
+            if word is None and is_number(text):
                 raise BadName(f"emotion must be a word; got {text}: write the word that the number stands for")
-            self._emotions[text] = emotion_word(text)
-        return self._emotions[text]
+            self._emotions[written] = word or emotion_word(text)
+        return self._emotions[written]
+
+    def _codes(self, dataset: str | None) -> dict[str, str]:
+        """Code, in lower case -> word, as a corpus that is known here names emotions; empty for any other."""
+        corpus = self._known.get(dataset) if dataset else None
+        codes: Mapping[str, str | None] = getattr(corpus, "EMOTIONS", {})  # a corpus that is made has words alone
+        return {code.lower(): word for code, word in codes.items() if word is not None}
 
     def _speaker(self, row: Mapping[str, str]) -> tuple[str, str | None]:
         """Name and gender, of the file's name where the corpus is known."""

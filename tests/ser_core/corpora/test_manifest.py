@@ -155,6 +155,24 @@ def test_emobox(tmp_path: Path, write_audio, load) -> None:
     ]
 
 
+def test_emobox_with_codes_of_the_corpus(tmp_path: Path, write_audio, load) -> None:
+    """CaFE's lists have the codes of its file names, in lower case; a number stands for what the corpus says."""
+    lines = []
+    for name, code in (("01-P-1-1", "p"), ("02-T-2-1", "t"), ("02-J-2-1", "j")):
+        write_audio(tmp_path / "downloads" / f"{name}.wav")
+        lines.append({"key": name, "dataset": "cafe", "wav": f"downloads/{name}.wav", "emo": code})
+    write_audio(tmp_path / "downloads" / "03-01-05-01-02-01-16.wav")
+    wav = "downloads/03-01-05-01-02-01-16.wav"
+    lines.append({"key": "x", "dataset": "ravdess", "wav": wav, "emo": "05", "spk": "16"})
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    manifest = load(tmp_path / "list.jsonl")
+    assert [clip.emotion for clip in manifest.clips] == ["fearful", "sad", "happy", "angry"]
+    assert [clip.speaker for clip in manifest.clips] == ["01", "02", "02", "16"]
+    (tmp_path / "list.jsonl").write_text(json.dumps({**lines[-1], "dataset": "another"}))
+    with pytest.raises(CorpusError, match="emotion must be a word; got 05"):
+        load(tmp_path / "list.jsonl")
+
+
 def test_emobox_with_speakers_of_its_own(tmp_path: Path, write_audio, load) -> None:
     write_audio(tmp_path / "03a01Fa.wav")
     write_audio(tmp_path / "08a01Wa.wav")
