@@ -85,7 +85,7 @@ def _protocol(batch: Batch, folder: Path, runs: Mapping[str, list[Path]], consol
     score, *others = scores
     test = f"{count(first['clips'], 'test clip')} of {count(pooled['speakers'], 'speaker')}"
     table = Table(
-        "Model", f"{score.label} over folds", *(other.label for other in others), f"{score.label} of all clips",
+        "Model", *(f"{each.label} over folds" for each in scores), f"{score.label} of all clips",
         "95 % interval over speakers", "Single model",
         title=f"{batch.protocol}: {count(document['folds'], 'fold')}, {test}, searched {document['search']}",
         title_justify="left",

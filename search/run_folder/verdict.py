@@ -73,10 +73,14 @@ def group_sentences(test: Mapping[str, Any], score: Score) -> list[str]:
 
     "Gender: male is recognised worst, 41.0 % UAR, 8.3 points below the others (-14.1 to -2.5; p = 0.008): shown."
     """
-    return [_group_sentence(column, numbers, score) for column, numbers in test.get("per_group", {}).items()]
+    recalls = test.get("per_class_recall", {}).values()
+    classes = sum(is_number(recall["mean"]) for recall in recalls)
+    return [_group_sentence(column, numbers, score, classes) for column, numbers in test.get("per_group", {}).items()]
 
 
-def _group_sentence(column: str, numbers: Mapping[str, Any], score: Score) -> str:
+def _group_sentence(column: str, numbers: Mapping[str, Any], score: Score, classes: int) -> str:
+    """`classes`: how many there are among all test clips; a group has a score over its own, a difference over those of
+    both sides."""
     worst = numbers["differences"][0]
     name, value = worst["group"], score.text(numbers["groups"][worst["group"]][score.name]["value"])
     difference, title = worst[score.name], f"{column[:1].upper()}{column[1:]}"
@@ -86,6 +90,8 @@ def _group_sentence(column: str, numbers: Mapping[str, Any], score: Score) -> st
     if difference == 0 and not is_number(worst["p_holm"]):
         return f"{title}: all groups are recognised alike, with a {score.label} of {value}."
     below = f"worst, {value} {score.label}, {score.distance(difference)} below the others"
+    if any(group.get("classes", classes) < classes for group in numbers["groups"].values()):
+        below += " on the emotions that both have"
     if not is_number(worst["p_holm"]):
         return f"{start}{below}: cannot be tested with so few speakers."
     low, high = map(score.signed, worst["interval"])

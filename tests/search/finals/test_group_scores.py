@@ -75,6 +75,15 @@ def test_the_sentence_names_the_worst_group() -> None:
     assert group_sentences({}, UAR) == []  # an earlier version
 
 
+def test_a_difference_over_fewer_emotions_than_the_score_says_so() -> None:
+    test = {"per_group": group_numbers(made()), "per_class_recall": {"happy": {"mean": 0.5}, "sad": {"mean": 0.4}}}
+    assert all("emotions" not in sentence for sentence in group_sentences(test, UAR))
+    test["per_group"]["language"]["groups"]["de"]["classes"] = 1
+    by_gender, by_language = group_sentences(test, UAR)
+    assert "emotions" not in by_gender
+    assert " below the others on the emotions that both have (" in by_language
+
+
 def test_groups_are_kept_with_the_predictions(tmp_path: Path) -> None:
     test = made()
     table = prediction_table(
