@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from search.pages.figures._style import BLUE, INK, ORANGE, SCALE, SKY, SURFACE, TEMPLATE, blank, plain
+from search.pages.figures._panels import places
+from search.pages.figures._style import BLUE, INK, ORANGE, SCALE, SKY, SURFACE, blank, plain
 
 PARTS = ("train", "validation", "test")
 PART_COLOURS = {"train": SKY, "validation": BLUE, "test": ORANGE}
@@ -21,7 +21,7 @@ PART_HATCHES = {"train": "", "validation": "", "test": "/"}
 """So that no reading rests on hue alone: train is pale, test is hatched."""
 
 EMPTY = "Drawn when a run has ended, from insight.json, which this folder does not hold."
-Panel = tuple[str, list[go.Heatmap]]
+Panel = tuple[str, list[dict[str, Any]]]
 """A title and traces that lie over one another."""
 
 COLORSCALE = [[index / (len(SCALE) - 1), colour] for index, colour in enumerate(SCALE)]
@@ -112,20 +112,21 @@ def clip_pictures(pictures: Mapping[str, Any], axes: Axes) -> tuple[ClipPictures
 
 def shades(
     picture: np.ndarray, axes: Axes, *, name: str, colorscale: Sequence[Any] = COLORSCALE, zsmooth: str | bool = False
-) -> go.Heatmap:
-    """A picture of 256 shades; a page holds it as it is stored, a byte each."""
-    return go.Heatmap(
-        z=np.ascontiguousarray(picture),
-        x0=axes.first,
-        dx=axes.step,
-        zmin=0,
-        zmax=255,
-        showscale=False,
-        name=name,
-        hovertemplate=f"{name}<br>{plain(axes.x)}: %{{x:.4~g}}<extra></extra>",
-        colorscale=colorscale,
-        zsmooth=zsmooth,
-    )
+) -> dict[str, Any]:
+    """A picture of 256 shades as a trace; a page holds it as it is stored, a byte each."""
+    return {
+        "type": "heatmap",
+        "z": np.ascontiguousarray(picture),
+        "x0": axes.first,
+        "dx": axes.step,
+        "zmin": 0,
+        "zmax": 255,
+        "showscale": False,
+        "name": name,
+        "hovertemplate": f"{name}<br>{plain(axes.x)}: %{{x:.4~g}}<extra></extra>",
+        "colorscale": colorscale,
+        "zsmooth": zsmooth,
+    }
 
 
 def full_rows(panels: int) -> int:
@@ -137,27 +138,26 @@ def grid(panels: Sequence[Panel], axes: Axes, *, columns: int, row_pixels: int, 
     """Panels row by row over the same axes."""
     rows = math.ceil(len(panels) / columns)
     height = rows * row_pixels + 90
-    drawn = make_subplots(
-        rows=rows,
-        cols=columns,
-        shared_xaxes="all",
-        shared_yaxes="all",
-        horizontal_spacing=0.025,
-        vertical_spacing=30 / height if rows > 1 else 0,
-        subplot_titles=[title for title, _ in panels],
-        figure=blank(height=height, narrow=narrow),
-    )
-    for index, (_, traces) in enumerate(panels):
-        row, column = divmod(index, columns)
-        for trace in traces:
-            drawn.add_trace(trace, row=row + 1, col=column + 1)
-    drawn.update_annotations(font={"size": 11 if narrow else 13, "color": INK})
-    drawn.update_layout(template=TEMPLATE, margin={"t": 36})
-    drawn.update_xaxes(showgrid=False, nticks=4, range=axes.x_range, showticklabels=axes.columns > 1)
-    drawn.update_xaxes(title_text=plain(axes.x), row=rows)
-    drawn.update_yaxes(showgrid=False, range=[-0.5, axes.rows - 0.5])
+    found = places(rows, columns, across=0.025, between=30 / height if rows > 1 else 0, shared_x=True, shared_y=True)
+    drawn = list(zip(found, panels, strict=False))
+    x_axis: dict[str, Any] = {"showgrid": False, "nticks": 4, "range": axes.x_range}
+    if axes.columns == 1:
+        x_axis["showticklabels"] = False
+    y_axis: dict[str, Any] = {"showgrid": False, "range": [-0.5, axes.rows - 0.5]}
     if axes.ticks:
         positions, texts = zip(*axes.ticks, strict=True)
-        drawn.update_yaxes(tickvals=positions, ticktext=[plain(text) for text in texts])
-    drawn.update_yaxes(title_text=plain(axes.y), col=1)
-    return drawn
+        y_axis |= {"tickvals": positions, "ticktext": [plain(text) for text in texts]}
+    below, beside = {"title": {"text": plain(axes.x)}}, {"title": {"text": plain(axes.y)}}
+    layout: dict[str, Any] = {}
+    for place in found:
+        layout |= place.axes(
+            x={**x_axis, **(below if place.row == rows - 1 else {})}, y={**y_axis, **({} if place.column else beside)}
+        )
+    figure = blank(
+        height=height,
+        narrow=narrow,
+        **layout,
+        margin={"t": 36},
+        annotations=[place.heading(title, size=11 if narrow else 13, color=INK) for place, (title, _) in drawn],
+    )
+    return figure.add_traces([{**trace, **place.refs} for place, (_, traces) in drawn for trace in traces])

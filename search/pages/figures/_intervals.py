@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
-
 from search.pages.figures._style import MUTED
 from ser_core.named_scores import UAR, Score
 
@@ -64,18 +62,10 @@ def error_bars(estimates: Sequence[Estimate], score: Score = UAR) -> dict[str, A
     }
 
 
-def value_column(drawn: go.Figure, texts: Mapping[float, str], *, narrow: bool) -> None:
-    """Texts in a column to the right of the plot, each at its y, with room for them."""
-    for y, text in texts.items():
-        drawn.add_annotation(
-            x=1,
-            xref="paper",
-            xanchor="left",
-            xshift=8,
-            y=y,
-            text=text,
-            showarrow=False,
-            font={"size": 12, "color": MUTED},
-        )
+def value_column(texts: Mapping[float, str], *, narrow: bool) -> tuple[list[dict[str, Any]], int]:
+    """Texts in a column to the right of the plot, each at its y: annotations, and the margin that they need there."""
+    column = {"x": 1, "xref": "paper", "xanchor": "left", "xshift": 8, "showarrow": False}
+    font = {"size": 12, "color": MUTED}
+    annotations = [{**column, "y": y, "text": text, "font": font} for y, text in texts.items()]
     longest = max(map(len, texts.values()), default=0)
-    drawn.update_layout(margin={"r": 46 if narrow else max(136, 16 + round(6.6 * longest))})
+    return annotations, 46 if narrow else max(136, 16 + round(6.6 * longest))

@@ -8,8 +8,9 @@ page replaces each by its dark partner (`DARK`).
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -93,30 +94,64 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def blank(*, height: int, narrow: bool, x: str = "", y: str = "") -> go.Figure:
-    """An empty figure in the house style; `height` in pixels, `x` and `y` name the axes with their units."""
-    figure = go.Figure()
-    figure.update_layout(
-        template=TEMPLATE,
-        height=height,
-        margin={"l": 8, "r": 8, "t": 40, "b": 8} if narrow else {"l": 16, "r": 20, "t": 44, "b": 16},
-        xaxis={"title": {"text": x}},
-        yaxis={"title": {"text": y}},
-    )
+def blank(*, height: int, narrow: bool, x: str = "", y: str = "", **layout: Any) -> go.Figure:
+    """A figure without traces in the house style.
+
+    All of the layout is set at once: with every later change plotly validates and copies again what it touches.
+
+    Args:
+        height: in pixels.
+        x, y: name the axes, with their units.
+        layout: what a figure has of its own, as plotly names it; merged into the style.
+    """
+    style: dict[str, Any] = {
+        "template": TEMPLATE,
+        "height": height,
+        "margin": {"l": 8, "r": 8, "t": 40, "b": 8} if narrow else {"l": 16, "r": 20, "t": 44, "b": 16},
+        "xaxis": {"title": {"text": x}},
+        "yaxis": {"title": {"text": y}},
+    }
     if narrow:
-        figure.update_layout(font={"size": 12}, legend={"font": {"size": 11}})
-    return figure
+        style |= {"font": {"size": 12}, "legend": {"font": {"size": 11}}}
+    return go.Figure(layout=_merged(style, layout))
 
 
-def rung_lines(figure: go.Figure, rungs: Sequence[int]) -> None:
-    """A dotted vertical line for every rung of ASHA, named at its upper end."""
-    for rung in rungs:
-        figure.add_vline(
-            x=rung,
-            line={"color": MUTED, "width": 1, "dash": "dot"},
-            annotation={"text": f"rung {rung}", "font": {"color": MUTED, "size": 11}, "yshift": 4},
-            annotation_position="top",
-        )
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; of what both have, the second's, and mappings merged likewise."""
+    both = [key for key in second if isinstance(second[key], Mapping) and isinstance(first.get(key), Mapping)]
+    return {**first, **second, **{key: _merged(first[key], second[key]) for key in both}}
+
+
+def upright(x: float, **line: Any) -> dict[str, Any]:
+    """A vertical line through the whole plot, as one of a layout's `shapes`."""
+    return {"type": "line", "x0": x, "x1": x, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain", "line": line}
+
+
+def level(y: float, **line: Any) -> dict[str, Any]:
+    """A horizontal line through the whole plot, as one of a layout's `shapes`."""
+    return {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": y, "y1": y, "yref": "y", "line": line}
+
+
+def above(x: float, text: str, **font: Any) -> dict[str, Any]:
+    """A text at the upper end of a vertical line, as one of a layout's `annotations`."""
+    return {
+        "x": x,
+        "xref": "x",
+        "xanchor": "center",
+        "y": 1,
+        "yref": "y domain",
+        "yanchor": "bottom",
+        "yshift": 4,
+        "text": text,
+        "showarrow": False,
+        "font": font,
+    }
+
+
+def rung_lines(rungs: Sequence[int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A dotted vertical line for every rung of ASHA, and its name at the upper end: shapes and annotations."""
+    lines = [upright(rung, color=MUTED, width=1, dash="dot") for rung in rungs]
+    return lines, [above(rung, f"rung {rung}", color=MUTED, size=11) for rung in rungs]
 
 
 def plain(text: object, longest: int = 60) -> str:

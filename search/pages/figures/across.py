@@ -119,7 +119,23 @@ def figure(info: AcrossInfo, *, narrow: bool = False) -> go.Figure:
         )
         texts.append(_text(cell, score, row, column, narrow=narrow))
     height = max(220, 130 + 64 * len(rows))
-    drawn = blank(height=height, narrow=narrow, x=f"tested on {plain(info.column, 20)}", y="trained on")
+    ticks: list[dict[str, Any]] = [
+        {
+            "tickvals": list(range(len(names))),
+            "ticktext": [plain(name, 10 if narrow else 24) for name in names],
+            "showgrid": False,
+        }
+        for names in (columns, rows)
+    ]
+    drawn = blank(
+        height=height,
+        narrow=narrow,
+        x=f"tested on {plain(info.column, 20)}",
+        y="trained on",
+        xaxis=ticks[0],
+        yaxis={**ticks[1], "autorange": "reversed"},
+        annotations=texts,
+    )
     drawn.add_heatmap(
         x=list(range(len(columns))),
         y=list(range(len(rows))),
@@ -133,17 +149,6 @@ def figure(info: AcrossInfo, *, narrow: bool = False) -> go.Figure:
         ygap=2,
         hovertemplate="%{customdata}<extra></extra>",
     )
-    longest = 10 if narrow else 24
-    drawn.update_xaxes(
-        tickvals=list(range(len(columns))), ticktext=[plain(name, longest) for name in columns], showgrid=False
-    )
-    drawn.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[plain(name, longest) for name in rows],
-        showgrid=False,
-        autorange="reversed",
-    )
-    drawn.update_layout(annotations=texts)
     return drawn
 
 

@@ -142,13 +142,17 @@ def figure(info: ArchitecturesInfo, *, narrow: bool = False) -> go.Figure:
     """A line per architecture: the seconds that it had had by each moment of the search."""
     unit, name = (60.0, "min") if info.seconds >= 300 else (1.0, "s")
     drawn = blank(
-        height=340 if narrow else 400, narrow=narrow, x=f"time of the search, {name}", y=f"spent on training, {name}"
+        height=340 if narrow else 400,
+        narrow=narrow,
+        x=f"time of the search, {name}",
+        y=f"spent on training, {name}",
+        xaxis={"rangemode": "tozero"},
+        yaxis={"rangemode": "tozero"},
+        margin={"t": 72},
+        legend={"y": 1.08, "font": {"color": MUTED}},
     )
     for index, each in enumerate(info.spendings):
         drawn.add_trace(_line(each, info.score, unit, name, LINES[index % len(LINES)]))
-    drawn.update_layout(margin={"t": 72}, legend={"y": 1.08, "font": {"color": MUTED}})
-    drawn.update_xaxes(rangemode="tozero")
-    drawn.update_yaxes(rangemode="tozero")
     return drawn
 
 

@@ -78,7 +78,20 @@ def table(info: ConfusionInfo) -> list[dict[str, Value | None]]:
 def figure(info: ConfusionInfo, *, narrow: bool = False) -> go.Figure:
     """Two pictures of the same cells, exchanged by buttons: coloured by share of the true class, or by clips."""
     names = [plain(name, 10 if narrow else 16) for name in info.classes]
-    drawn = blank(height=440 if narrow else 600, narrow=narrow, x="predicted emotion", y="true emotion")
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
+    sizes = (11, 9) if narrow or len(names) > 10 else (15, 11)
+    by_share, by_clips = (_cell_texts(info, clips, *sizes) for clips in (False, True))
+    drawn = blank(
+        height=440 if narrow else 600,
+        narrow=narrow,
+        x="predicted emotion",
+        y="true emotion",
+        xaxis={**ticks, "tickangle": -45 if narrow else 0},
+        yaxis={**ticks, "autorange": "reversed"},
+        margin={"t": 52},
+        annotations=by_share,
+        updatemenus=[_buttons([("share of the true emotion, %", by_share), ("clips", by_clips)])],
+    )
     shares = [[round(100 * share, 1) for share in row] for row in info.shares]
     for name, values, most in (("share", shares, 100), ("clips", info.counts, max(map(max, info.counts)))):
         drawn.add_heatmap(
@@ -98,13 +111,6 @@ def figure(info: ConfusionInfo, *, narrow: bool = False) -> go.Figure:
             + ("%{z:.1f} % of the true class, %{customdata}" if name == "share" else "%{z}")
             + f" clips{'' if name == 'share' else ', %{customdata:.1f} % of the true class'}<extra></extra>",
         )
-    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
-    drawn.update_xaxes(**ticks, tickangle=-45 if narrow else 0)
-    drawn.update_yaxes(**ticks, autorange="reversed")
-    sizes = (11, 9) if narrow or len(names) > 10 else (15, 11)
-    by_share, by_clips = (_cell_texts(info, clips, *sizes) for clips in (False, True))
-    buttons = [("share of the true emotion, %", by_share), ("clips", by_clips)]
-    drawn.update_layout(margin={"t": 52}, annotations=by_share, updatemenus=[_buttons(buttons)])
     return drawn
 
 

@@ -188,7 +188,14 @@ def table(info: ContourInfo) -> list[dict[str, Value | None]]:
 def figure(info: ContourInfo, *, narrow: bool = False) -> go.Figure:
     """The map in shades, contours where both knobs are numbers, and every trial in the shade of its own score."""
     labels = [plain(scale.knob, 40) for scale in (info.x, info.y)]
-    drawn = blank(height=380 if narrow else 440, narrow=narrow, x=labels[0], y=labels[1])
+    drawn = blank(
+        height=380 if narrow else 440,
+        narrow=narrow,
+        x=labels[0],
+        y=labels[1],
+        xaxis=_axis(info.x, narrow=narrow),
+        yaxis=_axis(info.y, narrow=narrow),
+    )
     score, reached = info.score, [_shade(spot.reached, info.score) for spot in info.spots]
     span = {"zmin": min(reached), "zmax": max(reached)}
     grid = {
@@ -211,7 +218,6 @@ def figure(info: ContourInfo, *, narrow: bool = False) -> go.Figure:
     best = [spot for spot in info.spots if spot.number == info.best]
     if best:
         drawn.add_scatter(**_markers(best, info, "best trial", "star", span))
-    _draw_axes(drawn, info, narrow=narrow)
     return drawn
 
 
@@ -245,13 +251,11 @@ def _shade(value: float, score: Score) -> float:
     return round(score.scaled(value), 1 if score.percent else 3)
 
 
-def _draw_axes(drawn: go.Figure, info: ContourInfo, *, narrow: bool) -> None:
-    for scale, update in ((info.x, drawn.update_xaxes), (info.y, drawn.update_yaxes)):
-        ticks = scale.ticks()
-        texts = [plain(text, 10 if narrow else 16) for _, text in ticks]
-        update(
-            range=[-0.02, 1.02],
-            tickvals=[round(place, 4) for place, _ in ticks],
-            ticktext=texts,
-            showgrid=False,
-        )
+def _axis(scale: Scale, *, narrow: bool) -> dict[str, Any]:
+    ticks = scale.ticks()
+    return {
+        "range": [-0.02, 1.02],
+        "tickvals": [round(place, 4) for place, _ in ticks],
+        "ticktext": [plain(text, 10 if narrow else 16) for _, text in ticks],
+        "showgrid": False,
+    }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.pages.figures._intervals import Estimate, error_bars, value_column
-from search.pages.figures._style import INK, ORANGE, SLATE, SURFACE, blank, plain
+from search.pages.figures._style import INK, ORANGE, SLATE, SURFACE, blank, plain, upright
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
 from search.wording import count
@@ -101,7 +101,24 @@ def figure(info: DifferencesInfo, *, narrow: bool = False) -> go.Figure:
     score, found = info.score, [pair.difference for pair in info.drawn]
     estimates = [Estimate(own.value, own.interval.low, own.interval.high) for own in found]
     height = max(110 + ROW_PIXELS * len(estimates), 200)
-    drawn = blank(height=height, narrow=narrow, x=score.gap_axis)
+    texts: dict[float, str] = {row: each.text(short=narrow, score=score) for row, each in enumerate(estimates)}
+    values, right = value_column(texts, narrow=narrow)
+    drawn = blank(
+        height=height,
+        narrow=narrow,
+        x=score.gap_axis,
+        xaxis={"range": _range(estimates, score)},
+        yaxis={
+            "tickvals": list(range(len(estimates))),
+            "ticktext": [_label(pair, 9 if narrow else 28) for pair in info.drawn],
+            "range": [len(estimates) - 0.4, -0.6],
+            "showgrid": False,
+        },
+        showlegend=True,
+        margin={"r": right},
+        shapes=[upright(0, color=INK, width=1, dash="dot")],
+        annotations=values,
+    )
     for shown, (name, colour, symbol, size) in MARKS.items():
         rows = [row for row, pair in enumerate(info.drawn) if pair.shown is shown]
         drawn.add_scatter(
@@ -114,18 +131,6 @@ def figure(info: DifferencesInfo, *, narrow: bool = False) -> go.Figure:
             marker={"color": colour, "symbol": symbol, "size": size, "line": {"color": SURFACE, "width": 1}},
             hovertemplate="%{customdata}<extra></extra>",
         )
-    drawn.add_vline(x=0, line={"color": INK, "width": 1, "dash": "dot"})
-    value_column(
-        drawn, {row: each.text(short=narrow, score=score) for row, each in enumerate(estimates)}, narrow=narrow
-    )
-    drawn.update_yaxes(
-        tickvals=list(range(len(estimates))),
-        ticktext=[_label(pair, 9 if narrow else 28) for pair in info.drawn],
-        range=[len(estimates) - 0.4, -0.6],
-        showgrid=False,
-    )
-    drawn.update_xaxes(range=_range(estimates, score))
-    drawn.update_layout(showlegend=True)
     return drawn
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from search.pages.figures._intervals import Estimate
-from search.pages.figures._style import BLUE, INK, MUTED, TEMPLATE, blank, plain
+from search.pages.figures._panels import places
+from search.pages.figures._style import BLUE, INK, MUTED, blank, plain
 from search.pages.figures._targets import predicts_ratings
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
@@ -93,46 +93,49 @@ def figure(info: DimensionsInfo, *, narrow: bool = False) -> go.Figure:
     columns = 1 if narrow else min(COLUMNS, len(info.dimensions))
     rows = -(-len(info.dimensions) // columns)
     height = 60 + PANEL_PIXELS * rows
-    drawn = make_subplots(
-        rows=rows,
-        cols=columns,
-        subplot_titles=[f"{plain(own.name, 24)}: CCC {_agreement(own)}" for own in info.dimensions],
-        horizontal_spacing=0.08,
-        vertical_spacing=70 / height if rows > 1 else 0,
-        figure=blank(height=height, narrow=narrow),
+    grid = places(rows, columns, across=0.08, between=70 / height if rows > 1 else 0)
+    panels = list(zip(grid, info.dimensions, strict=False))
+    layout: dict[str, Any] = {}
+    for place in grid:
+        layout |= place.axes(x={"title": {"text": "rated"}}, y={"title": {"text": "predicted"}})
+    drawn = blank(
+        height=height,
+        narrow=narrow,
+        **layout,
+        margin={"t": 72},
+        legend={"y": 1, "yref": "container", "yanchor": "top"},
+        annotations=[
+            place.heading(f"{plain(own.name, 24)}: CCC {_agreement(own)}", size=13, color=INK) for place, own in panels
+        ],
     )
-    for index, own in enumerate(info.dimensions):
-        place: dict[str, Any] = {"row": index // columns + 1, "col": index % columns + 1}
-        low, high = (choose(number for point in own.points for number in point) for choose in (min, max))
-        drawn.add_trace(
-            go.Scatter(
-                x=[low, high],
-                y=[low, high],
-                mode="lines",
-                name="perfect agreement",
-                showlegend=index == 0,
-                line={"color": MUTED, "width": 1.5, "dash": "dash"},
-                hoverinfo="skip",
-            ),
-            **place,
-        )
-        drawn.add_trace(
-            go.Scatter(
-                x=[rated for rated, _ in own.points],
-                y=[told for _, told in own.points],
-                mode="markers",
-                name="test clips",
-                showlegend=index == 0,
-                marker={"color": BLUE, "size": 6, "opacity": 0.45},
-                hovertemplate=f"{plain(own.name, 24)}: rated %{{x:.2f}}, predicted %{{y:.2f}}<extra></extra>",
-            ),
-            **place,
-        )
-        drawn.update_xaxes(title_text="rated", **place)
-        drawn.update_yaxes(title_text="predicted", **place)
-    drawn.update_annotations(font={"size": 13, "color": INK})
-    drawn.update_layout(template=TEMPLATE, margin={"t": 72}, legend={"y": 1, "yref": "container", "yanchor": "top"})
-    return drawn
+    return drawn.add_traces(
+        [{**trace, **place.refs} for place, own in panels for trace in _traces(own, first=place is grid[0])]
+    )
+
+
+def _traces(own: Dimension, *, first: bool) -> list[dict[str, Any]]:
+    low, high = (choose(number for point in own.points for number in point) for choose in (min, max))
+    perfect = {
+        "type": "scatter",
+        "x": [low, high],
+        "y": [low, high],
+        "mode": "lines",
+        "name": "perfect agreement",
+        "showlegend": first,
+        "line": {"color": MUTED, "width": 1.5, "dash": "dash"},
+        "hoverinfo": "skip",
+    }
+    clips = {
+        "type": "scatter",
+        "x": [rated for rated, _ in own.points],
+        "y": [told for _, told in own.points],
+        "mode": "markers",
+        "name": "test clips",
+        "showlegend": first,
+        "marker": {"color": BLUE, "size": 6, "opacity": 0.45},
+        "hovertemplate": f"{plain(own.name, 24)}: rated %{{x:.2f}}, predicted %{{y:.2f}}<extra></extra>",
+    }
+    return [perfect, clips]
 
 
 def _agreement(own: Dimension) -> str:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from search.pages.figures import _insight
 from search.pages.figures._insight import PARTS, part_marker
-from search.pages.figures._style import INK, blank
+from search.pages.figures._style import INK, above, blank, upright
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
 from search.wording import percent
@@ -82,7 +82,19 @@ def table(info: DurationsInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: DurationsInfo, *, narrow: bool = False) -> go.Figure:
     """Stacked bars, and a line where the model's view of a clip ends."""
-    drawn = blank(height=360 if narrow else 560, narrow=narrow, x="length of the file, s", y="clips")
+    taken = [] if info.taken is None else [info.taken]
+    drawn = blank(
+        height=360 if narrow else 560,
+        narrow=narrow,
+        x="length of the file, s",
+        y="clips",
+        xaxis={"rangemode": "tozero"},
+        barmode="stack",
+        bargap=0,
+        legend={"y": 1.06, "traceorder": "normal"},
+        shapes=[upright(end, color=INK, width=2, dash="dash") for end in taken],
+        annotations=[above(end, f"given: {end:g} s", color=INK, size=12) for end in taken],
+    )
     centres = [(low + high) / 2 for low, high in zip(info.edges, info.edges[1:], strict=False)]
     widths = [high - low for low, high in zip(info.edges, info.edges[1:], strict=False)]
     for part in PARTS:
@@ -94,13 +106,4 @@ def figure(info: DurationsInfo, *, narrow: bool = False) -> go.Figure:
             marker=part_marker(part),
             hovertemplate=f"about %{{x:.2f}} s, {part}: %{{y:,}} clips<extra></extra>",
         )
-    if info.taken is not None:
-        drawn.add_vline(
-            x=info.taken,
-            line={"color": INK, "width": 2, "dash": "dash"},
-            annotation={"text": f"given: {info.taken:g} s", "font": {"color": INK, "size": 12}, "yshift": 4},
-            annotation_position="top",
-        )
-    drawn.update_layout(barmode="stack", bargap=0, legend={"y": 1.06, "traceorder": "normal"})
-    drawn.update_xaxes(rangemode="tozero")
     return drawn

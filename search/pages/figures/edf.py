@@ -106,7 +106,14 @@ def figure(info: EdfInfo, *, narrow: bool = False) -> go.Figure:
     """A step line per run."""
     score = _score(info)
     title = f"validation {score.axis}"
-    drawn = blank(height=320 if narrow else 380, narrow=narrow, x=title, y="share of trials, %")
+    drawn = blank(
+        height=320 if narrow else 380,
+        narrow=narrow,
+        x=title,
+        y="share of trials, %",
+        yaxis={"range": [-2, 102]},
+        showlegend=True,
+    )
     for place, run in enumerate(info.runs):
         colour, dash = STROKES[place % len(STROKES)]
         scores = [run.score.cell(value) for value in run.values]
@@ -120,6 +127,4 @@ def figure(info: EdfInfo, *, narrow: bool = False) -> go.Figure:
             line={"color": colour, "width": 2.5, "shape": "hv", "dash": dash},
             hovertemplate=f"%{{y:.0f}} % of trials at or below %{{x:{score.hover}}}{score.unit}<extra>{name}</extra>",
         )
-    drawn.update_layout(showlegend=True)
-    drawn.update_yaxes(range=[-2, 102])
     return drawn

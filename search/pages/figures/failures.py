@@ -66,7 +66,20 @@ def table(info: FailuresInfo) -> list[dict[str, Value | None]]:
 def figure(info: FailuresInfo, *, narrow: bool = False) -> go.Figure:
     """Horizontal bars; a long name is shortened on the axis; an example of the whole reason is under the pointer."""
     shown = info.kinds[:MOST_KINDS]
-    drawn = blank(height=100 + 38 * len(shown), narrow=narrow, x="failed trials")
+    drawn = blank(
+        height=100 + 38 * len(shown),
+        narrow=narrow,
+        x="failed trials",
+        xaxis={"rangemode": "tozero", "dtick": 1 if shown[0].trials <= 10 else None},
+        yaxis={
+            "autorange": "reversed",
+            "tickvals": list(range(len(shown))),
+            "ticktext": [plain(kind.name, 26 if narrow else 60) for kind in shown],
+            "showgrid": False,
+        },
+        bargap=0.4,
+        margin={"t": 10, "r": 40},
+    )
     drawn.add_bar(
         x=[kind.trials for kind in shown],
         y=list(range(len(shown))),
@@ -78,8 +91,4 @@ def figure(info: FailuresInfo, *, narrow: bool = False) -> go.Figure:
         cliponaxis=False,
         hovertemplate="%{x} trials, such as: %{customdata}<extra></extra>",
     )
-    labels = [plain(kind.name, 26 if narrow else 60) for kind in shown]
-    drawn.update_yaxes(autorange="reversed", tickvals=list(range(len(shown))), ticktext=labels, showgrid=False)
-    drawn.update_xaxes(rangemode="tozero", dtick=1 if shown[0].trials <= 10 else None)
-    drawn.update_layout(bargap=0.4, margin={"t": 10, "r": 40})
     return drawn

@@ -93,8 +93,21 @@ def table(info: FallInfo) -> list[dict[str, Value | None]]:
 def figure(info: FallInfo, *, narrow: bool = False) -> go.Figure:
     """Three steps from left to right with their intervals and values."""
     score = info.score
-    drawn = blank(height=320 if narrow else 360, narrow=narrow, y=score.axis)
     names = [step.name for step in info.steps]
+    drawn = blank(
+        height=320 if narrow else 360,
+        narrow=narrow,
+        y=score.axis,
+        xaxis={
+            "range": [-0.45, 2.85 if narrow else 2.6],
+            "tickvals": names,
+            "ticktext": [_label(step) for step in info.steps],
+            "showgrid": False,
+            "tickangle": 0,
+        },
+        showlegend=False,
+        margin={"t": 16},
+    )
     values = [score.cell(step.value) for step in info.steps]
     drawn.add_scatter(
         x=names,
@@ -124,11 +137,6 @@ def figure(info: FallInfo, *, narrow: bool = False) -> go.Figure:
             + (f"<br>{score.text(low)} to {score.text(high)} ({step.edges})" if step.edges else "")
             + "<extra></extra>",
         )
-    labels = [_label(step) for step in info.steps]
-    drawn.update_xaxes(
-        range=[-0.45, 2.85 if narrow else 2.6], tickvals=names, ticktext=labels, showgrid=False, tickangle=0
-    )
-    drawn.update_layout(showlegend=False, margin={"t": 16})
     return drawn
 
 

@@ -135,7 +135,16 @@ def table(info: FinalCurvesInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: FinalCurvesInfo, *, narrow: bool = False) -> go.Figure:
     """Three panels over the epochs: train loss, validation loss, validation score; a colour per configuration."""
-    drawn = blank(height=560 if narrow else 520, narrow=narrow, y="train loss")
+    drawn = blank(
+        height=560 if narrow else 520,
+        narrow=narrow,
+        x="epoch",
+        y="train loss",
+        xaxis={"range": [0.5, info.max_epochs + 0.5], "anchor": "y3"},
+        yaxis={"domain": [0.7, 1]},
+        yaxis2={"domain": [0.35, 0.65], "title": {"text": "val. loss"}},
+        yaxis3={"domain": [0, 0.3], "title": {"text": f"val. {info.score.axis}"}},
+    )
     groups: list[tuple[str, str, str, Sequence[Curve]]] = [
         (f"trial {trial}", colour, dash, info.of(Phase.FINALIST, trial))
         for trial, (colour, dash) in zip(info.trials, STYLES, strict=False)
@@ -148,12 +157,6 @@ def figure(info: FinalCurvesInfo, *, narrow: bool = False) -> go.Figure:
                 line = {"color": colour, "dash": dash, "width": 2.5 if colour == ORANGE else 1.5}
                 axis = "y" if panel == 1 else f"y{panel}"
                 drawn.add_scatter(**trace, line=line, marker={"color": colour}, yaxis=axis, showlegend=panel == 1)
-    drawn.update_layout(
-        xaxis={"title": {"text": "epoch"}, "range": [0.5, info.max_epochs + 0.5], "anchor": "y3"},
-        yaxis={"domain": [0.7, 1]},
-        yaxis2={"domain": [0.35, 0.65], "title": {"text": "val. loss"}},
-        yaxis3={"domain": [0, 0.3], "title": {"text": f"val. {info.score.axis}"}},
-    )
     return drawn
 
 

@@ -127,7 +127,12 @@ def _label(finalist: Finalist, *, won: bool) -> str:
 def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
     """A row per finalist: small circles are seeds, the diamond their mean, the hollow square the search score."""
     height = max(120 + 46 * len(info.finalists), 0 if narrow else 360)
-    drawn = blank(height=height, narrow=narrow, x=f"validation {info.score.axis}")
+    drawn = blank(
+        height=height,
+        narrow=narrow,
+        x=f"validation {info.score.axis}",
+        yaxis={"autorange": "reversed", "type": "category"},
+    )
     rows = [_label(finalist, won=finalist.trial == info.winner) for finalist in info.finalists]
     marks = (
         ("score in the search", MUTED, "square-open", 11, [((0, f.searched),) for f in info.finalists]),
@@ -135,6 +140,7 @@ def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
         ("mean of the seeds", ORANGE, "diamond", 14, [((0, f.mean),) for f in info.finalists]),
     )
     for name, colour, symbol, size, values in marks:
+        outline = {"color": MUTED, "width": 2} if name == "score in the search" else {"color": SURFACE, "width": 1}
         seed = "<br>seed %{customdata}" if name == "one seed" else ""
         drawn.add_scatter(
             x=[info.score.cell(value) for row in values for _, value in row],
@@ -142,15 +148,7 @@ def figure(info: FinalistsInfo, *, narrow: bool = False) -> go.Figure:
             customdata=[seed for row in values for seed, _ in row],
             mode="markers",
             name=name,
-            marker={
-                "color": colour,
-                "symbol": symbol,
-                "size": size,
-                "opacity": 0.9,
-                "line": {"color": SURFACE, "width": 1},
-            },
+            marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.9, "line": outline},
             hovertemplate=f"%{{y}}, {name}: %{{x:{info.score.hover}}}{info.score.unit}{seed}<extra></extra>",
         )
-    drawn.update_traces(marker={"line": {"color": MUTED, "width": 2}}, selector={"name": "score in the search"})
-    drawn.update_yaxes(autorange="reversed", type="category")
     return drawn

@@ -172,7 +172,24 @@ def figure(info: ForestInfo, *, narrow: bool = False) -> go.Figure:
     places = _places(info)
     lines = max(places.values()) + 1
     score = info.score
-    drawn = blank(height=max(90 + round(ROW_PIXELS * lines), 0 if narrow else 360), narrow=narrow, x=score.axis)
+    values, right = value_column(
+        {places[row]: row.estimate.text(short=narrow, score=score) for row in info.rows}, narrow=narrow
+    )
+    drawn = blank(
+        height=max(90 + round(ROW_PIXELS * lines), 0 if narrow else 360),
+        narrow=narrow,
+        x=score.axis,
+        xaxis={"range": _range(info)},
+        yaxis={
+            "tickvals": list(places.values()),
+            "ticktext": [_label(row, 14 if narrow else 34) for row in places],
+            "range": [lines - 0.3, -0.4],
+            "showgrid": False,
+        },
+        showlegend=False,
+        margin={"t": 8, "r": right},
+        annotations=[*values, *_headings(info, places, narrow=narrow)],
+    )
     for kind, (colour, symbol, size) in MARKS.items():
         rows = info.of(kind)
         if rows:
@@ -187,19 +204,6 @@ def figure(info: ForestInfo, *, narrow: bool = False) -> go.Figure:
                 marker={"color": colour, "symbol": symbol, "size": size, "line": {"color": SURFACE, "width": 1}},
                 hovertemplate=f"%{{customdata}}: %{{text}}{score.unit}<extra></extra>",
             )
-    texts = {places[row]: row.estimate.text(short=narrow, score=score) for row in info.rows}
-    value_column(drawn, texts, narrow=narrow)
-    for kind, heading in (SHORT_HEADINGS if narrow else HEADINGS).items():
-        if rows := info.of(kind):
-            _heading(drawn, heading, places[rows[0]] - 0.8)
-    drawn.update_yaxes(
-        tickvals=list(places.values()),
-        ticktext=[_label(row, 14 if narrow else 34) for row in places],
-        range=[lines - 0.3, -0.4],
-        showgrid=False,
-    )
-    drawn.update_xaxes(range=_range(info))
-    drawn.update_layout(showlegend=False, margin={"t": 8})
     return drawn
 
 
@@ -228,7 +232,11 @@ def _label(row: Row, longest: int = 60) -> str:
     return plain(row.name, longest) + (" ★" if row.chosen and row.kind is Kind.FINALIST else "")
 
 
-def _heading(drawn: go.Figure, text: str, y: float) -> None:
-    drawn.add_annotation(
-        x=0, xref="paper", xanchor="left", y=y, text=text, showarrow=False, font={"size": 12, "color": INK}
-    )
+def _headings(info: ForestInfo, places: Mapping[Row, float], *, narrow: bool) -> list[dict[str, Any]]:
+    """A heading above the first row of each kind that has one."""
+    font = {"size": 12, "color": INK}
+    return [
+        {"x": 0, "xref": "paper", "xanchor": "left", "y": y, "text": heading, "showarrow": False, "font": font}
+        for kind, heading in (SHORT_HEADINGS if narrow else HEADINGS).items()
+        for y in [places[row] - 0.8 for row in info.of(kind)[:1]]
+    ]

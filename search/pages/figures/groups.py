@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.pages.figures._intervals import Estimate, error_bars, value_column
-from search.pages.figures._style import BLUE, INK, ORANGE, SURFACE, blank, plain
+from search.pages.figures._style import BLUE, INK, ORANGE, SURFACE, blank, level, plain
 from search.run_folder.records import Value
 from search.run_folder.run_score import headline_of
 from search.run_folder.run_view import RunView
@@ -83,7 +83,24 @@ def table(info: GroupsInfo) -> list[dict[str, Value | None]]:
 def figure(info: GroupsInfo, *, narrow: bool = False) -> go.Figure:
     """A line per group with its interval; the column heads its groups."""
     score = info.score
-    drawn = blank(height=max(110 + ROW_PIXELS * len(info.groups), 200), narrow=narrow, x=score.axis)
+    texts = {float(row): group.estimate.text(short=narrow, score=score) for row, group in enumerate(info.groups)}
+    values, right = value_column(texts, narrow=narrow)
+    firsts = [row for row, group in enumerate(info.groups) if row and group.column != info.groups[row - 1].column]
+    drawn = blank(
+        height=max(110 + ROW_PIXELS * len(info.groups), 200),
+        narrow=narrow,
+        x=score.axis,
+        yaxis={
+            "tickvals": list(range(len(info.groups))),
+            "ticktext": [plain(f"{group.column} {group.name}", 14 if narrow else 34) for group in info.groups],
+            "range": [len(info.groups) - 0.4, -0.6],
+            "showgrid": False,
+        },
+        margin={"r": right},
+        annotations=values,
+        shapes=[level(row - 0.5, color=INK, width=0.5, dash="dot") for row in firsts],
+        showlegend=True,
+    )
     for shown, colour, symbol, name in (
         (True, ORANGE, "diamond", "differs from the others"),
         (False, BLUE, "circle", "no difference shown"),
@@ -101,16 +118,4 @@ def figure(info: GroupsInfo, *, narrow: bool = False) -> go.Figure:
             hovertemplate=f"%{{customdata[0]}}: %{{x:{score.hover}}}{score.unit}, %{{customdata[1]}} clips of "
             "%{customdata[2]} speaker(s)<extra></extra>",
         )
-    texts = {float(row): group.estimate.text(short=narrow, score=score) for row, group in enumerate(info.groups)}
-    value_column(drawn, texts, narrow=narrow)
-    firsts = [row for row, group in enumerate(info.groups) if row and group.column != info.groups[row - 1].column]
-    for row in firsts:
-        drawn.add_hline(y=row - 0.5, line={"color": INK, "width": 0.5, "dash": "dot"})
-    drawn.update_yaxes(
-        tickvals=list(range(len(info.groups))),
-        ticktext=[plain(f"{group.column} {group.name}", 14 if narrow else 34) for group in info.groups],
-        range=[len(info.groups) - 0.4, -0.6],
-        showgrid=False,
-    )
-    drawn.update_layout(showlegend=True)
     return drawn

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.pages.figures._style import FATES, INK, MUTED, ORANGE, SURFACE, blank
+from search.pages.figures._style import FATES, INK, MUTED, ORANGE, SURFACE, blank, level
 from search.run_folder.records import TrialState, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import standing_order
@@ -108,7 +108,14 @@ def figure(info: HistoryInfo, *, narrow: bool = False) -> go.Figure:
     Diamonds are configurations of an earlier study.
     """
     score = info.score
-    drawn = blank(height=340 if narrow else 420, narrow=narrow, x="trial number", y=f"validation {score.axis}")
+    recipe = None if info.recipe is None else score.cell(info.recipe.value)
+    drawn = blank(
+        height=340 if narrow else 420,
+        narrow=narrow,
+        x="trial number",
+        y=f"validation {score.axis}",
+        shapes=[] if recipe is None else [level(recipe, color=MUTED, width=1.5, dash="dash")],
+    )
     for state, fate in FATES.items():
         points = [point for point in info.points if point.state is state]
         if points:
@@ -147,5 +154,3 @@ def _draw_origins(drawn: go.Figure, info: HistoryInfo) -> None:
                 hovertemplate=f"{name} configuration, trial %{{x}}<br>%{{y:{info.score.hover}}}{info.score.unit}"
                 "<extra></extra>",
             )
-    if info.recipe is not None:
-        drawn.add_hline(y=info.score.cell(info.recipe.value), line={"color": MUTED, "width": 1.5, "dash": "dash"})

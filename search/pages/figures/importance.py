@@ -61,11 +61,19 @@ def table(info: ImportanceInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: ImportanceInfo, *, narrow: bool = False) -> go.Figure:
     """Horizontal bars, the greatest on top, with their intervals; the figures stand behind the intervals."""
-    drawn = blank(height=90 + 34 * len(info.shares), narrow=narrow, x="share of the importance, %")
     names = [plain(name, 40) for name, _ in info.shares]
     values, lows, highs = (
         [round(100 * number, 1) for number in numbers]
         for numbers in zip(*((share.value, share.low, share.high) for _, share in info.shares), strict=True)
+    )
+    drawn = blank(
+        height=90 + 34 * len(info.shares),
+        narrow=narrow,
+        x="share of the importance, %",
+        xaxis={"range": [0, max(highs) * 1.02], "nticks": 6},
+        yaxis={"autorange": "reversed", "showgrid": False, "title": None},
+        bargap=0.4,
+        margin={"t": 10, "r": 64},
     )
     drawn.add_bar(
         x=values,
@@ -93,7 +101,4 @@ def figure(info: ImportanceInfo, *, narrow: bool = False) -> go.Figure:
         hoverinfo="skip",
         showlegend=False,
     )
-    drawn.update_layout(bargap=0.4, margin={"t": 10, "r": 64})
-    drawn.update_yaxes(autorange="reversed", showgrid=False, title=None)
-    drawn.update_xaxes(range=[0, max(highs) * 1.02], nticks=6)
     return drawn

@@ -74,8 +74,20 @@ def table(info: LeadsInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: LeadsInfo, *, narrow: bool = False) -> go.Figure:
     """A point a trial with the bars of luck, beside the line of the recipe."""
-    drawn = blank(height=320 if narrow else 340, narrow=narrow, x="trial, the best first", y=info.score.points)
     shown = info.leads[:MOST]
+    places = range(1, len(shown) + 1, 1 + len(shown) // (12 if narrow else 30))
+    drawn = blank(
+        height=320 if narrow else 340,
+        narrow=narrow,
+        x="trial, the best first",
+        y=info.score.points,
+        xaxis={
+            "range": [0.3, len(shown) + 0.7],
+            "tickvals": list(places),
+            "ticktext": [str(shown[place - 1].trial) for place in places],
+            "tickangle": 0,
+        },
+    )
     for beyond, color, name in ((True, BLUE, "beyond luck"), (False, SLATE, "within luck, or behind")):
         own = [(place, lead) for place, lead in enumerate(shown, 1) if lead.beyond_luck is beyond]
         if own:
@@ -91,13 +103,6 @@ def figure(info: LeadsInfo, *, narrow: bool = False) -> go.Figure:
                 "%{customdata[1]} folds<extra></extra>",
             )
     drawn.add_hline(y=0, line={"color": MUTED, "width": 1.5}, annotation_text="the recipe", annotation_font_size=12)
-    places = range(1, len(shown) + 1, 1 + len(shown) // (12 if narrow else 30))
-    drawn.update_xaxes(
-        range=[0.3, len(shown) + 0.7],
-        tickvals=list(places),
-        ticktext=[str(shown[place - 1].trial) for place in places],
-        tickangle=0,
-    )
     return drawn
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.pages.figures._style import FATES, MUTED, ORANGE, SURFACE, Fate, blank, rung_lines, thinned
+from search.pages.figures._style import FATES, MUTED, ORANGE, SURFACE, Fate, blank, rung_lines, thinned, upright
 from search.run_folder.architectures import schedules
 from search.run_folder.records import TrialRecord, TrialState, Value
 from search.run_folder.run_view import RunView
@@ -107,7 +107,18 @@ def table(info: CurvesInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: CurvesInfo, *, narrow: bool = False) -> go.Figure:
     """One trace per fate, its curves parted by gaps; the best trial on top."""
-    drawn = blank(height=360 if narrow else 460, narrow=narrow, x="epoch", y=f"validation {info.score.axis}")
+    lines, names = rung_lines(info.rungs)
+    drawn = blank(
+        height=360 if narrow else 460,
+        narrow=narrow,
+        x="epoch",
+        y=f"validation {info.score.axis}",
+        xaxis={"range": [0.5, info.max_epochs + 0.5]},
+        margin={"t": 72},
+        legend={"y": 1.08},
+        shapes=[*(upright(end + 0.5, color=MUTED, width=1) for end in info.fold_ends), *lines],
+        annotations=names,
+    )
     for state, fate in FATES.items():
         curves = [curve for curve in info.curves if curve.state is state and curve.number != info.best]
         if curves:
@@ -124,11 +135,6 @@ def figure(info: CurvesInfo, *, narrow: bool = False) -> go.Figure:
             hovertemplate=f"trial {best.number}, epoch %{{x}}: %{{y:{info.score.hover}}}{info.score.unit}"
             "<extra></extra>",
         )
-    for end in info.fold_ends:
-        drawn.add_vline(x=end + 0.5, line={"color": MUTED, "width": 1})
-    rung_lines(drawn, info.rungs)
-    drawn.update_xaxes(range=[0.5, info.max_epochs + 0.5])
-    drawn.update_layout(margin={"t": 72}, legend={"y": 1.08})
     return drawn
 
 

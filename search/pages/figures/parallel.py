@@ -131,7 +131,23 @@ def table(info: ParallelInfo) -> list[dict[str, Value | None]]:
 def figure(info: ParallelInfo, *, narrow: bool = False) -> go.Figure:
     """A trace per quarter, its lines parted by gaps, the best quarter above the others and the best trial on top."""
     rows = 1 + len(info.scales)
-    drawn = blank(height=90 + ROW_PIXELS * rows, narrow=narrow, x="scale of each knob; left of it, not active")
+    axes = list(enumerate((info.scale, *info.scales)))
+    drawn = blank(
+        height=90 + ROW_PIXELS * rows,
+        narrow=narrow,
+        x="scale of each knob; left of it, not active",
+        xaxis={"range": [INACTIVE - 0.04, 1.04], "showgrid": False, "showticklabels": False},
+        yaxis={
+            "range": [rows - 0.35, -0.5],
+            "showgrid": False,
+            "tickvals": list(range(rows)),
+            "ticktext": [plain(scale.knob, 40) for _, scale in axes],
+            "title": None,
+            "showticklabels": False if narrow else None,  # there names stand above their rows
+        },
+        shapes=[shape for row, _ in axes for shape in _axis_lines(row)],
+        annotations=[label for row, scale in axes for label in _axis_labels(row, scale, narrow=narrow)],
+    )
     for quarter, name in enumerate(QUARTERS):
         lines = [line for line in info.lines if line.quarter == quarter and line.number != info.best]
         if lines:
@@ -142,15 +158,6 @@ def figure(info: ParallelInfo, *, narrow: bool = False) -> go.Figure:
         marker = {"symbol": "diamond", "size": 9, "line": {"color": SURFACE, "width": 1}}
         style = {"color": ORANGE, "width": 3}
         drawn.add_scatter(**_trace(best, info), mode="lines+markers", name="best trial", line=style, marker=marker)
-    for row, scale in enumerate((info.scale, *info.scales)):
-        _draw_axis(drawn, row, scale, narrow=narrow)
-    names = [plain(scale.knob, 40) for scale in (info.scale, *info.scales)]
-    drawn.update_xaxes(range=[INACTIVE - 0.04, 1.04], showgrid=False, showticklabels=False)
-    drawn.update_yaxes(
-        range=[rows - 0.35, -0.5], showgrid=False, tickvals=list(range(rows)), ticktext=names, title=None
-    )
-    if narrow:  # names stand above their rows
-        drawn.update_yaxes(showticklabels=False)
     return drawn
 
 
@@ -170,20 +177,24 @@ def _trace(lines: Sequence[Line], info: ParallelInfo) -> dict[str, Any]:
     return {"x": x, "y": y, "text": text, "hovertemplate": "%{text}<extra></extra>"}
 
 
-def _draw_axis(drawn: go.Figure, row: int, scale: Scale, *, narrow: bool) -> None:
-    """The row's line with its labels below, on a phone its name above, and the place of inactive knobs."""
-    drawn.add_shape(
-        type="line", x0=0, x1=1, y0=row, y1=row, line={"color": MUTED, "width": 1.5}, layer="below", opacity=0.6
-    )
+def _axis_lines(row: int) -> list[dict[str, Any]]:
+    """The row's line and, on those of knobs, the place of inactive ones."""
+    scale = {"color": MUTED, "width": 1.5}
+    lines = [
+        {"type": "line", "x0": 0, "x1": 1, "y0": row, "y1": row, "line": scale, "layer": "below", "opacity": 0.6},
+        {"type": "line", "x0": INACTIVE, "x1": INACTIVE, "y0": row - 0.08, "y1": row + 0.08, "line": {"color": GRID}},
+    ]
+    return lines if row else lines[:1]
+
+
+def _axis_labels(row: int, scale: Scale, *, narrow: bool) -> list[dict[str, Any]]:
+    """The values of a row's ticks below it and, on a phone, its name above."""
     ticks = scale.ticks()
     longest = max(4, int((44 if narrow else 120) / len(ticks)))
-    label = {"showarrow": False, "bgcolor": SURFACE, "borderpad": 1}
-    for place, text in ticks:
-        muted = {"size": 10 if narrow else 11, "color": MUTED}
-        drawn.add_annotation(x=place, y=row, text=plain(text, longest), yshift=-13, font=muted, **label)
-    if narrow:
-        name = plain(scale.knob, 40)
-        font = {"size": 12, "color": INK}
-        drawn.add_annotation(x=0, y=row, text=name, xanchor="left", yshift=13, font=font, **label)
-    if row:
-        drawn.add_shape(type="line", x0=INACTIVE, x1=INACTIVE, y0=row - 0.08, y1=row + 0.08, line={"color": GRID})
+    muted, bold = {"size": 10 if narrow else 11, "color": MUTED}, {"size": 12, "color": INK}
+    label = {"y": row, "showarrow": False, "bgcolor": SURFACE, "borderpad": 1}
+    labels = [
+        {**label, "x": place, "text": plain(text, longest), "yshift": -13, "font": muted} for place, text in ticks
+    ]
+    name = {**label, "x": 0, "text": plain(scale.knob, 40), "xanchor": "left", "yshift": 13, "font": bold}
+    return [*labels, name] if narrow else labels

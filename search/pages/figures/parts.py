@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from search.pages.figures import _insight
 from search.pages.figures._insight import PART_TEXT, PARTS, part_marker
-from search.pages.figures._style import TEMPLATE, blank, plain
+from search.pages.figures._panels import places
+from search.pages.figures._style import blank, plain
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
 from search.wording import count, percent
@@ -79,37 +80,42 @@ def figure(info: PartsInfo, *, narrow: bool = False) -> go.Figure:
     """Stacked bars: emotions above, genders below, each on a scale of its own."""
     bars = len(info.clips) + len(info.speakers)
     height = max(560, 170 + 34 * bars)
-    drawn = make_subplots(
-        rows=2,
-        cols=1,
-        row_heights=[len(info.clips) + 0.5, len(info.speakers) + 0.5],
-        vertical_spacing=70 / height,
-        figure=blank(height=height, narrow=narrow),
+    heights = [len(info.clips) + 0.5, len(info.speakers) + 0.5]
+    above, below = places(2, 1, across=0, between=70 / height, heights=heights)
+    people, reverse = "speakers" if info.apart else "speakers, counted in each part", {"autorange": "reversed"}
+    drawn = blank(
+        height=height,
+        narrow=narrow,
+        **above.axes(x={"title": {"text": "clips"}}, y={**reverse, "showgrid": False}),
+        **below.axes(x={"title": {"text": people}}, y={**reverse, "showgrid": False}),
+        barmode="stack",
+        bargap=0.25,
+        legend={"traceorder": "normal"},
     )
-    for row, (word, groups) in enumerate((("clip", info.clips), ("speaker", info.speakers)), start=1):
-        for index, part in enumerate(PARTS):
-            numbers = [numbers[index] for numbers in groups.values()]
-            drawn.add_trace(_bar(part, [plain(name, 14) for name in groups], numbers, word), row=row, col=1)
-    drawn.update_layout(template=TEMPLATE, barmode="stack", bargap=0.25, legend={"traceorder": "normal"})
-    drawn.update_xaxes(title_text="clips", row=1, col=1)
-    drawn.update_xaxes(title_text="speakers" if info.apart else "speakers, counted in each part", row=2, col=1)
-    drawn.update_yaxes(autorange="reversed", showgrid=False)
-    return drawn
+    panels = ((above, "clip", info.clips), (below, "speaker", info.speakers))
+    return drawn.add_traces(
+        [
+            {**_bar(part, [plain(name, 14) for name in groups], [own[index] for own in groups.values()], word), **at}
+            for at, word, groups in ((place.refs, word, groups) for place, word, groups in panels)
+            for index, part in enumerate(PARTS)
+        ]
+    )
 
 
-def _bar(part: str, names: list[str], numbers: list[int], word: str) -> go.Bar:
-    return go.Bar(
-        x=numbers,
-        y=names,
-        orientation="h",
-        name=part,
-        legendgroup=part,
-        showlegend=word == "clip",
-        marker=part_marker(part),
-        text=[f"{number:,}" if number else "" for number in numbers],
-        textposition="inside",
-        insidetextanchor="middle",
-        textangle=0,
-        textfont={"color": PART_TEXT[part], "size": 12},
-        hovertemplate=f"%{{y}}, {part}: %{{x:,}} {word}s<extra></extra>",
-    )
+def _bar(part: str, names: list[str], numbers: list[int], word: str) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "x": numbers,
+        "y": names,
+        "orientation": "h",
+        "name": part,
+        "legendgroup": part,
+        "showlegend": word == "clip",
+        "marker": part_marker(part),
+        "text": [f"{number:,}" if number else "" for number in numbers],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        "textfont": {"color": PART_TEXT[part], "size": 12},
+        "hovertemplate": f"%{{y}}, {part}: %{{x:,}} {word}s<extra></extra>",
+    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.pages.figures._intervals import Estimate
-from search.pages.figures._style import BLUE, GREEN, INK, ORANGE, PURPLE, SLATE, SURFACE, blank, plain
+from search.pages.figures._style import BLUE, GREEN, INK, ORANGE, PURPLE, SLATE, SURFACE, blank, level, plain
 from search.pages.figures._targets import predicts_ratings
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
@@ -106,7 +106,14 @@ def _rounded(value: float) -> float | None:
 
 def figure(info: RangeErrorInfo, *, narrow: bool = False) -> go.Figure:
     """A line per dimension with intervals over speakers, beside the line of no error."""
-    drawn = blank(height=380 if narrow else 420, narrow=narrow, x="rating", y="predicted less rated")
+    drawn = blank(
+        height=380 if narrow else 420,
+        narrow=narrow,
+        x="rating",
+        y="predicted less rated",
+        showlegend=True,
+        shapes=[level(0, color=INK, width=1, dash="dot")],
+    )
     for index, name in enumerate(info.dimensions):
         colour, symbol, dash = MARKS[index % len(MARKS)]
         parts = info.of(name)
@@ -127,6 +134,4 @@ def figure(info: RangeErrorInfo, *, narrow: bool = False) -> go.Figure:
             hovertemplate=f"{plain(name, 24)}, rated about %{{x:.2f}}: %{{y:+.2f}}, RMSE %{{customdata[1]}}, "
             "%{customdata[0]} clips<extra></extra>",
         )
-    drawn.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dot"})
-    drawn.update_layout(showlegend=True)
     return drawn

@@ -136,8 +136,19 @@ def table(info: AgreementInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: AgreementInfo, *, narrow: bool = False) -> go.Figure:
     """A line within its band; rungs are dotted lines with diamonds, and the threshold is dashed."""
+    lines, names = rung_lines(info.rungs)
+    lowest = min(0.0, *(agreement.low for agreement in info.epochs if math.isfinite(agreement.low)))
     drawn = blank(
-        height=340 if narrow else 380, narrow=narrow, x="epoch", y="Spearman's coefficient with the final order"
+        height=340 if narrow else 380,
+        narrow=narrow,
+        x="epoch",
+        y="Spearman's coefficient with the final order",
+        xaxis={"range": [0.5, info.max_epochs + 0.5]},
+        yaxis={"range": [lowest - 0.05, 1.05]},
+        margin={"t": 72},
+        legend={"y": 1.1},
+        shapes=lines,
+        annotations=names,
     )
     x = [agreement.epoch for agreement in info.epochs]
     edges = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -150,17 +161,12 @@ def figure(info: AgreementInfo, *, narrow: bool = False) -> go.Figure:
         marker = {"color": ORANGE, "symbol": "diamond", "size": 11, "line": {"color": SURFACE, "width": 1}}
         rungs = [agreement.epoch for agreement in info.at_rungs]
         drawn.add_scatter(x=rungs, **_points(info.at_rungs), mode="markers", name="at a rung", marker=marker)
-    rung_lines(drawn, info.rungs)
     drawn.add_hline(
         y=GRACE_SPEARMAN,
         line={"color": MUTED, "width": 1.5, "dash": "dash"},
         annotation={"text": f"trusted from {GRACE_SPEARMAN}", "font": {"color": MUTED, "size": 11}},
         annotation_position="bottom right",
     )
-    lowest = min(0.0, *(agreement.low for agreement in info.epochs if math.isfinite(agreement.low)))
-    drawn.update_xaxes(range=[0.5, info.max_epochs + 0.5])
-    drawn.update_yaxes(range=[lowest - 0.05, 1.05])
-    drawn.update_layout(margin={"t": 72}, legend={"y": 1.1})
     return drawn
 
 

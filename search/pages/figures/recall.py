@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.pages.figures._intervals import Estimate, error_bars, value_column
-from search.pages.figures._style import BLUE, INK, MUTED, ORANGE, PURPLE, SURFACE, blank, plain
+from search.pages.figures._style import BLUE, INK, MUTED, ORANGE, PURPLE, SURFACE, above, blank, plain, upright
 from search.pages.figures._targets import predicts_classes
 from search.run_folder.records import Value
 from search.run_folder.run_view import RunView
@@ -95,9 +95,34 @@ def table(info: RecallInfo) -> list[dict[str, Value | None]]:
 def figure(info: RecallInfo, *, narrow: bool = False) -> go.Figure:
     """Two marks with intervals per class, and lines for the mean recall (UAR) and for chance."""
     height = 130 + 40 * len(info.classes)
-    drawn = blank(height=height if narrow else max(height, 560), narrow=narrow, x="recall and precision, %")
-    marks = (("recall", BLUE, "circle", 12, -APART), ("precision", PURPLE, "diamond-open", 10, APART))
-    for name, colour, symbol, size, shift in marks:
+    lines = ((info.uar, "UAR", ORANGE, "solid"), (info.chance, "chance", MUTED, "dash"))
+    texts = {-0.75: "recall"}
+    texts |= {float(place): _recall_text(own.recall, narrow) for place, own in enumerate(info.classes)}
+    values, right = value_column(texts, narrow=narrow)
+    drawn = blank(
+        height=height if narrow else max(height, 560),
+        narrow=narrow,
+        x="recall and precision, %",
+        xaxis={"range": [-2, 102], "nticks": 6},
+        yaxis={
+            "tickvals": list(range(len(info.classes))),
+            "ticktext": [plain(own.name, 10 if narrow else 16) for own in info.classes],
+            "range": [len(info.classes) - 0.4, -1],
+            "showgrid": False,
+        },
+        margin={"t": 66, "r": right},
+        legend={"y": 1, "yref": "container", "yanchor": "top"},
+        shapes=[upright(100 * value, color=colour, width=2, dash=dash) for value, _, colour, dash in lines],
+        annotations=[
+            *(above(100 * value, f"{name} {100 * value:.1f}", color=INK, size=12) for value, name, _, _ in lines),
+            *values,
+        ],
+    )
+    marks = (
+        ("recall", BLUE, "circle", 12, {"color": SURFACE, "width": 1}, -APART),
+        ("precision", PURPLE, "diamond-open", 10, {"color": PURPLE, "width": 2}, APART),
+    )
+    for name, colour, symbol, size, outline, shift in marks:
         estimates: list[Estimate] = [getattr(own, name) for own in info.classes]
         if not any(math.isfinite(estimate.value) for estimate in estimates):
             continue
@@ -109,28 +134,9 @@ def figure(info: RecallInfo, *, narrow: bool = False) -> go.Figure:
             error_x={**error_bars(estimates), "color": colour},
             mode="markers",
             name=name,
-            marker={"color": colour, "symbol": symbol, "size": size, "line": {"color": SURFACE, "width": 1}},
+            marker={"color": colour, "symbol": symbol, "size": size, "line": outline},
             hovertemplate=f"%{{customdata}}, {name}: %{{text}} %<extra></extra>",
         )
-    drawn.update_traces(marker={"line": {"color": PURPLE, "width": 2}}, selector={"name": "precision"})
-    for value, name, colour, dash in ((info.uar, "UAR", ORANGE, "solid"), (info.chance, "chance", MUTED, "dash")):
-        drawn.add_vline(
-            x=100 * value,
-            line={"color": colour, "width": 2, "dash": dash},
-            annotation={"text": f"{name} {100 * value:.1f}", "font": {"color": INK, "size": 12}, "yshift": 4},
-            annotation_position="top",
-        )
-    texts = {-0.75: "recall"}
-    texts |= {float(place): _recall_text(own.recall, narrow) for place, own in enumerate(info.classes)}
-    value_column(drawn, texts, narrow=narrow)
-    drawn.update_layout(margin={"t": 66}, legend={"y": 1, "yref": "container", "yanchor": "top"})
-    drawn.update_xaxes(range=[-2, 102], nticks=6)
-    drawn.update_yaxes(
-        tickvals=list(range(len(info.classes))),
-        ticktext=[plain(own.name, 10 if narrow else 16) for own in info.classes],
-        range=[len(info.classes) - 0.4, -1],
-        showgrid=False,
-    )
     return drawn
 
 

@@ -103,7 +103,16 @@ def table(info: ReliabilityInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: ReliabilityInfo, *, narrow: bool = False) -> go.Figure:
     """Accuracy over confidence beside the diagonal, and below it how many predictions each bin holds."""
-    drawn = blank(height=420 if narrow else 520, narrow=narrow, y="accuracy, %")
+    drawn = blank(
+        height=420 if narrow else 520,
+        narrow=narrow,
+        x="confidence in the predicted emotion, %",
+        y="accuracy, %",
+        xaxis={"anchor": "y2", "range": [0, 101], "nticks": 6},
+        yaxis={"domain": [0.3, 1], "range": [-2, 102], "nticks": 6},
+        yaxis2={"domain": [0, 0.2], "title": {"text": "share, %"}, "nticks": 3},
+        legend={"orientation": "v" if narrow else "h"},
+    )
     drawn.add_scatter(
         x=[0, 100],
         y=[0, 100],
@@ -134,11 +143,4 @@ def figure(info: ReliabilityInfo, *, narrow: bool = False) -> go.Figure:
         marker={"color": SLATE},
         hovertemplate="confidence %{customdata[1]} %: %{customdata[0]} predictions (%{y:.1f} %)<extra></extra>",
     )
-    drawn.update_layout(
-        xaxis={"title": {"text": "confidence in the predicted emotion, %"}, "anchor": "y2"},
-        yaxis={"domain": [0.3, 1], "range": [-2, 102], "nticks": 6},
-        yaxis2={"domain": [0, 0.2], "title": {"text": "share, %"}, "nticks": 3},
-        legend={"orientation": "v" if narrow else "h"},
-    )
-    drawn.update_xaxes(range=[0, 101], nticks=6)
     return drawn

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from search.pages.figures._style import FATES, INK, ORANGE, SURFACE, TEMPLATE, blank, plain, thinned
+from search.pages.figures._panels import places
+from search.pages.figures._style import FATES, INK, ORANGE, SURFACE, blank, plain, thinned
 from search.run_folder.records import TrialState, Value
 from search.run_folder.run_view import RunView
 from search.run_folder.standing import best_trial
@@ -112,53 +113,50 @@ def figure(info: SlicesInfo, *, narrow: bool = False) -> go.Figure:
     columns = 1 if narrow else min(COLUMNS, len(info.panels))
     rows = math.ceil(len(info.panels) / columns)
     height = rows * PANEL_PIXELS + 60
-    drawn = make_subplots(
-        rows=rows,
-        cols=columns,
-        shared_yaxes="all",
-        horizontal_spacing=0.04,
-        vertical_spacing=76 / height if rows > 1 else 0,
-        figure=blank(height=height, narrow=narrow),
-    )
-    for index, panel in enumerate(info.panels):
-        row, column = divmod(index, columns)
-        _draw_panel(drawn, panel, info, first=index == 0, row=row + 1, col=column + 1)
-        if column == 0:
-            drawn.update_yaxes(title_text=f"val. {info.score.axis}", row=row + 1, col=1)
-    drawn.update_layout(template=TEMPLATE, legend={"y": 1, "yref": "container", "yanchor": "top"})
-    return drawn
+    grid = places(rows, columns, across=0.04, between=76 / height if rows > 1 else 0, shared_y=True)
+    layout: dict[str, Any] = {}
+    traces: list[dict[str, Any]] = []
+    for place, panel in zip_longest(grid, info.panels):
+        title = {"title": {"text": f"val. {info.score.axis}"}} if place.column == 0 else {}
+        layout |= place.axes(x={} if panel is None else _axis(panel), y=title)
+        if panel is not None:
+            traces += [{**trace, **place.refs} for trace in _traces(panel, info, first=place is grid[0])]
+    legend = {"y": 1, "yref": "container", "yanchor": "top"}
+    return blank(height=height, narrow=narrow, **layout, legend=legend).add_traces(traces)
 
 
-def _draw_panel(drawn: go.Figure, panel: Panel, info: SlicesInfo, *, first: bool, row: int, col: int) -> None:
+def _traces(panel: Panel, info: SlicesInfo, *, first: bool) -> list[dict[str, Any]]:
     best, score = info.best, info.score
     groups = [
         (fate.label, fate.colour, fate.symbol, 7, [s for s in panel.samples if s.state is state and s.number != best])
         for state, fate in FATES.items()
     ]
     groups.append(("best trial", ORANGE, "star", 16, [s for s in panel.samples if s.number == best]))
-    for label, colour, symbol, size, samples in groups:
-        drawn.add_trace(
-            go.Scatter(
-                x=[plain(sample.value, 24) if panel.choices else sample.value for sample in samples],
-                y=[round(score.scaled(sample.reached), 1 if score.percent else 3) for sample in samples],
-                customdata=[sample.number for sample in samples],
-                mode="markers",
-                name=label,
-                legendgroup=label,
-                showlegend=first and bool(samples),
-                marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8, "line": _outline(label)},
-                hovertemplate=f"trial %{{customdata}}, {label}<br>%{{x}}: %{{y:{score.hover}}}{score.unit}"
-                "<extra></extra>",
-            ),
-            row=row,
-            col=col,
-        )
+    return [
+        {
+            "type": "scatter",
+            "x": [plain(sample.value, 24) if panel.choices else sample.value for sample in samples],
+            "y": [round(score.scaled(sample.reached), 1 if score.percent else 3) for sample in samples],
+            "customdata": [sample.number for sample in samples],
+            "mode": "markers",
+            "name": label,
+            "legendgroup": label,
+            "showlegend": first and bool(samples),
+            "marker": {"color": colour, "symbol": symbol, "size": size, "opacity": 0.8, "line": _outline(label)},
+            "hovertemplate": f"trial %{{customdata}}, {label}<br>%{{x}}: %{{y:{score.hover}}}{score.unit}"
+            "<extra></extra>",
+        }
+        for label, colour, symbol, size, samples in groups
+    ]
+
+
+def _axis(panel: Panel) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": plain(panel.knob, 40), "font": {"color": INK, "size": 13}, "standoff": 4}}
     if panel.choices:
         axis |= {"type": "category", "categoryorder": "array", "categoryarray": [plain(c, 24) for c in panel.choices]}
     elif panel.log:
         axis |= {"type": "log", "exponentformat": "e", "dtick": 1 if _decades(panel) >= 1.5 else "D2"}
-    drawn.update_xaxes(**axis, nticks=6, row=row, col=col)
+    return {**axis, "nticks": 6}
 
 
 def _outline(label: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from statistics import fmean
 import plotly.graph_objects as go
 
 from search.pages.figures._intervals import number, value_column
-from search.pages.figures._style import BLUE, GREEN, INK, MUTED, ORANGE, SURFACE, blank, plain
+from search.pages.figures._style import BLUE, GREEN, INK, MUTED, ORANGE, SURFACE, above, blank, plain, upright
 from search.run_folder.records import Value
 from search.run_folder.run_score import headline_of
 from search.run_folder.run_view import RunView
@@ -119,7 +119,27 @@ def figure(info: SpeakersInfo, *, narrow: bool = False) -> go.Figure:
     height = max(110 + 22 * len(info.drawn), 0 if narrow else 360)
     score = info.score
     title = f"{score.label} on the speaker's test clips{',' * score.percent}{score.unit}"
-    drawn, shown = blank(height=height, narrow=narrow, x=title), f"%{{x:{score.hover}}}{score.unit}<extra></extra>"
+    seeds = [value for speaker in info.drawn for value in speaker.seeds if math.isfinite(value)]
+    values, right = value_column({place: score.digits(s.mean) for place, s in enumerate(info.drawn)}, narrow=True)
+    every = score.scaled(info.value)
+    drawn = blank(
+        height=height,
+        narrow=narrow,
+        x=title,
+        xaxis={"range": [score.scaled(min(seeds) - 0.03), score.scaled(max(seeds) + 0.03)]},
+        yaxis={
+            "tickvals": list(range(len(info.drawn))),
+            "ticktext": [plain(speaker.name, 12 if narrow else 20) for speaker in info.drawn],
+            "title": {"text": "test speaker"},
+            "range": [len(info.drawn) - 0.3, -0.7],
+            "showgrid": False,
+        },
+        margin={"t": 62, "r": right},
+        legend={"y": 1, "yref": "container", "yanchor": "top"},
+        shapes=[upright(every, color=MUTED, width=1.5, dash="dash")],
+        annotations=[above(every, f"all: {score.digits(info.value)}", color=INK, size=12), *values],
+    )
+    shown = f"%{{x:{score.hover}}}{score.unit}<extra></extra>"
     for gender, (colour, symbol) in GENDERS.items():
         rows = [(place, speaker) for place, speaker in enumerate(info.drawn) if _marked_as(speaker) == gender]
         if not rows:
@@ -145,23 +165,6 @@ def figure(info: SpeakersInfo, *, narrow: bool = False) -> go.Figure:
             marker={**marker, "size": 13, "line": {"color": SURFACE, "width": 1}},
             hovertemplate=f"speaker %{{customdata[0]}}, %{{customdata[1]}} clips: mean {shown}",
         )
-    drawn.add_vline(
-        x=score.scaled(info.value),
-        line={"color": MUTED, "width": 1.5, "dash": "dash"},
-        annotation={"text": f"all: {score.digits(info.value)}", "font": {"color": INK, "size": 12}, "yshift": 4},
-        annotation_position="top",
-    )
-    value_column(drawn, {place: score.digits(s.mean) for place, s in enumerate(info.drawn)}, narrow=True)
-    drawn.update_yaxes(
-        tickvals=list(range(len(info.drawn))),
-        ticktext=[plain(speaker.name, 12 if narrow else 20) for speaker in info.drawn],
-        title={"text": "test speaker"},
-        range=[len(info.drawn) - 0.3, -0.7],
-        showgrid=False,
-    )
-    drawn.update_layout(margin={"t": 62}, legend={"y": 1, "yref": "container", "yanchor": "top"})
-    seeds = [value for speaker in info.drawn for value in speaker.seeds if math.isfinite(value)]
-    drawn.update_xaxes(range=[score.scaled(min(seeds) - 0.03), score.scaled(max(seeds) + 0.03)])
     return drawn
 
 

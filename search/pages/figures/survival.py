@@ -111,7 +111,20 @@ def table(info: SurvivalInfo) -> list[dict[str, Value | None]]:
 
 def figure(info: SurvivalInfo, *, narrow: bool = False) -> go.Figure:
     """Two stacked areas whose sizes are the epochs trained and saved; at each rung, how many went on."""
-    drawn = blank(height=340 if narrow else 380, narrow=narrow, x="epoch", y="trials")
+    lines, names = rung_lines([rung.epoch for rung in info.rungs])
+    drawn = blank(
+        height=340 if narrow else 380,
+        narrow=narrow,
+        x="epoch",
+        y="trials",
+        hovermode="x unified",
+        margin={"t": 72},
+        legend={"y": 1.1, "font": {"color": MUTED}},
+        xaxis={"range": [0.5, len(info.trained) + 0.5]},
+        yaxis={"range": [0, info.trials * 1.04], "nticks": 6},
+        shapes=lines,
+        annotations=[*names, *(_went_on(rung, len(info.trained), narrow=narrow) for rung in info.rungs)],
+    )
     edges = [epoch + 0.5 for epoch in range(len(info.trained) + 1)]
     hatched = {"shape": "/", "fgcolor": SLATE, "size": 7, "solidity": 0.15, "fillmode": "replace"}
     areas: tuple[tuple[str, tuple[int, ...], float, dict[str, Any], str, dict[str, Any] | None], ...] = (
@@ -130,22 +143,21 @@ def figure(info: SurvivalInfo, *, narrow: bool = False) -> go.Figure:
             fillpattern=pattern,
             hovertemplate="%{y:,} trials<extra>" + name + "</extra>",
         )
-    rung_lines(drawn, [rung.epoch for rung in info.rungs])
-    for rung in info.rungs:
-        late = rung.epoch > 0.6 * len(info.trained)  # its words would run over the right edge
-        drawn.add_annotation(
-            x=rung.epoch + 0.5,
-            y=rung.went_on,
-            text=f"<b>{rung.went_on:,}</b> of {rung.reached:,} went on",
-            font={"size": 11 if narrow else 12, "color": INK},
-            xanchor="right" if late else "left",
-            xshift=-6 if late else 6,
-            yanchor="bottom",
-            yshift=2,
-            showarrow=False,
-            bgcolor=SURFACE,
-        )
-    drawn.update_layout(hovermode="x unified", margin={"t": 72}, legend={"y": 1.1, "font": {"color": MUTED}})
-    drawn.update_xaxes(range=[0.5, len(info.trained) + 0.5])
-    drawn.update_yaxes(range=[0, info.trials * 1.04], nticks=6)
     return drawn
+
+
+def _went_on(rung: Rung, epochs: int, *, narrow: bool) -> dict[str, Any]:
+    """How many trials went on at a rung, in words beside it."""
+    late = rung.epoch > 0.6 * epochs  # its words would run over the right edge
+    return {
+        "x": rung.epoch + 0.5,
+        "y": rung.went_on,
+        "text": f"<b>{rung.went_on:,}</b> of {rung.reached:,} went on",
+        "font": {"size": 11 if narrow else 12, "color": INK},
+        "xanchor": "right" if late else "left",
+        "xshift": -6 if late else 6,
+        "yanchor": "bottom",
+        "yshift": 2,
+        "showarrow": False,
+        "bgcolor": SURFACE,
+    }

@@ -130,7 +130,20 @@ def figure(info: TimelineInfo, *, narrow: bool = False) -> go.Figure:
     unit, scale = next(((u, s) for u, s in (("h", 3600), ("min", 60)) if info.seconds > 2 * s), ("s", 1))
     shown = min(len(info.workers), MOST_WORKERS)
     height = 130 + (38 if shown <= 12 else 18) * shown
-    drawn = blank(height=height, narrow=narrow, x=f"time since the first trial, {unit}")
+    drawn = blank(
+        height=height,
+        narrow=narrow,
+        x=f"time since the first trial, {unit}",
+        xaxis={"rangemode": "tozero"},
+        yaxis={
+            "autorange": "reversed",
+            "tickvals": list(range(shown)),
+            "ticktext": [f"worker {row + 1}" for row in range(shown)],
+            "showgrid": False,
+        },
+        barmode="overlay",
+        bargap=0.35,
+    )
     outline = 1 if len(info.spans) <= 60 * shown else 0  # parts trials that follow at once; hides those of few pixels
     for state, fate in FATES.items():
         spans = [span for span in info.spans if span.state is state and span.worker < shown]
@@ -146,7 +159,6 @@ def figure(info: TimelineInfo, *, narrow: bool = False) -> go.Figure:
                 hovertemplate=f"trial %{{customdata[0]}}, {fate.label}, epochs: %{{customdata[1]}}<br>"
                 f"%{{x:.2f}} {unit} on %{{customdata[2]}}<extra></extra>",
             )
-    drawn.update_layout(barmode="overlay", bargap=0.35)
     for start, end in info.pauses:
         drawn.add_vrect(
             x0=round(start / scale, 4),
@@ -157,7 +169,4 @@ def figure(info: TimelineInfo, *, narrow: bool = False) -> go.Figure:
             annotation={"text": "no search", "font": {"color": MUTED, "size": 11}},
             annotation_position="top left",
         )
-    labels = [f"worker {row + 1}" for row in range(shown)]
-    drawn.update_yaxes(autorange="reversed", tickvals=list(range(shown)), ticktext=labels, showgrid=False)
-    drawn.update_xaxes(rangemode="tozero")
     return drawn
