@@ -15,7 +15,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from ser_core.whole_file import replacing
 
 
-def write_confusion_picture(path: Path, result: Mapping[str, Any]) -> None:
+def write_confusion_picture(path: Path, result: Mapping[str, Any]) -> Path:
     """Row-normalised confusion of the test clips, all seeds together.
 
     Where no font of this machine has the letters of the classes, the classes are numbered in their order.
@@ -42,6 +42,7 @@ def write_confusion_picture(path: Path, result: Mapping[str, Any]) -> None:
     axes.set(xlabel=f"predicted{order}", ylabel=f"true{order}", title="Test clips, % of the true class")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
+    return path
 
 
 def fonts_with(text: str) -> Sequence[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from ser_core.licences import terms_of
 from ser_core.modules.encoder_families import NO_WEIGHTS
 from ser_core.named_scores import UAR, Score
 from ser_core.targets import DIMENSIONS
-from ser_core.whole_file import write_whole
+from ser_core.whole_file import replacing, write_whole
 from spaces.several import chosen_settings
 
 CARD_FILE, PICTURE_FILE, SCATTER_FILE = "README.md", "confusion.png", "scatter.png"
@@ -46,21 +47,21 @@ def write_model_cards(run_folder: Path, result: Mapping[str, Any]) -> None:
     Raises:
         OSError: a folder that cannot be written.
     """
-    for seed, name in enumerate(result["winner"]["models"], 1):
-        folder = run_folder / name
+    folders = [run_folder / name for name in result["winner"]["models"]]
+    picture = write_picture(folders[0].parent, result)
+    for seed, folder in enumerate(folders, 1):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        write_picture(folder, result)
+        with replacing(folder / picture.name) as temporary:
+            shutil.copyfile(picture, temporary)
         write_whole(folder / CARD_FILE, model_card(result, config, seed))
-    write_picture(folder.parent, result)
-    write_whole(folder.parent / CARD_FILE, model_card(result, config, None))
+    write_whole(folders[0].parent / CARD_FILE, model_card(result, config, None))
 
 
-def write_picture(folder: Path, result: Mapping[str, Any]) -> None:
+def write_picture(folder: Path, result: Mapping[str, Any]) -> Path:
     """The picture of the test that a card shows, which suits what is predicted."""
     if _predicts_ratings(result):
-        write_scatter_picture(folder / SCATTER_FILE, result)
-    else:
-        write_confusion_picture(folder / PICTURE_FILE, result)
+        return write_scatter_picture(folder / SCATTER_FILE, result)
+    return write_confusion_picture(folder / PICTURE_FILE, result)
 
 
 def model_card(result: Mapping[str, Any], config: Mapping[str, Any], seed: int | None) -> str:

@@ -15,7 +15,7 @@ from ser_core.named_scores import SCORES
 from ser_core.whole_file import replacing
 
 
-def write_scatter_picture(path: Path, result: Mapping[str, Any]) -> None:
+def write_scatter_picture(path: Path, result: Mapping[str, Any]) -> Path:
     """A panel per dimension, with the line on which predictions are the ratings; of the default model.
 
     Where no font of this machine has the letters of a name, dimensions are numbered in their order.
@@ -40,3 +40,4 @@ def write_scatter_picture(path: Path, result: Mapping[str, Any]) -> None:
             axes.title.set_fontfamily(fonts)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
+    return path
