@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from search.finals.result import make_result
 from search.finals.test_set import ledger_readings, read_test_set
 from search.finals.tuning import tuning_numbers
 from search.run_folder.architectures import configuration_of
-from search.run_folder.paths import RESULT_FILE, model_folder
+from search.run_folder.paths import FINAL_FOLDER, RESULT_FILE, model_folder
 from search.run_folder.plan import SearchPlan
 from search.run_folder.records import RunRecords
 from ser_core.architectures import default_config
@@ -76,7 +77,20 @@ def conclude(
     for name in models:
         write_trained_clips(folder / name, manifest, split.development, earlier)
     write_insight(folder, models[0], manifest, split, store, log=log)
+    discard_others(folder, models)
     return result
+
+
+def discard_others(folder: Path, models: Collection[str]) -> None:
+    """Remove refits that were begun while the finalists were repeated, and lost: they are no result of the run.
+
+    Args:
+        folder: of the run. models: folders of the winner's, relative to it.
+    """
+    kept = {folder / name for name in models}
+    for other in (folder / FINAL_FOLDER).glob("trial-*"):
+        if other not in kept:
+            shutil.rmtree(other)
 
 
 def _trained_before(plan: SearchPlan) -> frozenset[str]:
