@@ -152,11 +152,9 @@ class Dispatcher:
 
     def stops(self) -> bool:
         """Asked many times a second; True when everything is to stop now."""
-        self._saving = [(lane, saving) for lane, saving in self._saving if saving()]
         for lane in self._lanes.present():
             lane.tick()
-            if lane.ends and not self._of_lane[id(lane)] and not any(each is lane for each, _ in self._saving):
-                self._forget(lane)
+        self._forget_ended()
         lanes = self._lanes.present()
         if not self._at_work and not self._lanes.over:
             time.sleep(IDLE_SECONDS)
@@ -184,6 +182,8 @@ class Dispatcher:
         for lane, request, wait in waiting:  # nobody has a job that is due
             if job := self._ask(lane, wait.ahead):
                 return Assignment(lane, job, request)
+        # Tune waits ten minutes for a job when none is at work, and asks nothing else meanwhile.
+        self._forget_ended()
         return None if self._lanes.over else Wait()
 
     def _ask(self, lane: Lane, question: Callable[[], _Answer]) -> _Answer | None:
@@ -219,6 +219,13 @@ class Dispatcher:
 
     def _jobs_of(self, lane: Lane) -> bool:
         return bool(self._of_lane[id(lane)]) or any(each.lane is lane for each in self._again)
+
+    def _forget_ended(self) -> None:
+        """Runs that fail or stop are done when nothing of theirs is at work, or being saved."""
+        self._saving = [(lane, saving) for lane, saving in self._saving if saving()]
+        for lane in self._lanes.present():
+            if lane.ends and not self._of_lane[id(lane)] and not any(each is lane for each, _ in self._saving):
+                self._forget(lane)
 
     def _forget(self, lane: Lane) -> None:
         self._again = deque(each for each in self._again if each.lane is not lane)

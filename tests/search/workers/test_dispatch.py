@@ -91,6 +91,20 @@ def test_there_is_no_last_word_while_a_job_is_at_work(tmp_path: Path) -> None:
     assert names(dispatcher.assign("b")) == ["NoneType"]
 
 
+def test_a_source_that_fails_when_it_is_asked_has_the_last_word_at_once(tmp_path: Path) -> None:
+    """As finals do of which no trial has a score. Nobody asks whether to stop while Tune waits for a job."""
+
+    class Broken(Source):
+        def next_job(self) -> Job | Wait | None:
+            raise ValueError("no trial has a score")
+
+    lane = lane_of(Broken([]), tmp_path)
+    assert names(dispatcher_of(lane).assign("a")) == ["NoneType"]
+    assert lane.done.is_set()
+    with pytest.raises(ValueError, match="no trial has a score"):
+        lane.raise_error()
+
+
 def test_the_end_of_a_job_takes_its_checkpoint_and_no_other(tmp_path: Path) -> None:
     source = Source([job("one"), job("two")])
     lane = lane_of(source, tmp_path)
