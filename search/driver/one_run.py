@@ -155,9 +155,12 @@ def execute(
             )
             plan.save(folder)
             writer.session()
-            with tracked(folder, destinations, log, means.away), means.show(plan, writer.records) as progress:
+            with (
+                tracked(folder, destinations, log, means.away),
+                means.show(plan, writer.records) as progress,
+                Heartbeat(folder, writer.records, progress, interrupted, runs=means.runs) as heartbeat,
+            ):
                 run = Run(plan=plan, folder=folder, writer=writer, progress=progress, means=means)
-                heartbeat = Heartbeat(folder, writer.records, progress, interrupted, runs=means.runs)
                 corpus = corpus_features(manifest, cache_dir, cache_bytes, sample_bytes)
                 features = Features(plan, corpus, progress, heartbeat)
                 inner = inner_of(manifest, split, plan.folds, plan.seed)
