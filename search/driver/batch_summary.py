@@ -50,7 +50,10 @@ def sum_up(batch: Batch, folder: Path, problems: Mapping[str, Exception], consol
 
 
 def write_so_far(batch: Batch, folder: Path) -> None:
-    """The page of a protocol's folds that have ended, of every model that has two or more; else that of the models."""
+    """The page of a protocol's folds that have ended, of every model that has two or more; else that of the models.
+
+    When all have ended nothing is written: `sum_up` does.
+    """
     ended = {
         model: [
             folder / member.folder
@@ -59,10 +62,12 @@ def write_so_far(batch: Batch, folder: Path) -> None:
         ]
         for model in batch.models
     }
+    runs = [run for own in ended.values() for run in own]
+    if len(runs) == len(batch.members):
+        return
     if batch.protocol and (several := {model: own for model, own in ended.items() if len(own) > 1}):
         write_protocol_page(folder / PROTOCOL_PAGE_FILE, several, _document(batch, several))
-    runs = [folder for own in ended.values() for folder in own]
-    if not batch.protocol and 1 < len(runs) < len(batch.members):  # the page of all is made with their leaderboard
+    if not batch.protocol and len(runs) > 1:
         write_comparison(folder / COMPARISON_FILE, runs)
 
 

@@ -43,7 +43,7 @@ def run_together(
         due: the runs, in their order.
         folder: of the batch.
         run_one: does one of them.
-        after_each: called when one has ended, in its turn.
+        after_each: called when some have ended, as soon as no other run waits for its turn.
 
     Returns:
         Member folder -> what ended that run alone.
@@ -100,6 +100,7 @@ class Together:
         self._turns, self._runs = Turns(), runs or len(due)
         self._workers = SharedWorkers(
             folder=folder,
+            runs=len(due),
             whole=any(member.split for member, _ in due),
             kinds=len({member.model for member, _ in due}),
             on_death=on_death,
@@ -109,6 +110,7 @@ class Together:
             part=part,
         )
         self._over = {member.folder: threading.Event() for member, _ in due}
+        self._so_far_written = True
         self.problems: dict[str, Exception] = {}
         self.fault: BaseException | None = None
 
@@ -136,6 +138,8 @@ class Together:
             self._over[member.folder].set()
             if all(event.is_set() for event in self._over.values()):
                 self._workers.close()
+        with self._turns.turn(number, last=True):
+            self._write_so_far()
 
     def _one(self, name: str, options: Options) -> None:
         """One run in its turn, from its options to its end."""
@@ -154,12 +158,19 @@ class Together:
             self.problems[name] = StoppedAlone("it was asked to stop; --resume goes on with it")
         except USER_ERRORS as error:
             self.problems[name] = error
+        problem = self.problems.get(name)
+        self._view.ended(name, "is done" if problem is None else f"could not be run: {explained(problem)}")
+        self._so_far_written = False
+
+    def _write_so_far(self) -> None:
+        """What the runs say together, unless it was said since one ended."""
+        if self._so_far_written:
+            return
+        self._so_far_written = True
         try:
             self._after_each()
         except Exception as error:  # what it makes is made again at the end, and no run may be lost for it
             self._view.message(f"what the runs say together so far could not be written: {explained(error)}")
-        problem = self.problems.get(name)
-        self._view.ended(name, "is done" if problem is None else f"could not be run: {explained(problem)}")
 
     def _stops(self) -> bool:
         return self._interrupted() or self.fault is not None

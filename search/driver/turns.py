@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 
 class Turns:
-    """Lets one thread at a time go on: of those that wait, the one that has come furthest, then the first in order."""
+    """Lets one thread at a time go on: of those that wait, the one that has come furthest, then the first in order.
+
+    Those that come last do so when no other waits.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -17,9 +20,9 @@ class Turns:
         self._own = threading.local()
 
     @contextmanager
-    def turn(self, number: int) -> Iterator[None]:
+    def turn(self, number: int, *, last: bool = False) -> Iterator[None]:
         """The turn of the thread of that number, until the block ends."""
-        self._own.rank = (0, number)
+        self._own.rank = (int(last), number)
         self._take()
         try:
             yield

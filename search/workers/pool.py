@@ -167,12 +167,14 @@ class SharedWorkers:
         idle: around the time that a run waits while its jobs are done.
         address: of the Ray that this driver shares with others; None for that of the runs' limits.
         part: of its places, that are for these runs.
+        runs: how many will ask for workers, each once. A Ray of its own ends with the last of them, not with `close`.
     """
 
     def __init__(
         self,
         *,
         folder: Path,
+        runs: int,
         whole: bool,
         kinds: int,
         on_death: Callable[[str], object],
@@ -187,6 +189,7 @@ class SharedWorkers:
         self._lanes = Lanes()
         self._asked, self._answered = threading.Event(), threading.Event()
         self._first: tuple[str | None, int] | None = None  # address and bytes of the object store
+        self._to_come, self._count = runs, threading.Lock()
         self._refusal: Exception | None = None
 
     @contextmanager
@@ -201,7 +204,17 @@ class SharedWorkers:
         self._answered.wait()
         if self._refusal is not None:
             raise self._refusal
-        yield WorkerPool(*_prepared(training, limits, log, interrupted, self._common), log, self._work)
+        try:
+            yield WorkerPool(*_prepared(training, limits, log, interrupted, self._common), log, self._work)
+        finally:
+            self._left()
+
+    def _left(self) -> None:
+        """A run needs workers no more. At an address it may yet, for features of the test clips."""
+        with self._count:
+            self._to_come -= 1
+        if not self._to_come and self._first is not None and self._first[0] is None:
+            self.close()
 
     def serve(self) -> None:
         """Do the jobs of all runs until `close`; a Ray that cannot be started, or fails, is for the runs to raise."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,9 +20,15 @@ from search.driver.options import Options
 from search.driver.side_by_side import StoppedAlone, run_together
 from search.interruption import Interrupted
 from search.run_folder.limits import Limits
+from search.workers import pool
 from ser_core.config import ConfigError
 
 RunOne = Callable[[str, Means], object]
+
+PATIENCE_SECONDS = 60
+
+NOTHING = cast(Any, SimpleNamespace(stores={}, development=()))
+"""All that is read of a `Training` before Ray is up."""
 
 
 def together(
@@ -76,7 +83,7 @@ def test_what_fails_between_two_runs_is_said_and_costs_neither(tmp_path: Path) -
 
     problems, text = together(lambda name, means: None, tmp_path, after_each=after_each)
     assert problems == {}
-    assert text.count("could not be written: the folds are of different corpora") == 3
+    assert "could not be written: the folds are of different corpora" in text
 
 
 def test_a_run_that_is_stopped_by_itself_is_named_and_the_others_are_done(tmp_path: Path) -> None:
@@ -124,13 +131,33 @@ def test_a_ray_that_cannot_be_reached_is_a_problem_of_every_run(
         raise ConnectionError("no cluster there")
 
     monkeypatch.setattr(ray, "init", refuse)
-    nothing = SimpleNamespace(stores={}, development=())  # all that is read of a `Training` before Ray is up
 
     def run(_name: str, means: Means) -> None:
         limits = Limits(address="127.0.0.1:1")
-        with means.workers.pool(cast(Any, nothing), limits, log=print, interrupted=lambda: False):
+        with means.workers.pool(NOTHING, limits, log=print, interrupted=lambda: False):
             raise AssertionError("there is no Ray at that address")
 
     problems, _ = together(run, tmp_path)
     assert list(problems) == ["a", "b", "c"]
     assert {type(error) for error in problems.values()} == {ConnectionError}
+
+
+def test_ray_ends_while_the_last_run_is_concluded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, left = threading.Event(), list[str]()
+
+    @contextmanager
+    def session(*_: object, **__: object) -> Iterator[None]:
+        yield
+        ended.set()
+
+    monkeypatch.setattr(pool, "ray_session", session)
+    monkeypatch.setattr(pool, "_prepared", lambda *_: (None, None))
+
+    def run(name: str, means: Means) -> None:
+        with means.workers.pool(NOTHING, Limits(), log=print, interrupted=lambda: False):
+            assert not ended.is_set()
+        left.append(name)
+        assert ended.wait(PATIENCE_SECONDS if len(left) == 3 else 0) is (len(left) == 3)
+
+    assert together(run, tmp_path)[0] == {}
+    assert len(left) == 3

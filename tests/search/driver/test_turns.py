@@ -65,3 +65,18 @@ def test_who_has_come_further_goes_before_the_first_in_order() -> None:
             time.sleep(0.001)
     assert ended(threads)
     assert order == ["far", "fresh 1", "fresh 2"]
+
+
+def test_those_that_come_last_do_so_when_no_other_waits() -> None:
+    turns, order = Turns(), list[str]()
+
+    def body(number: int, *, last: bool) -> None:
+        with turns.turn(number, last=last):
+            order.append(f"{number} last" if last else str(number))
+
+    with turns.turn(5):
+        threads = started(lambda: body(1, last=True), lambda: body(3, last=False), lambda: body(2, last=False))
+        while turns.waiting < 3:
+            time.sleep(0.001)
+    assert ended(threads)
+    assert order == ["2", "3", "1 last"]
