@@ -52,7 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small CNN that tells the two tones apart."""
     settings = {
         "optim.epochs": 8, "optim.batch_size": 4, "features.clip_seconds": CLIP_SECONDS, "features.hop_ms": 20.0,
-        "features.deltas": 0, "model.width": 2, "augment.freq_masks": 0, "augment.time_masks": 0,
+        "features.deltas": 0, "model.width": 2, "model.pooling": "mean", "augment.freq_masks": 0,
+        "augment.time_masks": 0,
     }  # fmt: skip
     config = default_config("shallow_cnn", settings)
     rng = np.random.default_rng(1)
